@@ -1,1 +1,25 @@
-//! stub
+//! What every service is built with: the process (`App`), trust, the one tower stack, telemetry, and the durable pieces
+//! (outbox, inbox, idempotency, group commit). It knows descriptors, never a service and never a message type.
+
+pub mod app;
+pub mod auth;
+pub mod batch;
+pub mod client;
+pub mod clock;
+pub mod config;
+pub mod context;
+pub mod contract;
+pub mod idempotency;
+pub mod inbox;
+pub mod metrics;
+pub mod nats;
+pub mod outbox;
+pub mod postgres;
+pub mod refusal;
+mod run;
+mod secret;
+mod stack;
+pub mod task;
+pub mod telemetry;
+pub mod tls;
+mod validate;
