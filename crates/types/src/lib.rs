@@ -1,1 +1,13 @@
-//! stub
+//! Money, ids and quantities: the values every floor shares, parsed once and trusted after. No async, no IO, no clock.
+
+mod ids;
+mod key;
+mod money;
+mod names;
+mod quantity;
+
+pub use ids::{OrderId, PaymentId, ReservationId};
+pub use key::{IdempotencyKey, InvalidIdempotencyKey};
+pub use money::{Currency, InvalidCurrency, Money, MoneyError};
+pub use names::{BuyerId, CampaignId, InvalidName, Pool, SkuId};
+pub use quantity::{InvalidQuantity, Quantity};
