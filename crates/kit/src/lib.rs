@@ -21,5 +21,14 @@ mod secret;
 mod stack;
 pub mod task;
 pub mod telemetry;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod tls;
 mod validate;
+
+pub use app::App;
+pub use context::Context;
+pub use contract::Contract;
+pub use refusal::Refusal;
+pub use run::{process, run};
+pub use secret::Secret;
