@@ -1,0 +1,163 @@
+//! What group commit promises.
+
+use std::sync::Mutex as Shared;
+use std::time::Duration;
+
+use futures::future::join_all;
+use tokio::sync::Semaphore;
+
+use super::*;
+
+/// A store that counts its batches and commits one each time the gate is opened.
+#[derive(Clone)]
+struct Store {
+    gate: Arc<Semaphore>,
+    batches: Arc<Shared<Vec<Vec<u32>>>>,
+}
+
+impl Store {
+    fn new(open: usize) -> Self {
+        Self { gate: Arc::new(Semaphore::new(open)), batches: Arc::default() }
+    }
+
+    fn batcher(&self, limits: Limits) -> Batcher<u32, u32> {
+        let store = self.clone();
+        Batcher::start("test", limits, move |items| {
+            let store = store.clone();
+            async move {
+                store.batches.lock().unwrap().push(items.clone());
+                store.gate.acquire().await.unwrap().forget();
+                items.into_iter().map(|item| item * 2).collect()
+            }
+        })
+    }
+
+    fn sizes(&self) -> Vec<usize> {
+        self.batches.lock().unwrap().iter().map(Vec::len).collect()
+    }
+}
+
+const LIMITS: Limits = Limits { batch: 10, writers: 1, queue: 100 };
+
+/// Lets every task that can run do so.
+async fn settle() {
+    for _ in 0..50 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_is_alone_waits_for_nobody() {
+    let started = tokio::time::Instant::now();
+    let batcher = Store::new(1).batcher(LIMITS);
+    assert_eq!(batcher.submit(21).await, Ok(42));
+    assert_eq!(started.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test]
+async fn requests_gather_while_the_writer_is_busy_and_no_batch_exceeds_its_limit() {
+    let store = Store::new(0);
+    let batcher = store.batcher(LIMITS);
+    let first = tokio::spawn({ let batcher = batcher.clone(); async move { batcher.submit(0).await } });
+    settle().await;
+    let rest = tokio::spawn(async move {
+        join_all((1..=25).map(|item| { let batcher = batcher.clone(); async move { batcher.submit(item).await } })).await
+    });
+    settle().await;
+    store.gate.add_permits(10);
+    assert_eq!(first.await.unwrap(), Ok(0));
+    assert_eq!(rest.await.unwrap(), (1..=25).map(|item| Ok(item * 2)).collect::<Vec<_>>());
+    assert_eq!(store.sizes(), [1, 10, 10, 5]);
+}
+
+#[tokio::test]
+async fn two_writers_keep_two_batches_in_flight() {
+    let store = Store::new(0);
+    let batcher = store.batcher(Limits { writers: 2, ..LIMITS });
+    for item in 0..3 {
+        let batcher = batcher.clone();
+        tokio::spawn(async move { batcher.submit(item).await });
+        settle().await;
+    }
+    assert_eq!(store.sizes(), [1, 1]);
+    assert_eq!(batcher.waiting(), 1);
+}
+
+#[tokio::test]
+async fn a_full_queue_refuses_at_once() {
+    let store = Store::new(0);
+    let batcher = store.batcher(Limits { batch: 1, writers: 1, queue: 2 });
+    for item in 0..3 {
+        let batcher = batcher.clone();
+        tokio::spawn(async move { batcher.submit(item).await });
+        settle().await;
+    }
+    assert_eq!(batcher.submit(4).await, Err(Refused::Full));
+}
+
+#[tokio::test]
+async fn a_caller_that_gives_up_breaks_nobody_elses_answer() {
+    let store = Store::new(0);
+    let batcher = store.batcher(LIMITS);
+    let mut callers: Vec<_> = (0..4)
+        .map(|item| { let batcher = batcher.clone(); tokio::spawn(async move { batcher.submit(item).await }) })
+        .collect();
+    settle().await;
+    let gone = callers.remove(2);
+    gone.abort();
+    settle().await;
+    store.gate.add_permits(10);
+    let answers = join_all(callers).await.into_iter().map(Result::unwrap).collect::<Vec<_>>();
+    assert_eq!(answers, [Ok(0), Ok(2), Ok(6)]);
+}
+
+#[tokio::test]
+async fn a_panic_is_lost_to_its_own_callers_and_the_writer_goes_on() {
+    let batcher = Batcher::start("test", LIMITS, |items: Vec<u32>| async move {
+        assert!(!items.contains(&13), "unlucky");
+        items
+    });
+    assert_eq!(batcher.submit(13).await, Err(Refused::Lost));
+    assert_eq!(batcher.submit(14).await, Ok(14));
+}
+
+#[tokio::test]
+async fn a_batch_that_answers_too_few_is_lost_to_all_its_callers() {
+    let batcher = Batcher::start("test", LIMITS, |mut items: Vec<u32>| async move {
+        items.retain(|item| *item != 13);
+        items
+    });
+    assert_eq!(batcher.submit(13).await, Err(Refused::Lost));
+    assert_eq!(batcher.submit(14).await, Ok(14));
+}
+
+#[tokio::test]
+async fn what_was_queued_is_finished_after_the_last_handle_is_gone() {
+    let store = Store::new(0);
+    let batcher = store.batcher(LIMITS);
+    let caller = tokio::spawn(async move { batcher.submit(5).await });
+    settle().await;
+    store.gate.add_permits(1);
+    assert_eq!(caller.await.unwrap(), Ok(10));
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn everybody_gets_exactly_their_own_answer(
+        batch in 1_usize..8, writers in 1_usize..4, items in proptest::collection::vec(0_u32..1000, 0..60),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let batcher = Batcher::start("test", Limits { batch, writers, queue: 64 }, move |items: Vec<u32>| async move {
+                assert!(items.len() <= batch);
+                tokio::task::yield_now().await;
+                items.into_iter().map(|item| item + 1).collect()
+            });
+            let answers = join_all(items.iter().map(|item| batcher.submit(*item))).await;
+            let expected: Vec<_> = items.iter().map(|item| Ok(item + 1)).collect();
+            assert_eq!(answers, expected);
+        });
+    }
+}

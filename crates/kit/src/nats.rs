@@ -1,0 +1,83 @@
+//! The way to NATS JetStream: a client that never gives up reconnecting, and the one stream every event goes through.
+//! It never fails because the server is away: whoever publishes or consumes waits for it.
+
+use std::time::Duration;
+
+use async_nats::jetstream;
+use async_nats::jetstream::stream::{Config, DiscardPolicy, Info, RetentionPolicy, StorageType};
+
+use crate::Secret;
+
+/// The server forgets an event id after this, so a relay that repeats later is deduplicated by the inboxes.
+const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
+/// How long an event can be read again; a consumer that was away longer has to be told by other means.
+const KEEP: Duration = Duration::from_secs(7 * 24 * 3600);
+/// NATS's own default for one message; the outbox takes less.
+const MAX_MESSAGE_BYTES: i32 = 1024 * 1024;
+const REQUEST_WITHIN: Duration = Duration::from_secs(5);
+const RECONNECT_AT_MOST: Duration = Duration::from_secs(2);
+
+/// The stream's name and what its subjects begin with. Subjects elsewhere in the kit are relative: `order.placed` is
+/// published as `stampede.order.placed`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stream {
+    pub name: String,
+    pub prefix: String,
+}
+
+impl Default for Stream {
+    fn default() -> Self {
+        Self { name: "STAMPEDE".to_owned(), prefix: "stampede".to_owned() }
+    }
+}
+
+impl Stream {
+    /// The subject on the wire.
+    pub fn subject(&self, relative: &str) -> String {
+        format!("{}.{relative}", self.prefix)
+    }
+
+    /// The subject without the prefix.
+    pub fn relative<'a>(&self, subject: &'a str) -> &'a str {
+        subject.strip_prefix(&self.prefix).and_then(|rest| rest.strip_prefix('.')).unwrap_or(subject)
+    }
+}
+
+/// A client that connects in the background and reconnects for ever. The URL may hold a password.
+pub async fn connect(url: &Secret) -> anyhow::Result<async_nats::Client> {
+    async_nats::ConnectOptions::new()
+        .retry_on_initial_connect()
+        .max_reconnects(None)
+        .request_timeout(Some(REQUEST_WITHIN))
+        .reconnect_delay_callback(|attempt| {
+            let delay = Duration::from_millis(50) * 2_u32.saturating_pow(u32::try_from(attempt).unwrap_or(u32::MAX).min(6));
+            delay.min(RECONNECT_AT_MOST)
+        })
+        .event_callback(|event| async move { tracing::info!(%event, "nats") })
+        .connect(url.expose())
+        .await
+        .map_err(|error| anyhow::anyhow!("the NATS URL cannot be used: {}", error.kind()))
+}
+
+/// Makes the default stream, or leaves it as it is when it is there. The relay and the consumers do this themselves.
+pub async fn stream(client: &async_nats::Client) -> anyhow::Result<()> {
+    ensure(client, &Stream::default()).await.map(|_| ())
+}
+
+/// Makes the stream unless it is there; either way its info, which says when it was made.
+pub async fn ensure(client: &async_nats::Client, stream: &Stream) -> anyhow::Result<Info> {
+    let made = jetstream::new(client.clone())
+        .get_or_create_stream(Config {
+            name: stream.name.clone(),
+            subjects: vec![stream.subject(">")],
+            storage: StorageType::File,
+            retention: RetentionPolicy::Limits,
+            discard: DiscardPolicy::Old,
+            duplicate_window: DUPLICATE_WINDOW,
+            max_age: KEEP,
+            max_message_size: MAX_MESSAGE_BYTES,
+            ..Config::default()
+        })
+        .await?;
+    Ok(made.cached_info().clone())
+}

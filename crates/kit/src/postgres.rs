@@ -1,0 +1,87 @@
+//! The way to Postgres: a pool whose every session has its limits, after the schema is up to date.
+//! It never waits for ever, neither for the server at the start nor for a lock later.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use sqlx::migrate::Migrator;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions as _, Connection as _, PgConnection, PgPool};
+
+use crate::Secret;
+
+/// How long the server may take to appear after us.
+const START_WITHIN: Duration = Duration::from_secs(30);
+const RETRY_AFTER: Duration = Duration::from_millis(250);
+/// A statement that takes longer is not one of ours.
+const STATEMENT_TIMEOUT: &str = "10s";
+/// A lock that is held longer belongs to somebody who will not give it back in our caller's time.
+const LOCK_TIMEOUT: &str = "5s";
+/// A transaction whose owner fell silent lets go of its rows.
+const IDLE_IN_TRANSACTION_TIMEOUT: &str = "30s";
+/// How long a caller may wait for a connection before it is told that the pool is exhausted.
+const ACQUIRE_WITHIN: Duration = Duration::from_secs(3);
+
+/// Connects, brings the schema up to date and gives the pool. Replicas that start together migrate one after another:
+/// sqlx holds an advisory lock meanwhile.
+pub async fn connect(url: &Secret, connections: u32, migrations: &Migrator) -> anyhow::Result<PgPool> {
+    // The parser's complaint may quote the URL, which holds a password.
+    let options = PgConnectOptions::from_str(url.expose()).map_err(|_| anyhow::anyhow!("the database URL is not one"))?;
+    let options = named(options).log_slow_statements(tracing::log::LevelFilter::Warn, Duration::from_secs(1));
+    migrate(&options, migrations).await?;
+    let options = options.options([
+        ("statement_timeout", STATEMENT_TIMEOUT),
+        ("lock_timeout", LOCK_TIMEOUT),
+        ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_TIMEOUT),
+    ]);
+    let pool = PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(ACQUIRE_WITHIN)
+        // Testing each connection before use would cost a round trip a request; a dead one shows in its first error.
+        .test_before_acquire(false)
+        .connect_with(options)
+        .await
+        .context("connecting to Postgres")?;
+    Ok(pool)
+}
+
+/// Without the pool's limits: a migration may take longer than any request.
+async fn migrate(options: &PgConnectOptions, migrations: &Migrator) -> anyhow::Result<()> {
+    let mut connection = first_connection(options).await?;
+    migrations.run(&mut connection).await.context("migrating the schema")?;
+    connection.close().await.context("closing the migration's connection")
+}
+
+async fn first_connection(options: &PgConnectOptions) -> anyhow::Result<PgConnection> {
+    let until = tokio::time::Instant::now() + START_WITHIN;
+    loop {
+        match PgConnection::connect_with(options).await {
+            Ok(connection) => return Ok(connection),
+            Err(error) if is_outage(&error) && tokio::time::Instant::now() < until => {
+                tracing::info!(%error, "waiting for Postgres");
+                tokio::time::sleep(RETRY_AFTER).await;
+            }
+            Err(error) => return Err(error).context("connecting to Postgres"),
+        }
+    }
+}
+
+/// The name that `pg_stat_activity` shows: the URL's, or else the program's.
+fn named(options: PgConnectOptions) -> PgConnectOptions {
+    if options.get_application_name().is_some() {
+        return options;
+    }
+    let program = std::env::current_exe().ok().and_then(|path| Some(path.file_stem()?.to_str()?.to_owned()));
+    options.application_name(program.as_deref().unwrap_or("stampede"))
+}
+
+/// Whether the server was away, or could not answer for reasons of its own, so that the same thing may be tried again
+/// later: no fault of the statement's.
+pub fn is_outage(error: &sqlx::Error) -> bool {
+    if let sqlx::Error::Database(database) = error {
+        // Classes 08 connection, 53 out of resources, 57P shutdown or starting up.
+        return database.code().is_some_and(|code| ["08", "53", "57P"].iter().any(|class| code.starts_with(class)));
+    }
+    matches!(error, sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed)
+}
