@@ -117,3 +117,26 @@ fn every_permission_is_granted_by_a_role() {
         assert!(number == 0 || granted.contains(&number), "nobody may {}", permission.name());
     }
 }
+
+#[test]
+fn the_architecture_lists_every_planned_rpc_and_no_other() {
+    let pool = pool();
+    let architecture = include_str!("../../../ARCHITECTURE.md");
+    let listed: BTreeSet<String> = architecture
+        .split("## Planned RPCs")
+        .nth(1)
+        .expect("ARCHITECTURE.md has a section of planned RPCs")
+        .split('`')
+        .filter(|word| word.contains("Service."))
+        .map(str::to_owned)
+        .collect();
+    let planned: BTreeSet<String> = methods(&pool)
+        .iter()
+        .filter(|method| {
+            let calling = option(&method.options(), &pool, "stampede.policy.v1.calling").unwrap();
+            calling.get_field_by_name("planned").unwrap().as_bool() == Some(true)
+        })
+        .map(|method| format!("{}.{}", method.parent_service().name(), method.name()))
+        .collect();
+    assert_eq!(listed, planned);
+}
