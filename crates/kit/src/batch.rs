@@ -99,11 +99,8 @@ where
         if jobs.lock().await.recv_many(&mut taken, batch).await == 0 {
             return;
         }
-        let (items, answers): (Vec<_>, Vec<_>) = taken
-            .drain(..)
-            .filter(|job| !job.answer.is_closed())
-            .map(|job| (job.item, job.answer))
-            .unzip();
+        let (items, answers): (Vec<_>, Vec<_>) =
+            taken.drain(..).filter(|job| !job.answer.is_closed()).map(|job| (job.item, job.answer)).unzip();
         if items.is_empty() {
             continue;
         }
@@ -125,7 +122,12 @@ async fn answer<R>(name: &str, answers: Vec<oneshot::Sender<R>>, batch: impl Fut
             }
         }
         Ok(results) => {
-            tracing::error!(batch = name, asked = answers.len(), answered = results.len(), "batch answered wrongly");
+            tracing::error!(
+                batch = name,
+                asked = answers.len(),
+                answered = results.len(),
+                "batch answered wrongly"
+            );
         }
         Err(_) => tracing::error!(batch = name, asked = answers.len(), "batch panicked"),
     }

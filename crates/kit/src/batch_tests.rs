@@ -58,10 +58,17 @@ async fn a_request_that_is_alone_waits_for_nobody() {
 async fn requests_gather_while_the_writer_is_busy_and_no_batch_exceeds_its_limit() {
     let store = Store::new(0);
     let batcher = store.batcher(LIMITS);
-    let first = tokio::spawn({ let batcher = batcher.clone(); async move { batcher.submit(0).await } });
+    let first = tokio::spawn({
+        let batcher = batcher.clone();
+        async move { batcher.submit(0).await }
+    });
     settle().await;
     let rest = tokio::spawn(async move {
-        join_all((1..=25).map(|item| { let batcher = batcher.clone(); async move { batcher.submit(item).await } })).await
+        join_all((1..=25).map(|item| {
+            let batcher = batcher.clone();
+            async move { batcher.submit(item).await }
+        }))
+        .await
     });
     settle().await;
     store.gate.add_permits(10);
@@ -100,7 +107,10 @@ async fn a_caller_that_gives_up_breaks_nobody_elses_answer() {
     let store = Store::new(0);
     let batcher = store.batcher(LIMITS);
     let mut callers: Vec<_> = (0..4)
-        .map(|item| { let batcher = batcher.clone(); tokio::spawn(async move { batcher.submit(item).await }) })
+        .map(|item| {
+            let batcher = batcher.clone();
+            tokio::spawn(async move { batcher.submit(item).await })
+        })
         .collect();
     settle().await;
     let gone = callers.remove(2);

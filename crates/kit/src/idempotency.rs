@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
+use sqlx::PgConnection;
 use sqlx::postgres::types::PgInterval;
-use sqlx::{PgConnection, PgPool};
 
 /// A claim without an answer this old belongs to a process that died: the next equal request takes it over and
 /// resumes. Longer than any call may last, so nobody alive is overtaken.
@@ -65,7 +65,12 @@ pub async fn claim(
 }
 
 /// Keeps the answer; the first one stays. Whoever took over a claim and whoever came back late agree on it.
-pub async fn complete(conn: &mut PgConnection, scope: &str, key: &str, response: &[u8]) -> Result<(), sqlx::Error> {
+pub async fn complete(
+    conn: &mut PgConnection,
+    scope: &str,
+    key: &str,
+    response: &[u8],
+) -> Result<(), sqlx::Error> {
     sqlx::query(
         "UPDATE idempotency SET response = $3, completed_at = now()
          WHERE scope = $1 AND key = $2 AND response IS NULL",
@@ -89,19 +94,24 @@ pub async fn release(conn: &mut PgConnection, scope: &str, key: &str) -> Result<
 }
 
 /// Deletes answers older than `KEEP`, a bounded number a call; how many went.
-pub async fn prune(pool: &PgPool) -> Result<u64, sqlx::Error> {
+pub async fn prune(conn: &mut PgConnection) -> Result<u64, sqlx::Error> {
     let deleted = sqlx::query(
         "DELETE FROM idempotency WHERE (scope, key) IN
          (SELECT scope, key FROM idempotency WHERE completed_at < now() - $1 LIMIT $2)",
     )
     .bind(interval(KEEP))
     .bind(PRUNE_AT_ONCE)
-    .execute(pool)
+    .execute(conn)
     .await?;
     Ok(deleted.rows_affected())
 }
 
-async fn take(conn: &mut PgConnection, scope: &str, key: &str, print: &Fingerprint) -> Result<bool, sqlx::Error> {
+async fn take(
+    conn: &mut PgConnection,
+    scope: &str,
+    key: &str,
+    print: &Fingerprint,
+) -> Result<bool, sqlx::Error> {
     let taken = sqlx::query(
         "INSERT INTO idempotency AS held (scope, key, fingerprint) VALUES ($1, $2, $3)
          ON CONFLICT ON CONSTRAINT idempotency_key_once DO UPDATE SET created_at = now()

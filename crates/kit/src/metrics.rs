@@ -14,11 +14,11 @@ use prometheus::{Registry, TextEncoder};
 pub use opentelemetry::KeyValue;
 
 /// Upper bounds of durations, in seconds: from a local refusal to a call that gives up.
-const SECONDS: [f64; 17] =
-    [0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+const SECONDS: [f64; 17] = [
+    0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
 /// Upper bounds of counts: batch sizes, rows, bytes by powers of about three.
-const COUNTS: [f64; 14] =
-    [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1e3, 2e3, 5e3, 1e4, 1e5];
+const COUNTS: [f64; 14] = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1e3, 2e3, 5e3, 1e4, 1e5];
 /// How often OTLP gets the numbers, when it gets them.
 const PUSH_EVERY: Duration = Duration::from_secs(15);
 
@@ -39,13 +39,25 @@ pub fn counter(name: &'static str, description: &'static str) -> Counter<u64> {
 /// A distribution of durations in seconds; `name` without a unit, Prometheus adds `_seconds`.
 pub fn seconds(name: &'static str, description: &'static str) -> Histogram<f64> {
     let buckets = SECONDS.to_vec();
-    meters().meter.f64_histogram(name).with_description(description).with_unit("s").with_boundaries(buckets).build()
+    meters()
+        .meter
+        .f64_histogram(name)
+        .with_description(description)
+        .with_unit("s")
+        .with_boundaries(buckets)
+        .build()
 }
 
 /// A distribution of counts, such as batch sizes. `unit` is UCUM: `{request}`, `By`.
 pub fn histogram(name: &'static str, description: &'static str, unit: &'static str) -> Histogram<f64> {
     let buckets = COUNTS.to_vec();
-    meters().meter.f64_histogram(name).with_description(description).with_unit(unit).with_boundaries(buckets).build()
+    meters()
+        .meter
+        .f64_histogram(name)
+        .with_description(description)
+        .with_unit(unit)
+        .with_boundaries(buckets)
+        .build()
 }
 
 /// A number that is set: a backlog, days left.
@@ -59,7 +71,11 @@ pub fn up_down(name: &'static str, description: &'static str) -> UpDownCounter<i
 }
 
 /// A number that is asked for when somebody looks: queue depth, pool size. `read` must be cheap and never block.
-pub fn observed(name: &'static str, description: &'static str, read: impl Fn() -> i64 + Send + Sync + 'static) {
+pub fn observed(
+    name: &'static str,
+    description: &'static str,
+    read: impl Fn() -> i64 + Send + Sync + 'static,
+) {
     let gauge = meters().meter.i64_observable_gauge(name).with_description(description);
     gauge.with_callback(move |observer| observer.observe(read(), &[])).build();
 }
@@ -102,7 +118,8 @@ fn build(resource: Option<Resource>, push: Option<opentelemetry_otlp::MetricExpo
         provider = provider.with_resource(resource);
     }
     if let Some(push) = push {
-        let reader = opentelemetry_sdk::metrics::PeriodicReader::builder(push).with_interval(PUSH_EVERY).build();
+        let reader =
+            opentelemetry_sdk::metrics::PeriodicReader::builder(push).with_interval(PUSH_EVERY).build();
         provider = provider.with_reader(reader);
     }
     let provider = provider.build();

@@ -43,6 +43,23 @@ impl Stream {
     }
 }
 
+/// Names of the headers that events carry.
+pub mod header {
+    /// The stream drops a message whose id it has had within its duplicate window.
+    pub const MESSAGE_ID: &str = "Nats-Msg-Id";
+    pub const CONTENT_TYPE: &str = "content-type";
+    pub const TRACEPARENT: &str = "traceparent";
+    pub const CE_SPECVERSION: &str = "ce-specversion";
+    pub const CE_ID: &str = "ce-id";
+    pub const CE_TYPE: &str = "ce-type";
+    pub const CE_SOURCE: &str = "ce-source";
+    pub const CE_TIME: &str = "ce-time";
+    pub const CE_PARTITION_KEY: &str = "ce-partitionkey";
+    /// On a dead letter: the subject it came from, and why it is dead.
+    pub const DEAD_SUBJECT: &str = "stampede-dead-subject";
+    pub const DEAD_REASON: &str = "stampede-dead-reason";
+}
+
 /// A client that connects in the background and reconnects for ever. The URL may hold a password.
 pub async fn connect(url: &Secret) -> anyhow::Result<async_nats::Client> {
     async_nats::ConnectOptions::new()
@@ -50,7 +67,8 @@ pub async fn connect(url: &Secret) -> anyhow::Result<async_nats::Client> {
         .max_reconnects(None)
         .request_timeout(Some(REQUEST_WITHIN))
         .reconnect_delay_callback(|attempt| {
-            let delay = Duration::from_millis(50) * 2_u32.saturating_pow(u32::try_from(attempt).unwrap_or(u32::MAX).min(6));
+            let delay = Duration::from_millis(50)
+                * 2_u32.saturating_pow(u32::try_from(attempt).unwrap_or(u32::MAX).min(6));
             delay.min(RECONNECT_AT_MOST)
         })
         .event_callback(|event| async move { tracing::info!(%event, "nats") })

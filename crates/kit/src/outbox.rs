@@ -1,55 +1,91 @@
-//! (being written)
+//! What others must hear, written in the transaction that made it true and published afterwards. A crash between the
+//! two loses nothing: the row is there, and the relay of the next process finds it.
+//! It never publishes from a request and never fails a request because NATS is away.
+
+mod publish;
+mod relay;
+mod rows;
+
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+pub use relay::{Relay, Wake, relay};
+
+/// The largest payload: well below what NATS takes, headers included.
+pub const MAX_PAYLOAD_BYTES: usize = 512 * 1024;
+/// The longest subject or key.
+pub const MAX_NAME_BYTES: usize = 200;
+
 /// One thing that others must hear.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewEvent {
     /// Also the message id by which the stream and the inboxes know a repetition.
     pub id: Uuid,
     /// Relative to the stream's prefix: `order.placed`.
     pub subject: String,
-    /// Events of one key are delivered in order: the order id, the SKU.
+    /// Events of one key are published in order: the order's id, the SKU.
     pub key: String,
     pub payload: Vec<u8>,
 }
 
-pub async fn append(_conn: &mut PgConnection, _events: &[NewEvent]) -> Result<(), sqlx::Error> {
-    unimplemented!()
+/// What can never be published must not be written: it would be retried for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unpublishable {
+    #[error(
+        "an event's subject is not words of letters, digits, - and _ with dots between, of at most {MAX_NAME_BYTES} bytes"
+    )]
+    Subject,
+    #[error("an event's key has control characters or more than {MAX_NAME_BYTES} bytes")]
+    Key,
+    #[error("an event's payload has more than {MAX_PAYLOAD_BYTES} bytes")]
+    Payload,
 }
 
-#[derive(Debug, Clone, Default)]
-pub struct Wake(std::sync::Arc<tokio::sync::Notify>);
-impl Wake {
-    /// Call it after the commit.
-    pub fn wake(&self) {
-        self.0.notify_one();
+/// Writes the events in the caller's transaction, in one statement, with the current trace. Take the lock on the row an
+/// event is about first: then the events of that key get their positions in the order of their transactions.
+///
+/// An event that is `Unpublishable` is an `Encode` error, and none is written.
+pub async fn append(conn: &mut PgConnection, events: &[NewEvent]) -> Result<(), sqlx::Error> {
+    if events.is_empty() {
+        return Ok(());
     }
+    events.iter().try_for_each(check).map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
+    rows::insert(conn, events, crate::telemetry::current_traceparent().as_deref()).await
 }
 
-#[derive(Debug, Clone)]
-pub struct Relay {
-    pub pool: sqlx::PgPool,
-    pub client: async_nats::Client,
-    pub stream: crate::nats::Stream,
-    pub wake: Wake,
+fn check(event: &NewEvent) -> Result<(), Unpublishable> {
+    let word = |word: &str| {
+        !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+    };
+    if event.subject.len() > MAX_NAME_BYTES || !event.subject.split('.').all(word) {
+        return Err(Unpublishable::Subject);
+    }
+    if event.key.len() > MAX_NAME_BYTES || event.key.chars().any(char::is_control) {
+        return Err(Unpublishable::Key);
+    }
+    if event.payload.len() > MAX_PAYLOAD_BYTES {
+        return Err(Unpublishable::Payload);
+    }
+    Ok(())
 }
 
-impl Relay {
-    pub fn new(pool: sqlx::PgPool, client: async_nats::Client) -> Self {
-        Self { pool, client, stream: Default::default(), wake: Default::default() }
-    }
-    pub fn stream(self, stream: crate::nats::Stream) -> Self {
-        Self { stream, ..self }
-    }
-    pub fn wake(self, wake: Wake) -> Self {
-        Self { wake, ..self }
-    }
-    pub async fn run(self, _stop: tokio_util::sync::CancellationToken) -> anyhow::Result<()> {
-        unimplemented!()
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-pub async fn relay(pool: sqlx::PgPool, client: async_nats::Client, stop: tokio_util::sync::CancellationToken) -> anyhow::Result<()> {
-    Relay::new(pool, client).run(stop).await
+    #[test]
+    fn what_nats_would_refuse_for_ever_is_refused_before_it_is_written() {
+        let event = |subject: &str, key: &str, bytes| NewEvent {
+            id: Uuid::nil(),
+            subject: subject.to_owned(),
+            key: key.to_owned(),
+            payload: vec![0; bytes],
+        };
+        assert_eq!(check(&event("order.placed", "k", 10)), Ok(()));
+        for subject in ["", "order..placed", "order placed", "order.*", "order.>", &"x".repeat(201)] {
+            assert_eq!(check(&event(subject, "k", 10)), Err(Unpublishable::Subject), "{subject}");
+        }
+        assert_eq!(check(&event("order.placed", "k\r\nNats-Msg-Id: 1", 10)), Err(Unpublishable::Key));
+        assert_eq!(check(&event("order.placed", "k", MAX_PAYLOAD_BYTES + 1)), Err(Unpublishable::Payload));
+    }
 }

@@ -27,7 +27,8 @@ const ACQUIRE_WITHIN: Duration = Duration::from_secs(3);
 /// sqlx holds an advisory lock meanwhile.
 pub async fn connect(url: &Secret, connections: u32, migrations: &Migrator) -> anyhow::Result<PgPool> {
     // The parser's complaint may quote the URL, which holds a password.
-    let options = PgConnectOptions::from_str(url.expose()).map_err(|_| anyhow::anyhow!("the database URL is not one"))?;
+    let options = PgConnectOptions::from_str(url.expose())
+        .map_err(|_| anyhow::anyhow!("the database URL is not one"))?;
     let options = named(options).log_slow_statements(tracing::log::LevelFilter::Warn, Duration::from_secs(1));
     migrate(&options, migrations).await?;
     let options = options.options([
@@ -81,7 +82,12 @@ fn named(options: PgConnectOptions) -> PgConnectOptions {
 pub fn is_outage(error: &sqlx::Error) -> bool {
     if let sqlx::Error::Database(database) = error {
         // Classes 08 connection, 53 out of resources, 57P shutdown or starting up.
-        return database.code().is_some_and(|code| ["08", "53", "57P"].iter().any(|class| code.starts_with(class)));
+        return database
+            .code()
+            .is_some_and(|code| ["08", "53", "57P"].iter().any(|class| code.starts_with(class)));
     }
-    matches!(error, sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed)
+    matches!(
+        error,
+        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed
+    )
 }

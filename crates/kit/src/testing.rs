@@ -26,7 +26,9 @@ pub struct TestDatabase {
 pub async fn database(migrations: &Migrator) -> TestDatabase {
     let name = format!("test_{}", Uuid::now_v7().simple());
     let server = PgConnectOptions::from_str(&postgres_url()).expect("TEST_POSTGRES_URL is a Postgres URL");
-    execute(&server, format!("CREATE DATABASE {name} TEMPLATE template0")).await.expect("the server makes databases");
+    execute(&server, format!("CREATE DATABASE {name} TEMPLATE template0"))
+        .await
+        .expect("the server makes databases");
     let options = server.database(&name);
     let pool = PgPoolOptions::new()
         .max_connections(CONNECTIONS)

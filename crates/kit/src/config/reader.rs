@@ -34,10 +34,13 @@ impl Reader {
     /// Reads the process's environment and the file it names.
     #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
     pub fn from_process(service: &'static str) -> Self {
-        Self::from_variables(service, std::env::vars_os().filter_map(|(name, value)| {
-            // What is not Unicode cannot be a name of ours, and its value is none we could use.
-            Some((name.into_string().ok()?, value.into_string().ok()?))
-        }))
+        Self::from_variables(
+            service,
+            std::env::vars_os().filter_map(|(name, value)| {
+                // What is not Unicode cannot be a name of ours, and its value is none we could use.
+                Some((name.into_string().ok()?, value.into_string().ok()?))
+            }),
+        )
     }
 
     /// Settings given as `("tls.cert", "/path")` pairs: for tests and for tools that build a service themselves.
@@ -53,10 +56,7 @@ impl Reader {
         Self::from_variables(service, variables)
     }
 
-    fn from_variables(
-        service: &'static str,
-        variables: impl IntoIterator<Item = (String, String)>,
-    ) -> Self {
+    fn from_variables(service: &'static str, variables: impl IntoIterator<Item = (String, String)>) -> Self {
         let prefix = prefix_of(service);
         let variables = variables
             .into_iter()
@@ -184,7 +184,9 @@ fn is_kubernetes_link(rest: &str) -> bool {
         || rest == "SERVICE_HOST"
         || rest == "SERVICE_PORT"
         || rest.starts_with("SERVICE_PORT_")
-        || rest.strip_prefix("PORT_").is_some_and(|port| port.starts_with(|digit: char| digit.is_ascii_digit()))
+        || rest
+            .strip_prefix("PORT_")
+            .is_some_and(|port| port.starts_with(|digit: char| digit.is_ascii_digit()))
 }
 
 fn flatten(above: &str, table: &toml::Table, into: &mut BTreeMap<String, String>) {

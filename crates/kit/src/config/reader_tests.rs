@@ -87,14 +87,17 @@ fn a_key_read_twice_is_wrong_once() {
 
 #[test]
 fn the_common_settings_of_a_server_have_their_defaults() {
-    let mut reader = Reader::from_pairs("order", [
-        ("listen", "127.0.0.1:2"),
-        ("admin.listen", "127.0.0.1:3"),
-        ("tls.cert", "a"),
-        ("tls.key", "b"),
-        ("tls.ca", "c"),
-        ("jwt.jwks", "d"),
-    ]);
+    let mut reader = Reader::from_pairs(
+        "order",
+        [
+            ("listen", "127.0.0.1:2"),
+            ("admin.listen", "127.0.0.1:3"),
+            ("tls.cert", "a"),
+            ("tls.key", "b"),
+            ("tls.ca", "c"),
+            ("jwt.jwks", "d"),
+        ],
+    );
     let server = Server::read(&mut reader);
     let server = reader.finish(|| server).unwrap();
     assert_eq!(server.service, "order");

@@ -30,7 +30,11 @@ fn lines_of(act: impl FnOnce()) -> Vec<Value> {
     let provider =
         SdkTracerProvider::builder().with_sampler(Sampler::ParentBased(Box::new(Sampler::AlwaysOff))).build();
     let subscriber = tracing_subscriber::registry()
-        .with(tracing_subscriber::fmt::layer().event_format(Lines::new("order")).with_writer(move || writer.clone()))
+        .with(
+            tracing_subscriber::fmt::layer()
+                .event_format(Lines::new("order"))
+                .with_writer(move || writer.clone()),
+        )
         .with(tracing_opentelemetry::layer().with_tracer(provider.tracer("test")));
     tracing::subscriber::with_default(subscriber, act);
     let written = sink.0.lock().unwrap().clone();
@@ -39,7 +43,8 @@ fn lines_of(act: impl FnOnce()) -> Vec<Value> {
 
 #[test]
 fn an_event_is_one_line_of_json_with_its_fields_flattened() {
-    let lines = lines_of(|| tracing::warn!(orders = 3, ok = true, name = "a\nb", level = "mine", "placed {}", 1));
+    let lines =
+        lines_of(|| tracing::warn!(orders = 3, ok = true, name = "a\nb", level = "mine", "placed {}", 1));
     assert_eq!(lines.len(), 1);
     let line = &lines[0];
     assert_eq!(line["message"], "placed 1");

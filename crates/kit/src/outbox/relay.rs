@@ -1,0 +1,228 @@
+//! Carries the outbox's rows to JetStream: one relay leads per database, the others stand by. It survives the absence
+//! of either side by trying again, and never ends with an error because of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use opentelemetry::metrics::{Counter, Gauge};
+use sqlx::{Connection as _, PgConnection, PgPool};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::publish::Publisher;
+use super::rows;
+use crate::nats::{self, Stream};
+use crate::{idempotency, inbox, metrics, task};
+
+/// "STAMPEDE" in ASCII: the advisory lock of the relay that leads.
+const LOCK: i64 = 0x5354_414D_5045_4445;
+/// Rows and payload bytes of one batch: what is in memory and in flight at once.
+const BATCH_ROWS: usize = 1000;
+const BATCH_BYTES: i64 = 8 * 1024 * 1024;
+/// How long an event can wait when nobody wakes the relay.
+const POLL: Duration = Duration::from_millis(100);
+/// How often a relay that stands by asks whether it may lead.
+const STAND_BY: Duration = Duration::from_secs(1);
+/// Published rows stay this long, so that a stream that was lost can be filled again.
+const KEEP: Duration = Duration::from_secs(24 * 3600);
+const MEASURE_EVERY: Duration = Duration::from_secs(5);
+const PRUNE_EVERY: Duration = Duration::from_secs(60);
+/// The inbox and the idempotency keys have no index by age: looking through them is rarer.
+const PRUNE_OTHERS_EVERY: Duration = Duration::from_secs(3600);
+/// Rows of one pruning or unmarking statement, and statements of one pruning.
+const CHUNK: i64 = 5_000;
+const CHUNKS: usize = 20;
+const BACKLOG_COUNTED_TO: i64 = 1_000_000;
+/// How far Postgres's clock and NATS's may differ; within it an event is rather published twice than not.
+const SKEW: Duration = Duration::from_secs(5);
+
+/// Wakes the relay after a commit, so that an event does not wait for the next poll.
+#[derive(Debug, Clone, Default)]
+pub struct Wake(Arc<Notify>);
+
+impl Wake {
+    pub fn wake(&self) {
+        self.0.notify_one();
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct Relay {
+    pool: PgPool,
+    client: async_nats::Client,
+    stream: Stream,
+    wake: Wake,
+}
+
+/// Runs the relay on the default stream until `stop`.
+pub async fn relay(pool: PgPool, client: async_nats::Client, stop: CancellationToken) -> anyhow::Result<()> {
+    Relay::new(pool, client).run(stop).await
+}
+
+impl Relay {
+    pub fn new(pool: PgPool, client: async_nats::Client) -> Self {
+        Self { pool, client, stream: Stream::default(), wake: Wake::default() }
+    }
+
+    pub fn stream(self, stream: Stream) -> Self {
+        Self { stream, ..self }
+    }
+
+    pub fn wake(self, wake: Wake) -> Self {
+        Self { wake, ..self }
+    }
+
+    /// Relays until `stop`. What is unpublished then is the next relay's.
+    pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
+        let mut failures = 0;
+        while !stop.is_cancelled() {
+            let mut progress = false;
+            match stop.run_until_cancelled(self.lead(&mut progress)).await {
+                None => break,
+                Some(Ok(())) => failures = 0,
+                Some(Err(error)) => {
+                    failures = if progress { 0 } else { failures + 1 };
+                    tracing::warn!(error = format!("{error:#}"), failures, "the outbox's relay tries again");
+                    task::back_off(failures, &stop).await;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Leads until something fails; returns `Ok` after a pause when somebody else leads. Everything goes through the one
+    /// session that holds the lock: when it dies, so does the lead, and no statement of an overthrown leader succeeds.
+    async fn lead(&self, progress: &mut bool) -> anyhow::Result<()> {
+        let mut session =
+            PgConnection::connect_with(&self.pool.connect_options()).await.context("Postgres")?;
+        if !rows::try_lead(&mut session, LOCK).await? {
+            session.close().await?;
+            tokio::time::sleep(STAND_BY).await;
+            return Ok(());
+        }
+        let mut watch = Watch::new();
+        // Before NATS is needed: when it is away, the backlog is what one wants to see.
+        watch.measure(&mut session).await?;
+        self.refill(&mut session).await?;
+        let publisher = Publisher::new(self.client.clone(), self.stream.clone(), BATCH_ROWS);
+        loop {
+            watch.look_after(&mut session).await?;
+            let rows = rows::unpublished(&mut session, BATCH_ROWS as i64, BATCH_BYTES).await?;
+            if rows.is_empty() {
+                *progress = true;
+                self.idle().await;
+                continue;
+            }
+            self.reachable()?;
+            let outcome = publisher.publish(rows).await;
+            rows::mark_published(&mut session, &outcome.published).await?;
+            watch.published.add(outcome.published.len() as u64, &[]);
+            *progress |= !outcome.published.is_empty();
+            if let Some(failure) = outcome.failure {
+                return Err(failure.context("publishing"));
+            }
+        }
+    }
+
+    async fn idle(&self) {
+        // Either way it looks again; the poll finds what was committed without a wake or by another process.
+        let _ = tokio::time::timeout(POLL, self.wake.0.notified()).await;
+    }
+
+    /// Publishing to a client that is not connected would fill its buffer with what is sent again later anyway.
+    fn reachable(&self) -> anyhow::Result<()> {
+        let state = self.client.connection_state();
+        ensure!(state == async_nats::connection::State::Connected, "NATS is {state}");
+        Ok(())
+    }
+
+    /// Makes the stream if it is gone, and publishes again what an earlier stream had: rows published before this one
+    /// was made. The inboxes know what they have had.
+    async fn refill(&self, session: &mut PgConnection) -> anyhow::Result<()> {
+        self.reachable()?;
+        let made_at = nats::ensure(&self.client, &self.stream).await?.created;
+        let mut lost = 0;
+        loop {
+            let unmarked = rows::unmark(session, made_at + SKEW, CHUNK).await?;
+            lost += unmarked;
+            if unmarked < CHUNK.unsigned_abs() {
+                break;
+            }
+        }
+        if lost > 0 {
+            tracing::warn!(
+                lost,
+                stream = self.stream.name,
+                "the stream is younger than its events: publishing again"
+            );
+        }
+        Ok(())
+    }
+}
+
+/// What the leader looks after beside publishing: the numbers, and what is old enough to go.
+struct Watch {
+    backlog: Gauge<i64>,
+    oldest: Gauge<i64>,
+    published: Counter<u64>,
+    measured_at: Instant,
+    pruned_at: Option<Instant>,
+    others_pruned_at: Option<Instant>,
+}
+
+impl Watch {
+    fn new() -> Self {
+        Self {
+            backlog: metrics::gauge("outbox_backlog", "Events that wait to be published"),
+            oldest: metrics::gauge("outbox_oldest_seconds", "Age of the oldest event that waits"),
+            published: metrics::counter("outbox_published", "Events that JetStream has acknowledged"),
+            measured_at: Instant::now(),
+            pruned_at: None,
+            others_pruned_at: None,
+        }
+    }
+
+    async fn look_after(&mut self, session: &mut PgConnection) -> Result<(), sqlx::Error> {
+        if self.measured_at.elapsed() >= MEASURE_EVERY {
+            self.measure(session).await?;
+        }
+        if due(&mut self.pruned_at, PRUNE_EVERY) {
+            prune(session).await?;
+        }
+        if due(&mut self.others_pruned_at, PRUNE_OTHERS_EVERY) {
+            // The other two tables of the same migration have nobody else who would.
+            inbox::prune(session).await?;
+            idempotency::prune(session).await?;
+        }
+        Ok(())
+    }
+
+    async fn measure(&mut self, session: &mut PgConnection) -> Result<(), sqlx::Error> {
+        self.measured_at = Instant::now();
+        let backlog = rows::backlog(session, BACKLOG_COUNTED_TO).await?;
+        self.backlog.record(backlog.rows, &[]);
+        self.oldest.record(backlog.oldest_seconds as i64, &[]);
+        Ok(())
+    }
+}
+
+/// Deletes what is too old, some chunks at a time: publishing waits meanwhile.
+async fn prune(session: &mut PgConnection) -> Result<(), sqlx::Error> {
+    for _ in 0..CHUNKS {
+        if rows::prune_outbox(session, KEEP, CHUNK).await? < CHUNK.unsigned_abs() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Whether `every` has passed since the last time, which is then now.
+fn due(last: &mut Option<Instant>, every: Duration) -> bool {
+    let due = last.is_none_or(|at| at.elapsed() >= every);
+    if due {
+        *last = Some(Instant::now());
+    }
+    due
+}
