@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions as _, Connection as _, PgConnection, PgPool};
+use sqlx::{ConnectOptions as _, PgPool};
 
 use crate::Secret;
 
@@ -49,16 +49,18 @@ pub async fn connect(url: &Secret, connections: u32, migrations: &Migrator) -> a
 
 /// Without the pool's limits: a migration may take longer than any request.
 async fn migrate(options: &PgConnectOptions, migrations: &Migrator) -> anyhow::Result<()> {
-    let mut connection = first_connection(options).await?;
-    migrations.run(&mut connection).await.context("migrating the schema")?;
-    connection.close().await.context("closing the migration's connection")
+    let session = first_session(options).await?;
+    let migrated = migrations.run(&session).await.context("migrating the schema");
+    session.close().await;
+    migrated
 }
 
-async fn first_connection(options: &PgConnectOptions) -> anyhow::Result<PgConnection> {
+async fn first_session(options: &PgConnectOptions) -> anyhow::Result<PgPool> {
     let until = tokio::time::Instant::now() + START_WITHIN;
     loop {
-        match PgConnection::connect_with(options).await {
-            Ok(connection) => return Ok(connection),
+        let session = PgPoolOptions::new().max_connections(1).acquire_timeout(ACQUIRE_WITHIN);
+        match session.connect_with(options.clone()).await {
+            Ok(session) => return Ok(session),
             Err(error) if is_outage(&error) && tokio::time::Instant::now() < until => {
                 tracing::info!(%error, "waiting for Postgres");
                 tokio::time::sleep(RETRY_AFTER).await;

@@ -32,7 +32,6 @@ const FILE_KEY: &str = "config";
 
 impl Reader {
     /// Reads the process's environment and the file it names.
-    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
     pub fn from_process(service: &'static str) -> Self {
         Self::from_variables(
             service,

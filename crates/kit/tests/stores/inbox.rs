@@ -1,0 +1,227 @@
+//! The inbox and its consumers.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Arc;
+
+use async_nats::jetstream;
+use futures::future::BoxFuture;
+use sqlx::PgConnection;
+use sqlx::postgres::PgPoolOptions;
+use stampede_kit::inbox::{ConsumerConfig, Message, Poison, consume, first_time, replay};
+use stampede_kit::nats::{Stream, header};
+use stampede_kit::outbox::{NewEvent, Relay};
+use stampede_kit::testing::{self, TestDatabase};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::proxy::Proxy;
+use crate::support::{client, commit, event, eventually, messaging};
+
+const CONSUMER: &str = "payment-orders";
+
+/// A service with an outbox, a consumer that writes what it hears into a table, and a stream between them.
+struct Service {
+    database: TestDatabase,
+    client: async_nats::Client,
+    stream: Stream,
+    stop: CancellationToken,
+    tasks: Vec<JoinHandle<anyhow::Result<()>>>,
+}
+
+impl Service {
+    async fn new() -> Self {
+        let database = messaging().await;
+        sqlx::raw_sql("CREATE TABLE heard (place bigint GENERATED ALWAYS AS IDENTITY, key text, text text)")
+            .execute(&database.pool)
+            .await
+            .unwrap();
+        let (client, stream, stop) = (client().await, testing::stream(), CancellationToken::new());
+        let relay = Relay::new(database.pool.clone(), client.clone()).stream(stream.clone());
+        let tasks = vec![tokio::spawn(relay.run(stop.clone()))];
+        Self { database, client, stream, stop, tasks }
+    }
+
+    fn hear<H>(&mut self, pool: sqlx::PgPool, handler: H)
+    where
+        H: for<'a> Fn(&'a mut PgConnection, &'a Message) -> BoxFuture<'a, anyhow::Result<()>> + Send + Sync + 'static,
+    {
+        let config = ConsumerConfig::new(CONSUMER, ["order.>"]).stream(self.stream.clone());
+        let consuming = consume(pool, self.client.clone(), config, handler, self.stop.clone());
+        self.tasks.push(tokio::spawn(consuming));
+    }
+
+    async fn heard(&self) -> Vec<String> {
+        sqlx::query_scalar("SELECT text FROM heard ORDER BY place").fetch_all(&self.database.pool).await.unwrap()
+    }
+
+    async fn has_heard(&self, count: usize) -> Vec<String> {
+        eventually("the events are heard", async || Some(self.heard().await).filter(|heard| heard.len() >= count)).await
+    }
+
+    async fn dead_letters(&self) -> u64 {
+        let stream = jetstream::new(self.client.clone()).get_stream(&self.stream.name).await.unwrap();
+        let subject = self.stream.subject(&format!("dead.{CONSUMER}"));
+        let mut subjects = stream.info_with_subjects(subject).await.unwrap();
+        let mut letters = 0;
+        while let Some(Ok((_, count))) = futures::StreamExt::next(&mut subjects).await {
+            letters += count as u64;
+        }
+        letters
+    }
+
+    async fn end(self) {
+        self.stop.cancel();
+        for task in self.tasks {
+            task.await.unwrap().unwrap();
+        }
+        jetstream::new(self.client.clone()).delete_stream(&self.stream.name).await.unwrap();
+    }
+}
+
+fn write<'a>(conn: &'a mut PgConnection, message: &'a Message) -> BoxFuture<'a, anyhow::Result<()>> {
+    Box::pin(async move {
+        sqlx::query("INSERT INTO heard (key, text) VALUES ($1, $2)")
+            .bind(&message.key)
+            .bind(String::from_utf8(message.payload.to_vec())?)
+            .execute(conn)
+            .await?;
+        Ok(())
+    })
+}
+
+#[tokio::test]
+async fn an_event_is_first_once_for_each_consumer_and_only_if_it_commits() {
+    let database = messaging().await;
+    let event = Uuid::now_v7();
+    let mut rolled_back = database.pool.begin().await.unwrap();
+    assert!(first_time(&mut rolled_back, "a", event).await.unwrap());
+    rolled_back.rollback().await.unwrap();
+    let mut conn = database.pool.acquire().await.unwrap();
+    assert!(first_time(&mut conn, "a", event).await.unwrap());
+    assert!(!first_time(&mut conn, "a", event).await.unwrap());
+    assert!(first_time(&mut conn, "b", event).await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_are_handled_in_the_order_of_their_key_with_what_the_outbox_wrote() {
+    let mut service = Service::new().await;
+    service.hear(service.database.pool.clone(), |conn, message| {
+        Box::pin(async move {
+            anyhow::ensure!(message.subject == "order.placed" && message.attempt == 1);
+            write(conn, message).await
+        })
+    });
+    for number in 0..20 {
+        commit(&service.database, &[event("a", &format!("{number:02}")), event("b", "b")]).await;
+    }
+    let heard = service.has_heard(40).await;
+    assert_eq!(heard.len(), 40);
+    assert!(heard.iter().filter(|text| *text != "b").is_sorted());
+    service.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_delivered_twice_takes_effect_once() {
+    let mut service = Service::new().await;
+    let NewEvent { id, subject, payload, .. } = event("a", "once");
+    stampede_kit::nats::ensure(&service.client, &service.stream).await.unwrap();
+    for message_id in ["first", "second"] {
+        let mut headers = async_nats::HeaderMap::new();
+        headers.insert(header::MESSAGE_ID, message_id);
+        headers.insert(header::CE_ID, id.to_string());
+        headers.insert(header::CE_TIME, "2026-01-01T00:00:00Z");
+        headers.insert(header::CE_PARTITION_KEY, "a");
+        let subject = service.stream.subject(&subject);
+        let jetstream = jetstream::new(service.client.clone());
+        jetstream.publish_with_headers(subject, headers, payload.clone().into()).await.unwrap().await.unwrap();
+    }
+    service.hear(service.database.pool.clone(), write);
+    commit(&service.database, &[event("a", "after")]).await;
+    assert_eq!(service.has_heard(2).await, ["once", "after"]);
+    service.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_that_keeps_failing_is_dead_after_its_attempts_and_can_be_replayed() {
+    let mut service = Service::new().await;
+    let (attempts, mended) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+    service.hear(service.database.pool.clone(), {
+        let (attempts, mended) = (attempts.clone(), mended.clone());
+        move |conn, message| {
+            let (attempts, mended) = (attempts.clone(), mended.clone());
+            Box::pin(async move {
+                write(conn, message).await?;
+                if message.payload == "bad" && mended.load(Ordering::SeqCst) == 0 {
+                    attempts.fetch_add(1, Ordering::SeqCst);
+                    assert!(message.attempt != 3, "a handler may panic");
+                    anyhow::bail!("cannot");
+                }
+                Ok(())
+            })
+        }
+    });
+    commit(&service.database, &[event("a", "bad"), event("b", "good")]).await;
+    eventually("the letter is there", async || (service.dead_letters().await == 1).then_some(())).await;
+    assert_eq!(attempts.load(Ordering::SeqCst), 5);
+    assert_eq!(service.heard().await, ["good"]);
+
+    mended.store(1, Ordering::SeqCst);
+    assert_eq!(replay(&service.client, &service.stream, CONSUMER, 10).await.unwrap(), 1);
+    assert_eq!(service.has_heard(2).await, ["good", "bad"]);
+    assert_eq!(replay(&service.client, &service.stream, CONSUMER, 10).await.unwrap(), 0);
+    service.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_poisoned_event_is_dead_at_once_and_so_is_a_message_that_is_no_event() {
+    let mut service = Service::new().await;
+    let attempts = Arc::new(AtomicU32::new(0));
+    service.hear(service.database.pool.clone(), {
+        let attempts = attempts.clone();
+        move |_, _| {
+            attempts.fetch_add(1, Ordering::SeqCst);
+            Box::pin(async { Err(Poison("not a message".to_owned()).into()) })
+        }
+    });
+    commit(&service.database, &[event("a", "bad")]).await;
+    stampede_kit::nats::ensure(&service.client, &service.stream).await.unwrap();
+    let subject = service.stream.subject("order.nonsense");
+    let jetstream = jetstream::new(service.client.clone());
+    jetstream.publish(subject, "?".into()).await.unwrap().await.unwrap();
+    eventually("both letters are there", async || (service.dead_letters().await == 2).then_some(())).await;
+    assert_eq!(attempts.load(Ordering::SeqCst), 1);
+    service.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_absence_of_postgres_uses_up_no_attempt() {
+    let mut service = Service::new().await;
+    let url = service.database.url.expose().to_owned();
+    let proxy = Proxy::to(&url, true).await;
+    let pool = PgPoolOptions::new()
+        .max_connections(2)
+        .acquire_timeout(std::time::Duration::from_millis(100))
+        .connect_lazy(&proxy.url(&url))
+        .unwrap();
+    let seen = Arc::new(AtomicU32::new(0));
+    service.hear(pool, {
+        let seen = seen.clone();
+        move |conn, message| {
+            seen.fetch_max(message.attempt, Ordering::SeqCst);
+            write(conn, message)
+        }
+    });
+    commit(&service.database, &[event("a", "before")]).await;
+    service.has_heard(1).await;
+    proxy.cut();
+    commit(&service.database, &[event("a", "during")]).await;
+    // More failures than an event has attempts: pauses of at least 50, 100, 200 ... ms.
+    tokio::time::sleep(std::time::Duration::from_secs(4)).await;
+    assert_eq!(service.heard().await, ["before"]);
+    proxy.mend();
+    assert_eq!(service.has_heard(2).await, ["before", "during"]);
+    assert_eq!(seen.load(Ordering::SeqCst), 1);
+    assert_eq!(service.dead_letters().await, 0);
+    service.end().await;
+}

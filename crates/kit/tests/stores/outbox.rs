@@ -1,0 +1,225 @@
+//! The outbox and its relay.
+
+use std::collections::HashMap;
+
+use async_nats::jetstream;
+use futures::StreamExt as _;
+use stampede_kit::nats::{self, Stream};
+use stampede_kit::outbox::{Relay, Wake, append};
+use stampede_kit::testing::{self, TestDatabase};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::proxy::Proxy;
+use crate::support::{client, commit, event, eventually, messaging};
+
+struct Relaying {
+    stop: CancellationToken,
+    task: JoinHandle<anyhow::Result<()>>,
+}
+
+fn relay(database: &TestDatabase, client: &async_nats::Client, stream: &Stream) -> Relaying {
+    let stop = CancellationToken::new();
+    let relay = Relay::new(database.pool.clone(), client.clone()).stream(stream.clone());
+    Relaying { stop: stop.clone(), task: tokio::spawn(relay.run(stop)) }
+}
+
+impl Relaying {
+    async fn stop(self) {
+        self.stop.cancel();
+        self.task.await.unwrap().unwrap();
+    }
+}
+
+async fn unpublished(database: &TestDatabase) -> i64 {
+    sqlx::query_scalar("SELECT count(*) FROM outbox WHERE published_at IS NULL")
+        .fetch_one(&database.pool)
+        .await
+        .unwrap()
+}
+
+async fn all_published(database: &TestDatabase) {
+    eventually("everything is published", async || (unpublished(database).await == 0).then_some(())).await;
+}
+
+/// Everything in the stream, oldest first, as (key, text).
+async fn stored(client: &async_nats::Client, stream: &Stream) -> Vec<(String, String)> {
+    let stored = jetstream::new(client.clone()).get_stream(&stream.name).await.unwrap();
+    let count = stored.cached_info().state.messages;
+    let consumer = stored.create_consumer(jetstream::consumer::pull::OrderedConfig::default()).await.unwrap();
+    let messages = consumer.messages().await.unwrap().take(usize::try_from(count).unwrap());
+    messages
+        .map(|message| {
+            let message = message.unwrap();
+            let headers = message.headers.as_ref().unwrap();
+            let key = headers.get(nats::header::CE_PARTITION_KEY).unwrap().as_str().to_owned();
+            (key, String::from_utf8(message.payload.to_vec()).unwrap())
+        })
+        .collect()
+        .await
+}
+
+async fn drop_stream(client: &async_nats::Client, stream: &Stream) {
+    jetstream::new(client.clone()).delete_stream(&stream.name).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_committed_event_is_published_once_and_in_the_order_of_its_key() {
+    let (database, client, stream) = (messaging().await, client().await, testing::stream());
+    let relaying = relay(&database, &client, &stream);
+    for round in 0..30 {
+        let events: Vec<_> = ["a", "b", "a", "c"].iter().map(|key| event(key, &round.to_string())).collect();
+        commit(&database, &events).await;
+    }
+    all_published(&database).await;
+    relaying.stop().await;
+
+    let stored = stored(&client, &stream).await;
+    assert_eq!(stored.len(), 120);
+    let mut by_key: HashMap<String, Vec<u32>> = HashMap::new();
+    for (key, text) in stored {
+        by_key.entry(key).or_default().push(text.parse().unwrap());
+    }
+    assert_eq!(by_key["a"].len(), 60);
+    assert!(by_key.values().all(|rounds| rounds.is_sorted()));
+    drop_stream(&client, &stream).await;
+}
+
+#[tokio::test]
+async fn an_event_of_a_transaction_that_rolled_back_is_never_published() {
+    let (database, client, stream) = (messaging().await, client().await, testing::stream());
+    let mut transaction = database.pool.begin().await.unwrap();
+    append(&mut transaction, &[event("a", "never")]).await.unwrap();
+    transaction.rollback().await.unwrap();
+    commit(&database, &[event("a", "once")]).await;
+    let relaying = relay(&database, &client, &stream);
+    all_published(&database).await;
+    relaying.stop().await;
+    assert_eq!(stored(&client, &stream).await, [("a".to_owned(), "once".to_owned())]);
+    drop_stream(&client, &stream).await;
+}
+
+#[tokio::test]
+async fn a_lower_position_that_commits_later_is_published_too() {
+    let (database, client, stream) = (messaging().await, client().await, testing::stream());
+    let relaying = relay(&database, &client, &stream);
+    let mut slow = database.pool.begin().await.unwrap();
+    append(&mut slow, &[event("a", "slow")]).await.unwrap();
+    commit(&database, &[event("b", "fast")]).await;
+    all_published(&database).await;
+    slow.commit().await.unwrap();
+    all_published(&database).await;
+    relaying.stop().await;
+    assert_eq!(stored(&client, &stream).await.len(), 2);
+    drop_stream(&client, &stream).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_relay_survives_the_absence_of_nats_and_catches_up() {
+    let (database, direct, stream) = (messaging().await, client().await, testing::stream());
+    let proxy = Proxy::to(&testing::nats_url(), false).await;
+    let url = proxy.url(&testing::nats_url());
+    let client = nats::connect(&stampede_kit::Secret::new(url)).await.unwrap();
+    let relaying = relay(&database, &client, &stream);
+
+    commit(&database, &[event("a", "1")]).await;
+    proxy.mend();
+    all_published(&database).await;
+    proxy.cut();
+    eventually("the client has noticed", async || (!crate::support::is_connected(&client)).then_some(())).await;
+    commit(&database, &[event("a", "2"), event("a", "3")]).await;
+    proxy.mend();
+    all_published(&database).await;
+    assert!(!relaying.task.is_finished());
+    relaying.stop().await;
+
+    let texts: Vec<_> = stored(&direct, &stream).await.into_iter().map(|(_, text)| text).collect();
+    assert_eq!(texts, ["1", "2", "3"]);
+    drop_stream(&direct, &stream).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_backlog_is_caught_up_in_bounded_batches() {
+    let (database, client, stream) = (messaging().await, client().await, testing::stream());
+    sqlx::query(
+        "INSERT INTO outbox (event_id, subject, event_key, payload)
+         SELECT gen_random_uuid(), 'order.placed', 'key-' || n % 5000, convert_to(n::text, 'UTF8')
+         FROM generate_series(1, 20000) AS n ORDER BY n",
+    )
+    .execute(&database.pool)
+    .await
+    .unwrap();
+    let relaying = relay(&database, &client, &stream);
+    all_published(&database).await;
+    relaying.stop().await;
+    let info = jetstream::new(client.clone()).get_stream(&stream.name).await.unwrap().cached_info().clone();
+    assert_eq!(info.state.messages, 20_000);
+    drop_stream(&client, &stream).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_relays_of_one_database_publish_each_event_once() {
+    let (database, client, stream) = (messaging().await, client().await, testing::stream());
+    let (one, two) = (relay(&database, &client, &stream), relay(&database, &client, &stream));
+    for number in 0..20 {
+        commit(&database, &[event("a", &number.to_string())]).await;
+    }
+    all_published(&database).await;
+    // Whichever leads, the other takes over when it is gone.
+    one.stop().await;
+    commit(&database, &[event("a", "20")]).await;
+    all_published(&database).await;
+    two.stop().await;
+    let texts: Vec<_> = stored(&client, &stream).await.into_iter().map(|(_, text)| text).collect();
+    assert_eq!(texts, (0..=20).map(|number| number.to_string()).collect::<Vec<_>>());
+    drop_stream(&client, &stream).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_was_lost_is_filled_again_from_the_outbox() {
+    let (database, client, stream) = (messaging().await, client().await, testing::stream());
+    let relaying = relay(&database, &client, &stream);
+    commit(&database, &[event("a", "1"), event("a", "2")]).await;
+    all_published(&database).await;
+    drop_stream(&client, &stream).await;
+    // Nobody hears this one, so the relay notices and makes the stream again.
+    commit(&database, &[event("a", "3")]).await;
+    let filled = async || {
+        let stream = jetstream::new(client.clone()).get_stream(&stream.name).await.ok()?;
+        (stream.cached_info().state.messages == 3).then_some(())
+    };
+    eventually("the stream has all three again", filled).await;
+    all_published(&database).await;
+    relaying.stop().await;
+    let texts: Vec<_> = stored(&client, &stream).await.into_iter().map(|(_, text)| text).collect();
+    assert_eq!(texts, ["1", "2", "3"]);
+    drop_stream(&client, &stream).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn old_published_rows_are_pruned_and_unpublished_ones_never() {
+    let (database, client, stream) = (messaging().await, client().await, testing::stream());
+    sqlx::query(
+        "INSERT INTO outbox (event_id, subject, event_key, payload, created_at, published_at)
+         SELECT gen_random_uuid(), 'order.placed', 'k', '', now() - interval '3 days', at
+         FROM UNNEST(ARRAY[now() - interval '25 hours', now() + interval '1 minute', NULL]) AS at",
+    )
+    .execute(&database.pool)
+    .await
+    .unwrap();
+    let made = nats::ensure(&client, &stream).await.unwrap().created;
+    // As if the stream had been there all the time: what it has had is not published again.
+    sqlx::query("UPDATE outbox SET published_at = NULL WHERE published_at > $1 AND FALSE")
+        .bind(made)
+        .execute(&database.pool)
+        .await
+        .unwrap();
+    let relaying = relay(&database, &client, &stream);
+    all_published(&database).await;
+    let wake = Wake::default();
+    wake.wake();
+    relaying.stop().await;
+    let left: i64 = sqlx::query_scalar("SELECT count(*) FROM outbox").fetch_one(&database.pool).await.unwrap();
+    assert!(left >= 2);
+    drop_stream(&client, &stream).await;
+}
