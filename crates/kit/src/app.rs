@@ -3,8 +3,12 @@
 
 mod admin;
 mod connection;
+mod first_bytes;
 mod front;
+mod health;
+mod life;
 mod listener;
+mod mutual;
 mod readiness;
 mod tasks;
 
@@ -19,13 +23,12 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tonic::server::NamedService;
-use tonic::service::{Routes, RoutesBuilder};
+use tonic::service::RoutesBuilder;
 
 use crate::auth::{Settings, Verifier};
 use crate::clock::Clock;
 use crate::config;
 use crate::contract::Contract;
-use crate::stack::Stack;
 use crate::tls;
 use readiness::Readiness;
 use tasks::Tasks;
@@ -156,11 +159,20 @@ impl App {
         self.admin.local_addr().expect("a bound listener has an address")
     }
 
+    /// Serves until `signal`, then drains under the configuration's deadline: no new connections, GOAWAY on the open ones, streams
+    /// ended, calls in flight finished, tasks stopped. An error when a task failed; whatever runs then is drained too.
+    pub async fn serve(self, signal: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
+        life::run(self, signal).await
+    }
+
     fn follow_token_keys(&mut self, verifier: Arc<Verifier>) {
         let ready = verifier.clone();
         self.ready("jwks", move || {
             let loaded = ready.is_ready();
-            async move { anyhow::ensure!(loaded, "no key is loaded"); Ok(()) }
+            async move {
+                anyhow::ensure!(loaded, "no key is loaded");
+                Ok(())
+            }
         });
         self.task("jwks", |stop| async move {
             verifier.keys().follow(stop).await;
@@ -171,12 +183,4 @@ impl App {
 
 async fn bind(key: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("{key}: cannot listen on {address}"))
-}
-
-impl App {
-    /// Serves until `signal`, then drains under the deadline of the configuration.
-    pub async fn serve(self, signal: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
-        signal.await;
-        Ok(())
-    }
 }

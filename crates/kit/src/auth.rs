@@ -2,6 +2,7 @@
 //! token, then permission. Nothing here decides what a caller may do with a particular order: that is the service's rule.
 
 mod jwks;
+pub(crate) mod peer;
 mod verifier;
 
 use std::sync::Arc;

@@ -21,7 +21,7 @@ pub struct Contract {
     bytes: Bytes,
     pool: DescriptorPool,
     methods: Vec<Arc<Method>>,
-    by_path: HashMap<String, Arc<Method>>,
+    by_path: HashMap<Arc<str>, Arc<Method>>,
     permissions: Arc<Permissions>,
     rules: Arc<Ruleset>,
 }
@@ -30,7 +30,7 @@ pub struct Contract {
 #[derive(Debug)]
 pub struct Method {
     /// `/package.Service/Method`, as it stands in the request line.
-    pub path: String,
+    pub path: Arc<str>,
     /// Message types, streaming kinds, comments and every option.
     pub descriptor: MethodDescriptor,
     pub access: Access,
@@ -97,8 +97,9 @@ impl Contract {
     /// Reads an encoded `FileDescriptorSet`. It has to be encoded with its options kept (protox's
     /// `encode_file_descriptor_set`); bytes that went through prost-types have lost them.
     pub fn parse(bytes: &[u8]) -> Result<Arc<Contract>, ContractError> {
-        let pool = DescriptorPool::decode(bytes)
-            .map_err(|error| ContractError { problems: vec![format!("the descriptors do not decode: {error}")] })?;
+        let pool = DescriptorPool::decode(bytes).map_err(|error| ContractError {
+            problems: vec![format!("the descriptors do not decode: {error}")],
+        })?;
         let mut problems = Vec::new();
         let permissions = Arc::new(Permissions::read(&pool, &mut problems));
         let mut rules = rules::Compiler::new(&pool, &mut problems);
@@ -108,7 +109,7 @@ impl Contract {
             let read = policy::read(&pool, &method, &permissions, &mut problems);
             methods.extend(read.map(|(access, calling)| {
                 Arc::new(Method {
-                    path: format!("/{}/{}", method.parent_service().full_name(), method.name()),
+                    path: Arc::from(format!("/{}/{}", method.parent_service().full_name(), method.name())),
                     client_streaming: method.is_client_streaming(),
                     server_streaming: method.is_server_streaming(),
                     descriptor: method,
@@ -123,7 +124,14 @@ impl Contract {
         }
         let by_path = methods.iter().map(|method| (method.path.clone(), method.clone())).collect();
         let rules = Arc::new(rules.finish());
-        Ok(Arc::new(Contract { bytes: Bytes::copy_from_slice(bytes), pool, methods, by_path, permissions, rules }))
+        Ok(Arc::new(Contract {
+            bytes: Bytes::copy_from_slice(bytes),
+            pool,
+            methods,
+            by_path,
+            permissions,
+            rules,
+        }))
     }
 
     /// The descriptors, for whoever needs more than is read here (routes, comments, reasons).

@@ -57,7 +57,8 @@ struct Files {
 impl Files {
     fn read(cert: &Path, key: &Path, ca: &Path) -> anyhow::Result<Files> {
         let chain = certificates(cert).with_context(|| format!("tls.cert {}", cert.display()))?;
-        let private = PrivateKeyDer::from_pem_file(key).with_context(|| format!("tls.key {}", key.display()))?;
+        let private =
+            PrivateKeyDer::from_pem_file(key).with_context(|| format!("tls.key {}", key.display()))?;
         let mut roots = RootCertStore::empty();
         for certificate in certificates(ca).with_context(|| format!("tls.ca {}", ca.display()))? {
             roots.add(certificate).with_context(|| format!("tls.ca {}", ca.display()))?;

@@ -11,7 +11,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::task;
 
-type Run = Box<dyn FnOnce(CancellationToken) -> Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>> + Send>;
+type Run =
+    Box<dyn FnOnce(CancellationToken) -> Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>> + Send>;
 
 #[derive(Default)]
 pub(super) struct Tasks(Vec<(&'static str, Run)>);

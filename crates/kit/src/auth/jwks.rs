@@ -84,7 +84,10 @@ impl Jwks {
                 () = tokio::time::sleep(pause) => {}
             }
             if let Err(error) = self.reload().await {
-                tracing::warn!(error = format!("{error:#}"), "the JWKS was not reloaded; the keys stay as they were");
+                tracing::warn!(
+                    error = format!("{error:#}"),
+                    "the JWKS was not reloaded; the keys stay as they were"
+                );
             }
         }
     }

@@ -71,7 +71,11 @@ enum Audience {
 
 impl Verifier {
     /// Loads the keys. A key file has to be there; a URL may answer later (see [`Verifier::is_ready`]).
-    pub async fn start(settings: Settings, permissions: Arc<Permissions>, clock: Clock) -> anyhow::Result<Arc<Self>> {
+    pub async fn start(
+        settings: Settings,
+        permissions: Arc<Permissions>,
+        clock: Clock,
+    ) -> anyhow::Result<Arc<Self>> {
         let keys = Jwks::open(&settings.jwks).await?;
         let verified = Cache::builder().max_capacity(CACHED_TOKENS).build();
         Ok(Arc::new(Verifier { settings, keys, permissions, clock, verified }))
@@ -88,7 +92,8 @@ impl Verifier {
 
     /// The user who calls. TOKEN_MISSING without a bearer token, another TOKEN_ reason when it is not good.
     pub fn caller(&self, headers: &HeaderMap) -> Result<Caller, Refusal> {
-        self.optional_caller(headers)?.ok_or_else(|| refused(reason::TOKEN_MISSING, "this call needs a bearer token"))
+        self.optional_caller(headers)?
+            .ok_or_else(|| refused(reason::TOKEN_MISSING, "this call needs a bearer token"))
     }
 
     /// The same where a token may be left out; one that is there has to be good.
@@ -178,7 +183,8 @@ fn signature_only() -> Validation {
 
 fn bearer(header: &HeaderValue) -> Result<&str, Refusal> {
     let text = header.to_str().map_err(|_| invalid("the authorization header is not text"))?;
-    let (scheme, token) = text.split_once(' ').ok_or_else(|| invalid("the authorization header holds no token"))?;
+    let (scheme, token) =
+        text.split_once(' ').ok_or_else(|| invalid("the authorization header holds no token"))?;
     if !scheme.eq_ignore_ascii_case("bearer") {
         return Err(invalid("the authorization scheme is not Bearer"));
     }

@@ -43,7 +43,10 @@ impl Permissions {
             match value.number() {
                 number @ 1..=MAX_PERMISSION => read.bits.insert(value.name().to_owned(), 1 << number),
                 _ => {
-                    problems.push(format!("{}: a permission's number is 1 to {MAX_PERMISSION}", value.full_name()));
+                    problems.push(format!(
+                        "{}: a permission's number is 1 to {MAX_PERMISSION}",
+                        value.full_name()
+                    ));
                     None
                 }
             };

@@ -34,7 +34,10 @@ pub(super) fn read(
 fn option(pool: &DescriptorPool, method: &MethodDescriptor, name: &str) -> Option<DynamicMessage> {
     let extension = pool.get_extension_by_name(name)?;
     let options = method.options();
-    options.has_extension(&extension).then(|| options.get_extension(&extension).as_message().cloned()).flatten()
+    options
+        .has_extension(&extension)
+        .then(|| options.get_extension(&extension).as_message().cloned())
+        .flatten()
 }
 
 fn read_access(method: &str, declared: &DynamicMessage, permissions: &Permissions) -> Result<Access, String> {
@@ -93,9 +96,11 @@ fn boolean(message: &DynamicMessage, field: &str) -> bool {
 
 /// The name of an enum value; its number in words when the descriptors do not name it.
 fn enum_name(message: &DynamicMessage, field: &str) -> String {
-    let number = message.get_field_by_name(field).and_then(|value| value.as_enum_number()).unwrap_or_default();
+    let number =
+        message.get_field_by_name(field).and_then(|value| value.as_enum_number()).unwrap_or_default();
     let descriptor = message.descriptor().get_field_by_name(field).map(|field| field.kind());
-    let named = descriptor.as_ref().and_then(|kind| kind.as_enum()).and_then(|values| values.get_value(number));
+    let named =
+        descriptor.as_ref().and_then(|kind| kind.as_enum()).and_then(|values| values.get_value(number));
     named.map_or_else(|| number.to_string(), |value| value.name().to_owned())
 }
 

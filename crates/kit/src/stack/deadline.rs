@@ -3,6 +3,9 @@
 use std::time::{Duration, Instant};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use tonic::Code;
+
+use crate::refusal::{Refusal, reason};
 
 pub(crate) const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 /// The specification allows at most eight digits.
@@ -36,6 +39,19 @@ pub(crate) fn read(headers: &HeaderMap) -> Result<Option<Duration>, Malformed> {
     }
 }
 
+/// When a call that comes in now has to be over: what its caller allows, at most what the contract does.
+pub(super) fn shrunk(headers: &HeaderMap, longest: Duration) -> Result<Deadline, Refusal> {
+    let asked = read(headers).map_err(|Malformed| {
+        Refusal::new(Code::InvalidArgument, reason::INVALID_ARGUMENT, "the header grpc-timeout is malformed")
+            .field("grpc-timeout", "must be up to eight digits and a unit")
+    })?;
+    let allowed = asked.map_or(longest, |asked| asked.min(longest));
+    if allowed.is_zero() {
+        return Err(Refusal::deadline_exceeded());
+    }
+    Ok(Deadline(Instant::now() + allowed))
+}
+
 /// Gives an outgoing call a deadline when it has none.
 pub(crate) fn ensure(headers: &mut HeaderMap, default: Duration) {
     if !headers.contains_key(GRPC_TIMEOUT) {
@@ -62,7 +78,9 @@ mod tests {
 
     #[test]
     fn every_unit_of_the_specification_is_read() {
-        for (text, millis) in [("1H", 3_600_000), ("2M", 120_000), ("3S", 3_000), ("4m", 4), ("5000u", 5), ("6000000n", 6)] {
+        for (text, millis) in
+            [("1H", 3_600_000), ("2M", 120_000), ("3S", 3_000), ("4m", 4), ("5000u", 5), ("6000000n", 6)]
+        {
             assert_eq!(read(&headers(text)), Ok(Some(Duration::from_millis(millis))), "{text}");
         }
         assert_eq!(read(&HeaderMap::new()), Ok(None));

@@ -6,12 +6,32 @@ use opentelemetry::trace::TraceContextExt;
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
+/// The span of a call that comes in, in the trace its headers name.
+pub(super) fn span(method: &str, peer: &str, headers: &HeaderMap) -> Span {
+    let span = tracing::info_span!(
+        parent: None,
+        "rpc",
+        otel.name = method,
+        otel.kind = "server",
+        rpc.system = "grpc",
+        rpc.grpc.status = tracing::field::Empty,
+        peer,
+        trace_id = tracing::field::Empty,
+    );
+    if !span.is_disabled()
+        && let Some(trace_id) = adopt(&span, headers)
+    {
+        span.record("trace_id", trace_id);
+    }
+    span
+}
+
 /// Makes `span` a child of the trace the headers name. Returns the trace id, when there is one.
-pub(crate) fn adopt(span: &Span, headers: &HeaderMap) -> Option<String> {
+fn adopt(span: &Span, headers: &HeaderMap) -> Option<String> {
     let parent = opentelemetry::global::get_text_map_propagator(|read| read.extract(&Headers(headers)));
     if parent.span().span_context().is_valid() {
-        // Only an unsubscribed span cannot take a parent, and then nobody looks.
-        let _ = span.set_parent(parent);
+        // Without an OpenTelemetry layer there is no trace to belong to.
+        span.set_parent(parent).ok();
     }
     let context = span.context();
     let context = context.span().span_context().clone();
@@ -21,7 +41,9 @@ pub(crate) fn adopt(span: &Span, headers: &HeaderMap) -> Option<String> {
 /// Writes the trace `span` belongs to into the headers of an outgoing call.
 pub(crate) fn inject(span: &Span, headers: &mut HeaderMap) {
     let context = span.context();
-    opentelemetry::global::get_text_map_propagator(|write| write.inject_context(&context, &mut HeadersMut(headers)));
+    opentelemetry::global::get_text_map_propagator(|write| {
+        write.inject_context(&context, &mut HeadersMut(headers))
+    });
 }
 
 struct Headers<'a>(&'a HeaderMap);

@@ -1,0 +1,89 @@
+//! gRPC over mTLS: the handshake under a deadline, the peer from its certificate, then HTTP/2 into the stack. A certificate that
+//! our CA signed but that names nobody here gets an answer with its reason rather than a closed door.
+
+use std::convert::Infallible;
+use std::sync::{Arc, LazyLock};
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use opentelemetry::metrics::Counter;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tonic::Status;
+use tonic::body::Body;
+
+use super::connection::{self, End};
+use super::first_bytes::FirstBytes;
+use crate::auth::{Peer, peer};
+use crate::metrics::{self, KeyValue};
+use crate::refusal::Refusal;
+use crate::stack::Stack;
+use crate::tls;
+
+static HANDSHAKES: LazyLock<Counter<u64>> =
+    LazyLock::new(|| metrics::counter("tls_handshakes", "TLS handshakes of clients, by how they ended"));
+
+/// What every connection of the listener shares. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Mutual {
+    pub acceptor: TlsAcceptor,
+    pub environment: Arc<str>,
+    pub stack: Stack,
+    pub end: End,
+}
+
+impl Mutual {
+    pub(super) async fn serve(self, stream: TcpStream) {
+        let Some(stream) = self.handshake(stream).await else { return };
+        let peer = peer::identify(stream.get_ref().1.peer_certificates(), &self.environment);
+        let (stream, spoken) = FirstBytes::of(stream);
+        let service = service_fn(move |request| answer(self.stack.clone(), peer.clone(), request));
+        let connection = builder().serve_connection(TokioIo::new(stream), service);
+        connection::drive(connection, spoken, self.end).await;
+    }
+
+    async fn handshake(&self, stream: TcpStream) -> Option<TlsStream<TcpStream>> {
+        let handshake = tokio::time::timeout(tls::HANDSHAKE_TIMEOUT, self.acceptor.accept(stream));
+        let (outcome, stream) = tokio::select! {
+            () = self.end.drain.cancelled() => return None,
+            handshake = handshake => match handshake {
+                Ok(Ok(stream)) => ("ok", Some(stream)),
+                Ok(Err(error)) => {
+                    tracing::debug!(%error, "a TLS handshake failed");
+                    ("refused", None)
+                }
+                Err(_) => ("timeout", None),
+            },
+        };
+        HANDSHAKES.add(1, &[KeyValue::new("outcome", outcome)]);
+        stream
+    }
+}
+
+async fn answer(
+    stack: Stack,
+    peer: Result<Peer, Refusal>,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Infallible> {
+    Ok(match peer {
+        Ok(peer) => stack.call(request.map(Body::new), peer).await,
+        Err(unknown) => Status::from(unknown).into_http(),
+    })
+}
+
+fn builder() -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .keep_alive_interval(connection::KEEP_ALIVE_INTERVAL)
+        .keep_alive_timeout(connection::KEEP_ALIVE_TIMEOUT)
+        .max_concurrent_streams(connection::MAX_STREAMS)
+        .max_header_list_size(connection::MAX_HEADER_LIST_BYTES)
+        .initial_connection_window_size(connection::CONNECTION_WINDOW_BYTES)
+        .initial_stream_window_size(connection::STREAM_WINDOW_BYTES);
+    builder
+}
