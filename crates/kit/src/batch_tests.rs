@@ -58,12 +58,12 @@ async fn a_request_that_is_alone_waits_for_nobody() {
 async fn requests_gather_while_the_writer_is_busy_and_no_batch_exceeds_its_limit() {
     let store = Store::new(0);
     let batcher = store.batcher(LIMITS);
-    let first = tokio::spawn({
+    let first = task::spawn("test", {
         let batcher = batcher.clone();
         async move { batcher.submit(0).await }
     });
     settle().await;
-    let rest = tokio::spawn(async move {
+    let rest = task::spawn("test", async move {
         join_all((1..=25).map(|item| {
             let batcher = batcher.clone();
             async move { batcher.submit(item).await }
@@ -83,7 +83,7 @@ async fn two_writers_keep_two_batches_in_flight() {
     let batcher = store.batcher(Limits { writers: 2, ..LIMITS });
     for item in 0..3 {
         let batcher = batcher.clone();
-        tokio::spawn(async move { batcher.submit(item).await });
+        task::spawn("test", async move { batcher.submit(item).await });
         settle().await;
     }
     assert_eq!(store.sizes(), [1, 1]);
@@ -96,7 +96,7 @@ async fn a_full_queue_refuses_at_once() {
     let batcher = store.batcher(Limits { batch: 1, writers: 1, queue: 2 });
     for item in 0..3 {
         let batcher = batcher.clone();
-        tokio::spawn(async move { batcher.submit(item).await });
+        task::spawn("test", async move { batcher.submit(item).await });
         settle().await;
     }
     assert_eq!(batcher.submit(4).await, Err(Refused::Full));
@@ -109,7 +109,7 @@ async fn a_caller_that_gives_up_breaks_nobody_elses_answer() {
     let mut callers: Vec<_> = (0..4)
         .map(|item| {
             let batcher = batcher.clone();
-            tokio::spawn(async move { batcher.submit(item).await })
+            task::spawn("test", async move { batcher.submit(item).await })
         })
         .collect();
     settle().await;
@@ -145,7 +145,7 @@ async fn a_batch_that_answers_too_few_is_lost_to_all_its_callers() {
 async fn what_was_queued_is_finished_after_the_last_handle_is_gone() {
     let store = Store::new(0);
     let batcher = store.batcher(LIMITS);
-    let caller = tokio::spawn(async move { batcher.submit(5).await });
+    let caller = task::spawn("test", async move { batcher.submit(5).await });
     settle().await;
     store.gate.add_permits(1);
     assert_eq!(caller.await.unwrap(), Ok(10));

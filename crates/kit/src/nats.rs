@@ -43,6 +43,20 @@ impl Stream {
     }
 }
 
+/// Whether NATS would deliver `subject` to a subscription of `pattern`: `*` is one word, a last `>` is one or more.
+pub(crate) fn matches(pattern: &str, subject: &str) -> bool {
+    let mut words = subject.split('.');
+    for asked in pattern.split('.') {
+        match (asked, words.next()) {
+            (">", Some(_)) => return true,
+            ("*", Some(_)) => {}
+            (asked, Some(word)) if asked == word => {}
+            (_, Some(_) | None) => return false,
+        }
+    }
+    words.next().is_none()
+}
+
 /// Names of the headers that events carry.
 pub mod header {
     /// The stream drops a message whose id it has had within its duplicate window.
@@ -98,4 +112,35 @@ pub async fn ensure(client: &async_nats::Client, stream: &Stream) -> anyhow::Res
         })
         .await?;
     Ok(made.cached_info().clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_matches_what_nats_would_deliver() {
+        for (pattern, subject, expected) in [
+            ("order.placed", "order.placed", true),
+            ("order.placed", "order.placed.v2", false),
+            ("order.placed.v2", "order.placed", false),
+            ("order.*", "order.placed", true),
+            ("order.*", "order.placed.v2", false),
+            ("*.placed", "order.placed", true),
+            ("order.>", "order.placed.v2", true),
+            ("order.>", "order", false),
+            (">", "dead.payment", true),
+            ("order.>", "dead.payment", false),
+        ] {
+            assert_eq!(matches(pattern, subject), expected, "{pattern} {subject}");
+        }
+    }
+
+    #[test]
+    fn a_subject_is_relative_to_its_stream() {
+        let stream = Stream::default();
+        assert_eq!(stream.subject("order.placed"), "stampede.order.placed");
+        assert_eq!(stream.relative("stampede.order.placed"), "order.placed");
+        assert_eq!(stream.relative("stampedes.order"), "stampedes.order");
+    }
 }

@@ -61,7 +61,7 @@ async fn first_session(options: &PgConnectOptions) -> anyhow::Result<PgPool> {
         let session = PgPoolOptions::new().max_connections(1).acquire_timeout(ACQUIRE_WITHIN);
         match session.connect_with(options.clone()).await {
             Ok(session) => return Ok(session),
-            Err(error) if is_outage(&error) && tokio::time::Instant::now() < until => {
+            Err(error) if may_pass(&error) && tokio::time::Instant::now() < until => {
                 tracing::info!(%error, "waiting for Postgres");
                 tokio::time::sleep(RETRY_AFTER).await;
             }
@@ -77,6 +77,11 @@ fn named(options: PgConnectOptions) -> PgConnectOptions {
     }
     let program = std::env::current_exe().ok().and_then(|path| Some(path.file_stem()?.to_str()?.to_owned()));
     options.application_name(program.as_deref().unwrap_or("stampede"))
+}
+
+/// Whether connecting later may help: a server or a proxy that is starting cuts connections in the middle of greeting.
+fn may_pass(error: &sqlx::Error) -> bool {
+    is_outage(error) || matches!(error, sqlx::Error::Protocol(_))
 }
 
 /// Whether the server was away, or could not answer for reasons of its own, so that the same thing may be tried again

@@ -104,11 +104,14 @@ where
 
 async fn subscribe(client: &Client, config: &ConsumerConfig) -> anyhow::Result<pull::Stream> {
     nats::ensure(client, &config.stream).await.context("the stream")?;
-    let subjects = config.subjects.iter().map(|subject| config.stream.subject(subject)).collect();
+    let mut subjects: Vec<_> = config.subjects.iter().map(|subject| config.stream.subject(subject)).collect();
+    // Several filters need NATS 2.10; an older server ignores them, and the delivery passes over what was not asked for.
+    let only = if subjects.len() == 1 { subjects.pop() } else { None };
     let consumer = jetstream::new(client.clone())
         .create_consumer_on_stream(
             pull::Config {
                 durable_name: Some(config.name.to_owned()),
+                filter_subject: only.unwrap_or_default(),
                 filter_subjects: subjects,
                 deliver_policy: DeliverPolicy::All,
                 ack_policy: AckPolicy::Explicit,

@@ -12,7 +12,7 @@ use futures::future::BoxFuture;
 use moka::sync::Cache;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Histogram};
-use sqlx::{PgConnection, PgPool};
+use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::time::Instant;
@@ -21,7 +21,7 @@ use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::{ATTEMPTS, ConsumerConfig, Message, Poison, dead, first_time};
-use crate::nats::header;
+use crate::nats::{self, header};
 use crate::{metrics, postgres, task, telemetry};
 
 /// A handler that takes longer is rolled back; less than NATS waits for the acknowledgement.
@@ -78,6 +78,10 @@ where
             acknowledge(&taken, AckKind::Nak(None)).await;
             return;
         }
+        if !self.is_asked_for(&taken) {
+            acknowledge(&taken, AckKind::Ack).await;
+            return;
+        }
         let started = Instant::now();
         let outcome = match self.parse(&taken) {
             Ok(message) => {
@@ -132,8 +136,13 @@ where
     }
 
     async fn attempt(&self, message: &Message) -> End {
+        let transaction = match self.pool.begin().await {
+            Ok(transaction) => transaction,
+            // Nothing of the message has been seen yet, so it is not to blame.
+            Err(error) => return End::Outage(error.into()),
+        };
         // What a panicking handler leaves behind is its transaction, which is rolled back.
-        let handling = AssertUnwindSafe(self.handle(message)).catch_unwind();
+        let handling = AssertUnwindSafe(self.handle(transaction, message)).catch_unwind();
         let handled = match tokio::time::timeout(HANDLE_WITHIN, handling).await {
             Ok(Ok(handled)) => handled,
             Ok(Err(_)) => Err(anyhow!("the handler panicked")),
@@ -148,8 +157,11 @@ where
     }
 
     /// Whether it was the first time.
-    async fn handle(&self, message: &Message) -> anyhow::Result<bool> {
-        let mut transaction = self.pool.begin().await?;
+    async fn handle(
+        &self,
+        mut transaction: Transaction<'static, Postgres>,
+        message: &Message,
+    ) -> anyhow::Result<bool> {
         if !first_time(&mut transaction, self.config.name, message.id).await? {
             return Ok(false);
         }
@@ -183,6 +195,11 @@ where
         }
         acknowledge(taken, AckKind::Ack).await;
         "dead"
+    }
+
+    fn is_asked_for(&self, taken: &jetstream::Message) -> bool {
+        let subject = self.config.stream.relative(&taken.subject);
+        self.config.subjects.iter().any(|pattern| nats::matches(pattern, subject))
     }
 
     fn parse(&self, taken: &jetstream::Message) -> anyhow::Result<Message> {

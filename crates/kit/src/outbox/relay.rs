@@ -208,8 +208,8 @@ impl Watch {
     }
 }
 
-/// Deletes what is too old, some chunks at a time: publishing waits meanwhile.
-async fn prune(session: &mut PgConnection) -> Result<(), sqlx::Error> {
+/// Deletes published rows that are old enough, some chunks at a time; the relay does this, and publishing waits meanwhile.
+pub async fn prune(session: &mut PgConnection) -> Result<(), sqlx::Error> {
     for _ in 0..CHUNKS {
         if rows::prune_outbox(session, KEEP, CHUNK).await? < CHUNK.unsigned_abs() {
             break;

@@ -1,7 +1,7 @@
 //! The inbox and its consumers.
 
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_nats::jetstream;
 use futures::future::BoxFuture;
@@ -10,6 +10,7 @@ use sqlx::postgres::PgPoolOptions;
 use stampede_kit::inbox::{ConsumerConfig, Message, Poison, consume, first_time, replay};
 use stampede_kit::nats::{Stream, header};
 use stampede_kit::outbox::{NewEvent, Relay};
+use stampede_kit::task;
 use stampede_kit::testing::{self, TestDatabase};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -38,25 +39,34 @@ impl Service {
             .unwrap();
         let (client, stream, stop) = (client().await, testing::stream(), CancellationToken::new());
         let relay = Relay::new(database.pool.clone(), client.clone()).stream(stream.clone());
-        let tasks = vec![tokio::spawn(relay.run(stop.clone()))];
+        let tasks = vec![task::spawn("test", relay.run(stop.clone()))];
         Self { database, client, stream, stop, tasks }
     }
 
     fn hear<H>(&mut self, pool: sqlx::PgPool, handler: H)
     where
-        H: for<'a> Fn(&'a mut PgConnection, &'a Message) -> BoxFuture<'a, anyhow::Result<()>> + Send + Sync + 'static,
+        H: for<'a> Fn(&'a mut PgConnection, &'a Message) -> BoxFuture<'a, anyhow::Result<()>>
+            + Send
+            + Sync
+            + 'static,
     {
-        let config = ConsumerConfig::new(CONSUMER, ["order.>"]).stream(self.stream.clone());
+        let config = ConsumerConfig::new(CONSUMER, ["order.*", "order.*.late"]).stream(self.stream.clone());
         let consuming = consume(pool, self.client.clone(), config, handler, self.stop.clone());
-        self.tasks.push(tokio::spawn(consuming));
+        self.tasks.push(task::spawn("test", consuming));
     }
 
     async fn heard(&self) -> Vec<String> {
-        sqlx::query_scalar("SELECT text FROM heard ORDER BY place").fetch_all(&self.database.pool).await.unwrap()
+        sqlx::query_scalar("SELECT text FROM heard ORDER BY place")
+            .fetch_all(&self.database.pool)
+            .await
+            .unwrap()
     }
 
     async fn has_heard(&self, count: usize) -> Vec<String> {
-        eventually("the events are heard", async || Some(self.heard().await).filter(|heard| heard.len() >= count)).await
+        eventually("the events are heard", async || {
+            Some(self.heard().await).filter(|heard| heard.len() >= count)
+        })
+        .await
     }
 
     async fn dead_letters(&self) -> u64 {
@@ -134,7 +144,12 @@ async fn an_event_delivered_twice_takes_effect_once() {
         headers.insert(header::CE_PARTITION_KEY, "a");
         let subject = service.stream.subject(&subject);
         let jetstream = jetstream::new(service.client.clone());
-        jetstream.publish_with_headers(subject, headers, payload.clone().into()).await.unwrap().await.unwrap();
+        jetstream
+            .publish_with_headers(subject, headers, payload.clone().into())
+            .await
+            .unwrap()
+            .await
+            .unwrap();
     }
     service.hear(service.database.pool.clone(), write);
     commit(&service.database, &[event("a", "after")]).await;
@@ -216,8 +231,8 @@ async fn the_absence_of_postgres_uses_up_no_attempt() {
     service.has_heard(1).await;
     proxy.cut();
     commit(&service.database, &[event("a", "during")]).await;
-    // More failures than an event has attempts: pauses of at least 50, 100, 200 ... ms.
-    tokio::time::sleep(std::time::Duration::from_secs(4)).await;
+    let more_than_its_attempts = async || (proxy.refused() > stampede_kit::inbox::ATTEMPTS).then_some(());
+    eventually("the event fails more often than it has attempts", more_than_its_attempts).await;
     assert_eq!(service.heard().await, ["before"]);
     proxy.mend();
     assert_eq!(service.has_heard(2).await, ["before", "during"]);

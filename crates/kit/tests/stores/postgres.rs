@@ -1,19 +1,18 @@
 //! The pool.
 
 use sqlx::migrate::Migrator;
-use stampede_kit::{Secret, postgres, testing};
+use stampede_kit::{Secret, postgres, task, testing};
 
 use crate::proxy::Proxy;
+use crate::support::eventually;
 
 #[tokio::test]
 async fn every_session_has_its_limits() {
     let database = testing::database(&Migrator::DEFAULT).await;
     let pool = postgres::connect(&database.url, 2, &Migrator::DEFAULT).await.unwrap();
-    for (setting, value) in [
-        ("statement_timeout", "10s"),
-        ("lock_timeout", "5s"),
-        ("idle_in_transaction_session_timeout", "30s"),
-    ] {
+    for (setting, value) in
+        [("statement_timeout", "10s"), ("lock_timeout", "5s"), ("idle_in_transaction_session_timeout", "30s")]
+    {
         let found: String =
             sqlx::query_scalar("SELECT current_setting($1)").bind(setting).fetch_one(&pool).await.unwrap();
         assert_eq!(found, value, "{setting}");
@@ -28,14 +27,15 @@ async fn a_server_that_comes_later_is_waited_for() {
     let database = testing::database(&Migrator::DEFAULT).await;
     let proxy = Proxy::to(database.url.expose(), false).await;
     let url = Secret::new(proxy.url(database.url.expose()));
-    let connecting = tokio::spawn(async move { postgres::connect(&url, 1, &Migrator::DEFAULT).await });
-    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    let connecting = task::spawn("test", async move { postgres::connect(&url, 1, &Migrator::DEFAULT).await });
+    eventually("it has been refused", async || (proxy.refused() > 0).then_some(())).await;
     proxy.mend();
     connecting.await.unwrap().unwrap();
 }
 
 #[tokio::test]
 async fn a_url_that_is_none_is_refused_without_being_shown() {
-    let error = postgres::connect(&Secret::new("postgres//hunter2"), 1, &Migrator::DEFAULT).await.unwrap_err();
+    let error =
+        postgres::connect(&Secret::new("postgres//hunter2"), 1, &Migrator::DEFAULT).await.unwrap_err();
     assert!(!format!("{error:?}").contains("hunter2"));
 }

@@ -1,7 +1,10 @@
 //! A way to a server that can be cut and mended: the server itself goes on serving the other tests.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
+use stampede_kit::task;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -9,6 +12,7 @@ use tokio::sync::watch;
 pub struct Proxy {
     pub address: SocketAddr,
     open: watch::Sender<bool>,
+    refused: Arc<AtomicU32>,
 }
 
 impl Proxy {
@@ -18,12 +22,18 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (open, watched) = watch::channel(open);
-        tokio::spawn(async move {
+        let refused = Arc::new(AtomicU32::new(0));
+        let counted = refused.clone();
+        task::spawn("test", async move {
             while let Ok((near, _)) = listener.accept().await {
-                tokio::spawn(forward(near, server.clone(), watched.clone()));
+                if !*watched.borrow() {
+                    counted.fetch_add(1, Ordering::SeqCst);
+                    continue;
+                }
+                task::spawn("test", forward(near, server.clone(), watched.clone()));
             }
         });
-        Self { address, open }
+        Self { address, open, refused }
     }
 
     /// Cuts every connection and refuses new ones.
@@ -35,6 +45,11 @@ impl Proxy {
         self.open.send_replace(true);
     }
 
+    /// Connections refused so far.
+    pub fn refused(&self) -> u32 {
+        self.refused.load(Ordering::SeqCst)
+    }
+
     /// `url` by way of this proxy.
     pub fn url(&self, url: &str) -> String {
         url.replacen(host_of(url), &self.address.to_string(), 1)
@@ -42,9 +57,6 @@ impl Proxy {
 }
 
 async fn forward(mut near: TcpStream, server: String, mut open: watch::Receiver<bool>) {
-    if !*open.borrow() {
-        return;
-    }
     let Ok(mut far) = TcpStream::connect(server).await else { return };
     tokio::select! {
         _ = copy_bidirectional(&mut near, &mut far) => {}

@@ -20,6 +20,7 @@ pub async fn messaging() -> TestDatabase {
 }
 
 pub async fn client() -> async_nats::Client {
+    let _ = tracing_subscriber::fmt().with_max_level(tracing::Level::INFO).with_test_writer().try_init();
     connected(&testing::nats_url()).await
 }
 
