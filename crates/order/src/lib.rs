@@ -1,1 +1,61 @@
-//! stub
+//! Orders: placed against a hold on stock, paid by a saga that survives any crash, expired or cancelled cleanly. It never
+//! moves stock or money itself: it asks inventory and payment, with ids that make asking twice harmless.
+
+pub mod cancel;
+pub mod config;
+pub mod crash;
+pub mod create;
+pub mod domain;
+pub mod drive;
+pub mod error;
+mod events;
+mod grpc;
+mod metrics;
+pub mod orders;
+pub mod pay;
+pub mod peers;
+mod place;
+mod prices;
+pub mod read;
+pub mod runner;
+pub mod store;
+mod wire;
+
+use stampede_kit as kit;
+use stampede_proto::order::v1::cart_service_server::CartServiceServer;
+use stampede_proto::order::v1::order_service_server::OrderServiceServer;
+use stampede_proto::order::v1::promotion_service_server::PromotionServiceServer;
+
+pub use config::Config;
+pub use orders::Orders;
+pub use peers::Peers;
+
+/// The schema, in the order it grew.
+pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations/order");
+
+/// Wires the service: listeners first, then stores and peers.
+///
+/// # Errors
+/// A port in use, certificates or keys that cannot be read, a database that does not appear.
+pub async fn app(config: &Config) -> anyhow::Result<kit::App> {
+    let contract = kit::Contract::parse(stampede_proto::DESCRIPTOR_SET)?;
+    let mut app = kit::App::bind(&config.server, contract).await?;
+    let db = kit::postgres::connect(&config.database_url, config.database_connections, &MIGRATIONS).await?;
+    let nats = kit::nats::connect(&config.nats_url).await?;
+    let peers = Peers::connect(&app, config);
+    let orders = Orders::new(config, db.clone(), peers, app.clock());
+
+    let ready = db.clone();
+    app.ready("postgres", move || {
+        let db = ready.clone();
+        async move { Ok(store::ping(&db).await?) }
+    });
+    let relay = kit::outbox::Relay::new(db, nats).wake(orders.wake()).stream(config.stream.clone());
+    app.task("outbox", move |stop| relay.run(stop));
+    let runner = orders.clone();
+    app.task("saga", move |stop| runner::run(runner, stop));
+    app.grpc(OrderServiceServer::new(grpc::OrderApi(orders)))
+        .grpc(CartServiceServer::new(grpc::planned::CartApi))
+        .grpc(PromotionServiceServer::new(grpc::planned::PromotionApi));
+    Ok(app)
+}

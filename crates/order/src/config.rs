@@ -1,0 +1,84 @@
+//! Every setting of the order service. Variables are the keys in upper case with the prefix `ORDER_`.
+
+use std::time::Duration;
+
+use stampede_kit as kit;
+use stampede_kit::config::{Problems, Reader, Server};
+
+use crate::crash::CrashAt;
+
+/// Inventory holds nothing longer.
+const LONGEST_HOLD: Duration = Duration::from_hours(1);
+
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub server: Server,
+    /// `database.url` (ORDER_DATABASE_URL): Postgres.
+    pub database_url: kit::Secret,
+    /// `database.connections` (ORDER_DATABASE_CONNECTIONS): the pool's size.
+    pub database_connections: u32,
+    /// `nats.url` (ORDER_NATS_URL): where events go.
+    pub nats_url: kit::Secret,
+    /// `nats.stream`, `nats.prefix` (ORDER_NATS_STREAM, ORDER_NATS_PREFIX): the JetStream stream and its first subject token.
+    pub stream: kit::nats::Stream,
+    /// `peers.inventory` (ORDER_PEERS_INVENTORY): "host:port".
+    pub inventory: String,
+    /// `peers.payment` (ORDER_PEERS_PAYMENT): "host:port".
+    pub payment: String,
+    /// `payment_window_ms` (ORDER_PAYMENT_WINDOW_MS): how long a buyer has to pay.
+    pub payment_window: Duration,
+    /// `hold_grace_ms` (ORDER_HOLD_GRACE_MS): how much longer than that the stock is held, for payments begun at the last
+    /// moment. Client timer < provider session < reservation.
+    pub hold_grace: Duration,
+    /// `saga.lease_ms` (ORDER_SAGA_LEASE_MS): how long a worker that fell silent keeps an order from others. A call to a
+    /// peer gets three quarters of it.
+    pub saga_lease: Duration,
+    /// `crash_at` (ORDER_CRASH_AT): debug builds only, for tests: the point at which the process aborts.
+    pub crash_at: CrashAt,
+}
+
+impl Config {
+    /// # Errors
+    /// Everything that is wrong, at once.
+    pub fn read(reader: &mut Reader) -> Result<Config, Problems> {
+        let server = Server::read(reader);
+        let database_url = reader.required("database.url");
+        let database_connections = reader.or("database.connections", 16);
+        let nats_url = reader.required("nats.url");
+        let usual = kit::nats::Stream::default();
+        let stream = kit::nats::Stream {
+            name: reader.or("nats.stream", usual.name),
+            prefix: reader.or("nats.prefix", usual.prefix),
+        };
+        let inventory = reader.required("peers.inventory");
+        let payment = reader.required("peers.payment");
+        let payment_window = reader.or("payment_window_ms", Duration::from_mins(15));
+        let hold_grace = reader.or("hold_grace_ms", Duration::from_mins(2));
+        let saga_lease = reader.or("saga.lease_ms", Duration::from_secs(8));
+        let crash_at = CrashAt::read(reader);
+        if payment_window + hold_grace > LONGEST_HOLD {
+            reader.refuse("payment_window_ms", "with hold_grace_ms it must be an hour or less");
+        }
+        if payment_window.is_zero() {
+            reader.refuse("payment_window_ms", "must be 1 or more");
+        }
+        if saga_lease < Duration::from_millis(100) {
+            reader.refuse("saga.lease_ms", "must be 100 or more");
+        }
+        reader.finish(|| {
+            Some(Config {
+                server: server?,
+                database_url: database_url?,
+                database_connections,
+                nats_url: nats_url?,
+                stream,
+                inventory: inventory?,
+                payment: payment?,
+                payment_window,
+                hold_grace,
+                saga_lease,
+                crash_at,
+            })
+        })
+    }
+}

@@ -1,0 +1,182 @@
+//! CreateOrder: price on the server, hold all lines or none, write the order, answer. The order's id is its buyer's and its
+//! key's, so every repetition meets the first: at the reservation, then at the insert. A crash in between leaves a hold that
+//! the next try takes up or that ends by itself.
+
+use prost::Message as _;
+use sha2::{Digest as _, Sha256};
+use stampede_kit as kit;
+use stampede_proto::inventory::v1::ReservationState;
+use stampede_proto::order::v1::CreateOrderRequest;
+use stampede_types::{BuyerId, IdempotencyKey, Money, OrderId, Pool, Quantity};
+use time::OffsetDateTime;
+
+use crate::crash::CrashPoint;
+use crate::domain::order::Order;
+use crate::domain::pricing::{self, Priced, Wanted};
+use crate::domain::state::{FulfilmentState, OrderState, PaymentState, StockState};
+use crate::error::Error;
+use crate::orders::Orders;
+use crate::place::{NewOrder, Placed};
+use crate::store;
+use crate::store::orders::Stored;
+
+/// Who asks for what, under which key.
+struct Asked {
+    id: OrderId,
+    buyer: BuyerId,
+    fingerprint: Vec<u8>,
+    lines: Vec<Wanted>,
+    expected_total: Option<Money>,
+}
+
+impl Orders {
+    pub(crate) async fn create(
+        &self,
+        cx: &kit::Context,
+        request: CreateOrderRequest,
+    ) -> Result<Order, Error> {
+        let buyer = buyer(cx)?;
+        let key: IdempotencyKey =
+            cx.idempotency_key.as_deref().and_then(|key| key.parse().ok()).ok_or(Error::KeyMissing)?;
+        let id = OrderId::of_request(&buyer, &key);
+        let fingerprint = Sha256::digest(request.encode_to_vec()).to_vec();
+        let placed = match parse(id, buyer, fingerprint.clone(), request) {
+            Ok(asked) => self.place(asked).await,
+            Err(refused) => Err(refused),
+        };
+        match placed {
+            // What is refused now may have been accepted when the key first came: then that is the answer.
+            Err(refused) if refused.may_be_a_replay() => match self.stored(id).await? {
+                Some(before) => replay(before, &fingerprint),
+                None => Err(refused),
+            },
+            answer @ (Ok(_) | Err(_)) => answer,
+        }
+    }
+
+    async fn place(&self, asked: Asked) -> Result<Order, Error> {
+        let offers = self.prices.offers(&asked.lines).await?;
+        let priced = pricing::price(asked.lines.iter().cloned().zip(offers).collect())?;
+        if asked.expected_total.is_some_and(|expected| expected != priced.total) {
+            return Err(Error::PriceChanged { total: priced.total });
+        }
+        let expires_at = self.hold(&asked).await?;
+        self.crash_at.reached(CrashPoint::AfterReserve);
+        let order = new_order(asked.id, asked.buyer, priced, microseconds(self.clock.now()), expires_at);
+        if order.expires_at <= order.created_at {
+            return Err(Error::FirstTryDied);
+        }
+        let new = NewOrder { order: order.clone(), fingerprint: asked.fingerprint.clone() };
+        let placed = self.placing.place(new).await?;
+        self.crash_at.reached(CrashPoint::AfterInsert);
+        match placed {
+            Placed::New => Ok(order),
+            Placed::Before(before) => replay(*before, &asked.fingerprint),
+        }
+    }
+
+    /// Holds the stock and says until when the order may be paid: a grace before the hold ends.
+    async fn hold(&self, asked: &Asked) -> Result<OffsetDateTime, Error> {
+        let hold = self.payment_window + self.hold_grace;
+        let reservation = self
+            .peers
+            .reserve(asked.id.reservation(), &asked.buyer, &asked.lines, hold)
+            .await
+            .map_err(Error::of_peer)?;
+        match reservation.state() {
+            ReservationState::Pending => {}
+            // Resolved while no order was written: the first try died and its hold has ended since.
+            ReservationState::Committed
+            | ReservationState::Released
+            | ReservationState::Expired
+            | ReservationState::Unspecified => return Err(Error::FirstTryDied),
+        }
+        let ends = reservation.expires_at.as_ref().and_then(stampede_proto::time).ok_or(Error::Internal)?;
+        Ok(microseconds(ends - self.hold_grace))
+    }
+
+    async fn stored(&self, id: OrderId) -> Result<Option<Stored>, Error> {
+        let mut conn = self.db.acquire().await?;
+        Ok(store::orders::by_ids(&mut conn, &[id.uuid()]).await?.pop())
+    }
+}
+
+/// The buyer is the subject of the token, never a field of the request.
+pub(crate) fn buyer(cx: &kit::Context) -> Result<BuyerId, Error> {
+    cx.caller()?.subject.parse().map_err(|_| Error::NotABuyer)
+}
+
+fn replay(before: Stored, fingerprint: &[u8]) -> Result<Order, Error> {
+    if before.fingerprint == fingerprint { Ok(before.order) } else { Err(Error::KeyReused) }
+}
+
+fn parse(
+    id: OrderId,
+    buyer: BuyerId,
+    fingerprint: Vec<u8>,
+    request: CreateOrderRequest,
+) -> Result<Asked, Error> {
+    let lines = request
+        .lines
+        .into_iter()
+        .enumerate()
+        .map(|(at, line)| {
+            let pool = Pool::from_campaign_id(&line.campaign_id)
+                .map_err(|_| Error::CampaignNotFound { line: at, campaign: line.campaign_id })?;
+            let sku = line.sku_id.parse().map_err(|_| Error::SkuNotFound { line: at, sku: line.sku_id })?;
+            let quantity = Quantity::try_from(line.quantity).map_err(|_| Error::Invalid {
+                field: format!("lines[{at}].quantity"),
+                rule: "must be 1 to 1000",
+            })?;
+            Ok(Wanted { sku, pool, quantity })
+        })
+        .collect::<Result<_, Error>>()?;
+    let expected_total = request.expected_total.map(Money::try_from).transpose().map_err(|_| {
+        Error::Invalid { field: "expected_total.currency".into(), rule: "must be an ISO 4217 code" }
+    })?;
+    Ok(Asked { id, buyer, fingerprint, lines, expected_total })
+}
+
+fn new_order(
+    id: OrderId,
+    buyer: BuyerId,
+    priced: Priced,
+    created_at: OffsetDateTime,
+    expires_at: OffsetDateTime,
+) -> Order {
+    Order {
+        id,
+        buyer,
+        state: OrderState::AwaitingPayment,
+        payment_state: PaymentState::Unpaid,
+        stock_state: StockState::Held,
+        fulfilment_state: FulfilmentState::None,
+        lines: priced.lines,
+        subtotal: priced.subtotal,
+        discount: priced.discount,
+        total: priced.total,
+        payment: None,
+        payment_attempt: 0,
+        decline: String::new(),
+        expires_at,
+        created_at,
+        updated_at: created_at,
+        version: 1,
+    }
+}
+
+/// Postgres keeps microseconds: the first answer says no more than a repeated one can.
+fn microseconds(at: OffsetDateTime) -> OffsetDateTime {
+    at.replace_microsecond(at.microsecond()).expect("an instant's own microsecond is in range")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instants_are_cut_to_what_the_store_keeps() {
+        let at = OffsetDateTime::from_unix_timestamp_nanos(1_234_567_891).unwrap();
+        assert_eq!(microseconds(at).nanosecond(), 234_567_000);
+    }
+}

@@ -1,0 +1,103 @@
+//! An order and how its states change together.
+
+use stampede_types::{BuyerId, Money, OrderId, PaymentId, Pool, Quantity, ReservationId, SkuId};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::state::{Event, FulfilmentState, IllegalStep, OrderState, PaymentState, StockState};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Order {
+    pub id: OrderId,
+    pub buyer: BuyerId,
+    pub state: OrderState,
+    pub payment_state: PaymentState,
+    pub stock_state: StockState,
+    pub fulfilment_state: FulfilmentState,
+    /// At least one, in the order they were asked for.
+    pub lines: Vec<Line>,
+    pub subtotal: Money,
+    pub discount: Money,
+    pub total: Money,
+    /// The payment of the last attempt.
+    pub payment: Option<PaymentId>,
+    /// Attempts to pay that were begun.
+    pub payment_attempt: u32,
+    /// The class of the last refusal of a payment; empty for none.
+    pub decline: String,
+    /// Pay before this.
+    pub expires_at: OffsetDateTime,
+    pub created_at: OffsetDateTime,
+    pub updated_at: OffsetDateTime,
+    /// Grows by one with each change.
+    pub version: i64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    pub sku: SkuId,
+    pub pool: Pool,
+    pub quantity: Quantity,
+    pub title: String,
+    /// The price of one unit when the order was placed.
+    pub unit_price: Money,
+    pub discount: Money,
+    pub total: Money,
+}
+
+/// What a step of the saga changes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Change {
+    pub event: Option<Event>,
+    pub payment: Option<PaymentState>,
+    pub stock: Option<StockState>,
+    pub decline: Option<String>,
+}
+
+impl Order {
+    #[must_use]
+    pub fn reservation(&self) -> ReservationId {
+        self.id.reservation()
+    }
+
+    /// The one capture of this order's present payment.
+    #[must_use]
+    pub fn capture_id(&self) -> Uuid {
+        self.id.derive(&format!("capture/{}", self.payment_attempt))
+    }
+
+    /// The one refund that undoes this order: cancelling twice refunds once.
+    #[must_use]
+    pub fn refund_id(&self) -> Uuid {
+        self.id.derive("cancel/refund")
+    }
+
+    /// The one return of stock that undoes this order.
+    #[must_use]
+    pub fn return_id(&self) -> Uuid {
+        self.id.derive("cancel/return")
+    }
+
+    /// Nothing to pay: no payment is asked for and none is undone.
+    #[must_use]
+    pub fn is_free(&self) -> bool {
+        self.total.amount_minor() == 0
+    }
+
+    /// The order after a change; the version and the time of the change are the store's.
+    ///
+    /// # Errors
+    /// The change's event is no step from the order's state.
+    pub fn with(&self, change: &Change) -> Result<Order, IllegalStep> {
+        let mut next = self.clone();
+        if let Some(event) = change.event {
+            next.state = self.state.on(event)?;
+        }
+        next.payment_state = change.payment.unwrap_or(self.payment_state);
+        next.stock_state = change.stock.unwrap_or(self.stock_state);
+        if let Some(decline) = &change.decline {
+            next.decline.clone_from(decline);
+        }
+        Ok(next)
+    }
+}

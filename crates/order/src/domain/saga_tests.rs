@@ -1,0 +1,155 @@
+//! Whatever the peers answer, in whatever order: an order that is confirmed has its money and its stock, and one that has
+//! ended otherwise has neither.
+
+use proptest::prelude::*;
+use stampede_types::{BuyerId, IdempotencyKey, Money, OrderId};
+use time::OffsetDateTime;
+
+use super::*;
+use crate::domain::order::Order;
+use crate::domain::state::{FulfilmentState, OrderState};
+
+fn order() -> Order {
+    let buyer: BuyerId = "alice".parse().unwrap();
+    let money = Money::new(100, "EUR".parse().unwrap());
+    let key: IdempotencyKey = "k".parse().unwrap();
+    Order {
+        id: OrderId::of_request(&buyer, &key),
+        buyer,
+        state: OrderState::AwaitingPayment,
+        payment_state: PaymentState::Pending,
+        stock_state: StockState::Held,
+        fulfilment_state: FulfilmentState::None,
+        lines: Vec::new(),
+        subtotal: money,
+        discount: Money::zero(money.currency()),
+        total: money,
+        payment: None,
+        payment_attempt: 1,
+        decline: String::new(),
+        expires_at: OffsetDateTime::UNIX_EPOCH,
+        created_at: OffsetDateTime::UNIX_EPOCH,
+        updated_at: OffsetDateTime::UNIX_EPOCH,
+        version: 1,
+    }
+}
+
+/// What the peers could truthfully answer at this step.
+fn answers(step: Step) -> Vec<Outcome> {
+    let mut answers = vec![Outcome::Done, Outcome::Pending("lost".into()), Outcome::Refused("no".into())];
+    match step.action() {
+        Action::Authorize | Action::Capture => answers.push(Outcome::Declined("do_not_honour".into())),
+        Action::Commit | Action::Release => {
+            answers.extend([Outcome::HoldExpired, Outcome::HoldReleased, Outcome::HoldCommitted]);
+        }
+        Action::Void | Action::Refund | Action::Return => {}
+    }
+    answers
+}
+
+/// Runs the saga with the given choices until it ends; `None` while it is still going.
+fn run(start: Step, choices: &[usize], mut order: Order) -> Option<Order> {
+    let mut step = start;
+    let mut attempt = 0;
+    for choice in choices {
+        let answers = answers(step);
+        let outcome = answers[choice % answers.len()].clone();
+        match decide(step, outcome, attempt) {
+            Next::Go(next, change) => {
+                order = order.with(&change).expect("the saga takes only legal steps");
+                (step, attempt) = (next, 0);
+            }
+            Next::End(change) => return Some(order.with(&change).expect("the saga takes only legal steps")),
+            Next::Again(_) => attempt += 1,
+            Next::Review(_) => {
+                let change = Change { event: Some(Event::ReviewNeeded), ..Change::default() };
+                return Some(order.with(&change).expect("any order at work can be reviewed"));
+            }
+        }
+    }
+    None
+}
+
+fn is_whole(order: &Order) -> bool {
+    match order.state {
+        OrderState::Confirmed => {
+            (order.payment_state, order.stock_state) == (PaymentState::Paid, StockState::Committed)
+        }
+        OrderState::Expired | OrderState::Cancelled => {
+            let money_back = matches!(
+                order.payment_state,
+                PaymentState::Unpaid | PaymentState::Pending | PaymentState::Voided | PaymentState::Refunded
+            );
+            money_back && matches!(order.stock_state, StockState::Released | StockState::Returned)
+        }
+        // Declined: it may be paid again while the hold lasts.
+        OrderState::AwaitingPayment => {
+            (order.payment_state, order.stock_state) == (PaymentState::Unpaid, StockState::Held)
+        }
+        OrderState::ManualReview => true,
+        OrderState::Fulfilling
+        | OrderState::Shipped
+        | OrderState::Delivered
+        | OrderState::Completed
+        | OrderState::Rejected
+        | OrderState::Cancelling => false,
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_payment_ends_whole_or_undone_whatever_the_peers_answer(choices in prop::collection::vec(0..16_usize, 1..60)) {
+        if let Some(ended) = run(Step::Authorize, &choices, order()) {
+            prop_assert!(is_whole(&ended), "{ended:?}");
+        }
+    }
+
+    #[test]
+    fn cancelling_a_paid_order_gives_back_both_money_and_stock(choices in prop::collection::vec(0..16_usize, 1..60)) {
+        let mut paid = order();
+        paid.state = OrderState::Cancelling;
+        paid.payment_state = PaymentState::Paid;
+        paid.stock_state = StockState::Committed;
+        if let Some(ended) = run(Step::Refund, &choices, paid) {
+            prop_assert!(is_whole(&ended), "{ended:?}");
+        }
+    }
+}
+
+#[test]
+fn an_unknown_payment_is_asked_again_and_never_given_up_for_another() {
+    let next = decide(Step::Authorize, Outcome::Pending("PAYMENT_UNKNOWN".into()), 3);
+    assert_eq!(next, Next::Again("PAYMENT_UNKNOWN".into()));
+}
+
+#[test]
+fn a_step_that_never_answers_ends_with_a_person() {
+    let next = decide(Step::Capture, Outcome::Pending("down".into()), MAX_ATTEMPTS - 1);
+    assert!(matches!(next, Next::Review(_)), "{next:?}");
+}
+
+#[test]
+fn a_decline_leaves_the_order_to_be_paid_again() {
+    let next = decide(Step::Authorize, Outcome::Declined("insufficient_funds".into()), 0);
+    let Next::End(change) = next else { panic!("{next:?}") };
+    let after = order().with(&change).unwrap();
+    assert_eq!((after.state, after.payment_state), (OrderState::AwaitingPayment, PaymentState::Unpaid));
+    assert_eq!(after.decline, "insufficient_funds");
+}
+
+#[test]
+fn a_hold_lost_at_the_commit_is_followed_by_a_void_and_never_by_a_capture() {
+    for outcome in [Outcome::HoldExpired, Outcome::HoldReleased] {
+        let next = decide(Step::Commit, outcome, 0);
+        assert!(matches!(next, Next::Go(Step::VoidExpired | Step::VoidCancelled, _)), "{next:?}");
+    }
+}
+
+#[test]
+fn nothing_left_to_release_is_released() {
+    for step in [Step::ReleaseExpired, Step::ReleaseCancelled] {
+        for outcome in [Outcome::HoldExpired, Outcome::HoldReleased] {
+            assert_eq!(decide(step, outcome, 0), decide(step, Outcome::Done, 0));
+        }
+    }
+}

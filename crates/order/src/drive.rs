@@ -1,0 +1,144 @@
+//! Takes one order's saga from step to step: ask the peer, decide, write what was found out, go on. No transaction is open while
+//! a peer is asked. What was found out is written only while our claim stands; every question is asked under an id that
+//! makes asking twice harmless, so losing the claim costs nothing.
+
+use std::sync::Arc;
+
+use crate::crash::CrashPoint;
+use crate::domain::order::{Change, Order};
+use crate::domain::retry;
+use crate::domain::saga::{Action, Next, Outcome, Step, decide};
+use crate::domain::state::Event;
+use crate::error::Error;
+use crate::events;
+use crate::orders::Orders;
+use crate::store;
+use crate::store::saga::Work;
+
+/// What becomes of the saga's row when a result is written.
+enum Then<'a> {
+    Go(Step),
+    End,
+    Park(&'a str),
+}
+
+/// Works until the saga ends, has to wait, or is somebody else's.
+pub async fn drive(orders: Arc<Orders>, work: Work) {
+    let order = work.order;
+    if let Err(error) = orders.steps(work).await {
+        // The lease runs out and the runner takes it up again.
+        tracing::warn!(%order, %error, "a saga stopped on the way");
+    }
+}
+
+impl Orders {
+    async fn steps(&self, mut work: Work) -> Result<(), Error> {
+        let mut order = self.order(work.order).await?.ok_or(Error::NotFound)?;
+        loop {
+            let action = work.step.action();
+            self.crash_at.reached(CrashPoint::Before(action));
+            let outcome = self.perform(action, &order, &work).await;
+            self.crash_at.reached(CrashPoint::After(action));
+            tracing::debug!(order = %order.id, step = %work.step, ?outcome, "a step was taken");
+            let next = decide(work.step, outcome, work.attempt);
+            let written = self.write(&mut order, &work, &next).await?;
+            self.crash_at.reached(CrashPoint::Written(action));
+            match next {
+                Next::Go(step, _) if written => {
+                    work.step = step;
+                    work.attempt = 0;
+                }
+                Next::Go(..) | Next::End(_) | Next::Again(_) | Next::Review(_) => return Ok(()),
+            }
+        }
+    }
+
+    async fn perform(&self, action: Action, order: &Order, work: &Work) -> Outcome {
+        match action {
+            Action::Commit => self.peers.commit(order.reservation()).await,
+            Action::Release => self.peers.release(order.reservation()).await,
+            Action::Return => self.peers.return_stock(order.reservation(), order.return_id()).await,
+            // No money moves for nothing.
+            Action::Authorize | Action::Capture | Action::Void | Action::Refund if order.is_free() => {
+                Outcome::Done
+            }
+            Action::Authorize | Action::Capture | Action::Void | Action::Refund => {
+                self.move_money(action, order, work).await
+            }
+        }
+    }
+
+    async fn move_money(&self, action: Action, order: &Order, work: &Work) -> Outcome {
+        let Some(payment) = order.payment else {
+            return Outcome::Refused("no payment was begun".into());
+        };
+        match (action, &work.method) {
+            (Action::Authorize, Some(method)) => self.peers.authorize(order, payment, method).await,
+            (Action::Authorize, None) => Outcome::Refused("the payment method is not known".into()),
+            (Action::Capture, _) => self.peers.capture(order, payment).await,
+            (Action::Void, _) => self.peers.void(payment).await,
+            (Action::Refund, _) => self.peers.refund(order, payment).await,
+            (Action::Commit | Action::Release | Action::Return, _) => {
+                Outcome::Refused("stock is not money".into())
+            }
+        }
+    }
+
+    /// Writes what comes next. False when the claim was lost meanwhile: then nothing was written.
+    async fn write(&self, order: &mut Order, work: &Work, next: &Next) -> Result<bool, Error> {
+        match next {
+            Next::Go(step, change) => self.write_change(order, work, change, Then::Go(*step)).await,
+            Next::End(change) => self.write_change(order, work, change, Then::End).await,
+            Next::Again(why) => {
+                self.metrics.saga_retries.add(1, &[]);
+                let delay = retry::delay(work.attempt + 1, rand::random());
+                tracing::info!(order = %order.id, step = %work.step, attempt = work.attempt + 1, why, "will try again");
+                Ok(store::saga::again(&self.db, work, why, delay).await?)
+            }
+            Next::Review(why) => {
+                tracing::error!(order = %order.id, step = %work.step, why, "an order needs a person");
+                let change = Change { event: Some(Event::ReviewNeeded), ..Change::default() };
+                self.write_change(order, work, &change, Then::Park(why)).await
+            }
+        }
+    }
+
+    /// One transaction: the order's states, the saga's row and the event of having come to a new state.
+    async fn write_change(
+        &self,
+        order: &mut Order,
+        work: &Work,
+        change: &Change,
+        then: Then<'_>,
+    ) -> Result<bool, Error> {
+        let mut next = order.with(change)?;
+        let reason = match then {
+            Then::Park(why) => why,
+            Then::Go(_) | Then::End => work.cancel_reason.as_str(),
+        };
+        let mut tx = self.db.begin().await?;
+        if !store::orders::change(&mut tx, &next).await? {
+            return Ok(false);
+        }
+        let ours = match then {
+            Then::Go(step) => store::saga::go(&mut tx, work, step, self.saga_lease).await?,
+            Then::End => store::saga::end(&mut tx, work).await?,
+            Then::Park(why) => store::saga::park(&mut tx, work, why).await?,
+        };
+        if !ours {
+            return Ok(false);
+        }
+        let moved = next.state != order.state;
+        if moved && let Some(fact) = events::reached(&next, reason, self.clock.now()) {
+            stampede_kit::outbox::append(&mut tx, &[fact]).await?;
+        }
+        tx.commit().await?;
+        next.version += 1;
+        *order = next;
+        if moved {
+            self.metrics.reached(order.state);
+            self.wake.wake();
+        }
+        Ok(true)
+    }
+}

@@ -1,0 +1,246 @@
+//! Why the order service refuses, and the one match from there to the contract's reasons. Internal text never leaves: it is
+//! logged here, where the error is made.
+
+use std::time::Duration;
+
+use stampede_kit as kit;
+use stampede_proto::common::v1::ErrorReason;
+use stampede_types::Money;
+use tonic::{Code, Status};
+
+use crate::domain::order::Order;
+use crate::domain::pricing::Unpriced;
+use crate::domain::state::{Event, IllegalStep};
+
+/// When a caller that was shed may come back.
+const COME_BACK: Duration = Duration::from_millis(200);
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("the request needs an idempotency key")]
+    KeyMissing,
+    #[error("the idempotency key was used for another request")]
+    KeyReused,
+    #[error("the token's subject is not a buyer's name")]
+    NotABuyer,
+    #[error("another buyer's orders are for staff")]
+    NotAllowed,
+    #[error("{field}: {rule}")]
+    Invalid { field: String, rule: &'static str },
+    #[error("there is no SKU {sku}")]
+    SkuNotFound { line: usize, sku: String },
+    #[error("there is no campaign {campaign}")]
+    CampaignNotFound { line: usize, campaign: String },
+    #[error("{sku} is not in campaign {campaign}")]
+    PoolNotFound { line: usize, sku: String, campaign: String },
+    #[error(transparent)]
+    Unpriced(#[from] Unpriced),
+    #[error("the total is not the one expected")]
+    PriceChanged { total: Money },
+    #[error("the time to pay has passed")]
+    Expired,
+    #[error(
+        "the first try with this key died before its order was written and its hold has ended; use a new key"
+    )]
+    FirstTryDied,
+    #[error("there is no such order")]
+    NotFound,
+    #[error("the page token is not of this list")]
+    PageToken,
+    #[error("the payment was declined: {class}")]
+    Declined { class: String },
+    #[error(transparent)]
+    Illegal(#[from] IllegalStep),
+    #[error("another step of the order is under way")]
+    Busy,
+    #[error("too many orders are waiting to be written")]
+    Overloaded,
+    #[error("a part this call needs does not answer")]
+    Unavailable,
+    #[error("not available yet")]
+    Planned,
+    #[error("something went wrong on our side")]
+    Internal,
+    /// The kit's own word: no token, and the like.
+    #[error(transparent)]
+    Kit(#[from] kit::Refusal),
+    /// A peer's refusal that is meant for our caller.
+    #[error("{}", .0.message())]
+    Peer(Box<Status>),
+}
+
+impl Error {
+    fn reason(&self) -> ErrorReason {
+        match self {
+            Error::KeyMissing => ErrorReason::IdempotencyKeyMissing,
+            Error::KeyReused => ErrorReason::IdempotencyKeyReused,
+            Error::NotABuyer => ErrorReason::TokenInvalid,
+            Error::NotAllowed => ErrorReason::PermissionDenied,
+            Error::Invalid { .. } | Error::Unpriced(Unpriced::TooLarge { .. } | Unpriced::Nothing) => {
+                ErrorReason::InvalidArgument
+            }
+            Error::SkuNotFound { .. } => ErrorReason::SkuNotFound,
+            Error::CampaignNotFound { .. } => ErrorReason::CampaignNotFound,
+            Error::PoolNotFound { .. } => ErrorReason::PoolNotFound,
+            Error::Unpriced(Unpriced::CurrencyMixed { .. }) => ErrorReason::CurrencyMixed,
+            Error::PriceChanged { .. } => ErrorReason::PriceChanged,
+            Error::Expired | Error::FirstTryDied => ErrorReason::OrderExpired,
+            Error::NotFound => ErrorReason::OrderNotFound,
+            Error::PageToken => ErrorReason::PageTokenInvalid,
+            Error::Declined { .. } => ErrorReason::PaymentDeclined,
+            Error::Illegal(_) => ErrorReason::OrderState,
+            Error::Busy => ErrorReason::OrderBusy,
+            Error::Overloaded => ErrorReason::Overloaded,
+            Error::Unavailable => ErrorReason::Unavailable,
+            Error::Planned => ErrorReason::NotImplemented,
+            Error::Internal | Error::Kit(_) | Error::Peer(_) => ErrorReason::Internal,
+        }
+    }
+
+    fn details(&self, refusal: kit::Refusal) -> kit::Refusal {
+        match self {
+            Error::Invalid { field, rule } => refusal.field(field, *rule),
+            Error::SkuNotFound { line, sku } => {
+                refusal.metadata("sku_id", sku).field(format!("lines[{line}].sku_id"), "does not exist")
+            }
+            Error::CampaignNotFound { line, campaign } => refusal
+                .metadata("campaign_id", campaign)
+                .field(format!("lines[{line}].campaign_id"), "does not exist"),
+            Error::PoolNotFound { line, sku, campaign } => refusal
+                .metadata("sku_id", sku)
+                .metadata("campaign_id", campaign)
+                .field(format!("lines[{line}].campaign_id"), "does not sell this SKU"),
+            Error::Unpriced(Unpriced::CurrencyMixed { line, .. }) => refusal
+                .field(format!("lines[{line}].sku_id"), "has another currency than the lines before it"),
+            Error::Unpriced(Unpriced::TooLarge { line }) => {
+                refusal.field(format!("lines[{line}].quantity"), "makes a total that does not fit")
+            }
+            Error::PriceChanged { total } => refusal
+                .metadata("total_minor", total.amount_minor().to_string())
+                .metadata("currency", total.currency().to_string()),
+            Error::PageToken => refusal.field("page_token", "is not of this list"),
+            Error::Declined { class } => refusal.metadata("decline", class),
+            Error::Illegal(IllegalStep { state, event }) => {
+                refusal.metadata("state", state.as_str()).metadata("event", event.as_str())
+            }
+            Error::Busy | Error::Overloaded | Error::Unavailable => refusal.retry_after(COME_BACK),
+            Error::KeyMissing
+            | Error::KeyReused
+            | Error::NotABuyer
+            | Error::NotAllowed
+            | Error::Unpriced(Unpriced::Nothing)
+            | Error::Expired
+            | Error::FirstTryDied
+            | Error::NotFound
+            | Error::Planned
+            | Error::Internal
+            | Error::Kit(_)
+            | Error::Peer(_) => refusal,
+        }
+    }
+
+    /// Whether the same request may have been answered with an order before: a repeated request gets that answer, whatever
+    /// has changed since.
+    pub fn may_be_a_replay(&self) -> bool {
+        !matches!(self, Error::Overloaded | Error::Unavailable | Error::Internal)
+    }
+
+    /// A peer's refusal: passed on when it is about what our caller asked for, else ours to answer for.
+    pub fn of_peer(status: Status) -> Error {
+        let word = kit::refusal::reason_of(&status);
+        match word.as_deref().and_then(ErrorReason::from_word) {
+            Some(
+                ErrorReason::OutOfStock
+                | ErrorReason::BuyerLimit
+                | ErrorReason::CampaignNotOpen
+                | ErrorReason::CampaignClosed
+                | ErrorReason::CampaignNotFound
+                | ErrorReason::PoolNotFound
+                | ErrorReason::SkuNotFound,
+            ) => Error::Peer(Box::new(status)),
+            Some(ErrorReason::ReservationConflict) => Error::KeyReused,
+            Some(ErrorReason::Overloaded) => Error::Overloaded,
+            Some(_) | None => {
+                tracing::warn!(code = ?status.code(), reason = word, message = status.message(), "a peer failed");
+                if is_passing(status.code()) { Error::Unavailable } else { Error::Internal }
+            }
+        }
+    }
+
+    /// The present order takes no such step.
+    pub fn illegal(order: &Order, event: Event) -> Error {
+        Error::Illegal(IllegalStep { state: order.state, event })
+    }
+}
+
+/// Whether a failure with this code may be gone when the call is made again.
+pub fn is_passing(code: Code) -> bool {
+    match code {
+        Code::Unavailable
+        | Code::DeadlineExceeded
+        | Code::Cancelled
+        | Code::Unknown
+        | Code::Aborted
+        | Code::ResourceExhausted
+        | Code::Internal
+        | Code::Unauthenticated
+        | Code::PermissionDenied => true,
+        Code::Ok
+        | Code::InvalidArgument
+        | Code::NotFound
+        | Code::AlreadyExists
+        | Code::FailedPrecondition
+        | Code::OutOfRange
+        | Code::Unimplemented
+        | Code::DataLoss => false,
+    }
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        let outage = kit::postgres::is_outage(&error);
+        tracing::error!(%error, outage, "the database failed");
+        if outage { Error::Unavailable } else { Error::Internal }
+    }
+}
+
+impl From<Error> for Status {
+    fn from(error: Error) -> Status {
+        if let Error::Peer(status) = error {
+            // A new status: what the peer's transport added stays here.
+            let details = bytes::Bytes::copy_from_slice(status.details());
+            return Status::with_details(status.code(), status.message(), details);
+        }
+        if let Error::Kit(refusal) = error {
+            return refusal.into();
+        }
+        let declared = error.reason().declared();
+        error.details(kit::Refusal::new(declared.code, declared.word, error.to_string())).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::state::OrderState;
+
+    #[test]
+    fn a_refusal_carries_its_reason_and_the_facts_a_program_needs() {
+        let illegal = Error::Illegal(IllegalStep { state: OrderState::Expired, event: Event::PaymentBegun });
+        let status = Status::from(illegal);
+        assert_eq!(status.code(), Code::FailedPrecondition);
+        assert_eq!(kit::refusal::reason_of(&status).as_deref(), Some("ORDER_STATE"));
+        let reused = Status::from(Error::KeyReused);
+        assert_eq!(reused.code(), Code::InvalidArgument);
+    }
+
+    #[test]
+    fn a_peers_refusal_is_passed_on_only_when_it_is_about_the_request() {
+        let sold_out = kit::Refusal::new(Code::FailedPrecondition, "OUT_OF_STOCK", "nothing left")
+            .metadata("sku_id", "TEE");
+        let passed = Status::from(Error::of_peer(sold_out.clone().into()));
+        assert_eq!(passed.details(), Status::from(sold_out).details());
+        let misconfigured = kit::Refusal::new(Code::PermissionDenied, "PEER_NOT_ALLOWED", "not you");
+        assert!(matches!(Error::of_peer(misconfigured.into()), Error::Unavailable));
+    }
+}

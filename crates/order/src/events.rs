@@ -1,0 +1,60 @@
+//! What others must hear of an order, made ready for the outbox.
+
+use prost::Message as _;
+use stampede_kit::outbox::NewEvent;
+use stampede_proto::event::v1::event::Fact;
+use stampede_proto::event::v1::{
+    Event, OrderCancelled, OrderConfirmed, OrderExpired, OrderNeedsReview, OrderPlaced,
+};
+use stampede_proto::timestamp;
+use stampede_types::OrderId;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::domain::order::Order;
+use crate::domain::state::OrderState;
+use crate::wire;
+
+pub fn placed(order: &Order, at: OffsetDateTime) -> NewEvent {
+    let fact = Fact::OrderPlaced(OrderPlaced { order: Some(wire::order(order)) });
+    event("order.placed", order.id, at, fact)
+}
+
+/// The event of having come to this state; `reason` says why, where somebody had one.
+pub fn reached(order: &Order, reason: &str, at: OffsetDateTime) -> Option<NewEvent> {
+    let order_id = order.id.to_string();
+    let reason = reason.to_owned();
+    let (subject, fact) = match order.state {
+        OrderState::Confirmed => {
+            let payment_id = order.payment.map(|id| id.to_string()).unwrap_or_default();
+            let confirmed = OrderConfirmed { order_id, payment_id, total: Some(order.total.into()) };
+            ("order.confirmed", Fact::OrderConfirmed(confirmed))
+        }
+        OrderState::Cancelled => {
+            ("order.cancelled", Fact::OrderCancelled(OrderCancelled { order_id, reason }))
+        }
+        OrderState::Expired => ("order.expired", Fact::OrderExpired(OrderExpired { order_id })),
+        OrderState::ManualReview => {
+            ("order.needs_review", Fact::OrderNeedsReview(OrderNeedsReview { order_id, reason }))
+        }
+        OrderState::AwaitingPayment
+        | OrderState::Fulfilling
+        | OrderState::Shipped
+        | OrderState::Delivered
+        | OrderState::Completed
+        | OrderState::Rejected
+        | OrderState::Cancelling => return None,
+    };
+    Some(event(subject, order.id, at, fact))
+}
+
+fn event(subject: &str, order: OrderId, at: OffsetDateTime, fact: Fact) -> NewEvent {
+    let id = Uuid::now_v7();
+    let event = Event {
+        event_id: id.to_string(),
+        key: order.to_string(),
+        occurred_at: Some(timestamp(at)),
+        fact: Some(fact),
+    };
+    NewEvent { id, subject: subject.to_owned(), key: order.to_string(), payload: event.encode_to_vec() }
+}

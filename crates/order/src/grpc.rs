@@ -1,0 +1,101 @@
+//! The wire's face of `OrderService`: a message in, one call, a message out.
+
+pub mod planned;
+
+use std::sync::Arc;
+
+use stampede_kit as kit;
+use stampede_proto::order::v1::order_service_server::OrderService;
+use stampede_proto::order::v1::{
+    CancelOrderRequest, CreateOrderRequest, DeliverOrderRequest, GetOrderRequest, GetReturnRequest,
+    ListOrdersRequest, ListOrdersResponse, Order, OrderReturn, PayOrderRequest, QuotePriceRequest,
+    QuotePriceResponse, RequestReturnRequest, ResolveReturnRequest, ShipOrderRequest, WatchOrderRequest,
+    WatchOrderResponse,
+};
+use stampede_types::OrderId;
+use tonic::{Request, Response, Status};
+
+use crate::error::Error;
+use crate::orders::Orders;
+use crate::read::Query;
+use crate::wire;
+
+pub struct OrderApi(pub Arc<Orders>);
+
+type Answer<T> = Result<Response<T>, Status>;
+
+#[tonic::async_trait]
+impl OrderService for OrderApi {
+    async fn create_order(&self, request: Request<CreateOrderRequest>) -> Answer<Order> {
+        let cx = kit::Context::of(&request);
+        let order = self.0.create(&cx, request.into_inner()).await?;
+        Ok(Response::new(wire::order(&order)))
+    }
+
+    async fn get_order(&self, request: Request<GetOrderRequest>) -> Answer<Order> {
+        let cx = kit::Context::of(&request);
+        let order = self.0.visible(&cx, order_id(&request.get_ref().order_id)?).await?;
+        Ok(Response::new(wire::order(&order)))
+    }
+
+    async fn list_orders(&self, request: Request<ListOrdersRequest>) -> Answer<ListOrdersResponse> {
+        let cx = kit::Context::of(&request);
+        let request = request.into_inner();
+        let state = wire::state_filter(request.state());
+        let query =
+            Query { buyer: request.buyer_id, state, size: request.page_size, token: request.page_token };
+        let page = self.0.list(&cx, query).await?;
+        let orders = page.orders.iter().map(wire::order).collect();
+        Ok(Response::new(ListOrdersResponse { orders, next_page_token: page.next }))
+    }
+
+    async fn pay_order(&self, request: Request<PayOrderRequest>) -> Answer<Order> {
+        let cx = kit::Context::of(&request);
+        let request = request.into_inner();
+        let method = request.method.and_then(wire::method);
+        let method = method.ok_or(Error::Invalid { field: "method".into(), rule: "is required" })?;
+        let order = self.0.pay(&cx, order_id(&request.order_id)?, method).await?;
+        Ok(Response::new(wire::order(&order)))
+    }
+
+    async fn cancel_order(&self, request: Request<CancelOrderRequest>) -> Answer<Order> {
+        let cx = kit::Context::of(&request);
+        let request = request.into_inner();
+        let order = self.0.cancel(&cx, order_id(&request.order_id)?, &request.reason).await?;
+        Ok(Response::new(wire::order(&order)))
+    }
+
+    async fn quote_price(&self, _: Request<QuotePriceRequest>) -> Answer<QuotePriceResponse> {
+        Err(Error::Planned.into())
+    }
+
+    type WatchOrderStream = tokio_stream::Empty<Result<WatchOrderResponse, Status>>;
+
+    async fn watch_order(&self, _: Request<WatchOrderRequest>) -> Answer<Self::WatchOrderStream> {
+        Err(Error::Planned.into())
+    }
+
+    async fn ship_order(&self, _: Request<ShipOrderRequest>) -> Answer<Order> {
+        Err(Error::Planned.into())
+    }
+
+    async fn deliver_order(&self, _: Request<DeliverOrderRequest>) -> Answer<Order> {
+        Err(Error::Planned.into())
+    }
+
+    async fn request_return(&self, _: Request<RequestReturnRequest>) -> Answer<OrderReturn> {
+        Err(Error::Planned.into())
+    }
+
+    async fn resolve_return(&self, _: Request<ResolveReturnRequest>) -> Answer<OrderReturn> {
+        Err(Error::Planned.into())
+    }
+
+    async fn get_return(&self, _: Request<GetReturnRequest>) -> Answer<OrderReturn> {
+        Err(Error::Planned.into())
+    }
+}
+
+fn order_id(text: &str) -> Result<OrderId, Error> {
+    text.parse().map_err(|_| Error::Invalid { field: "order_id".into(), rule: "must be a UUID" })
+}

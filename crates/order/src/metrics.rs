@@ -1,0 +1,50 @@
+//! What the shop wants to count. Labels are bounded.
+
+use opentelemetry::metrics::{Counter, Gauge};
+use stampede_kit::metrics;
+
+use crate::domain::state::OrderState;
+
+#[derive(Debug)]
+pub struct Metrics {
+    pub placed: Counter<u64>,
+    confirmed: Counter<u64>,
+    cancelled: Counter<u64>,
+    expired: Counter<u64>,
+    manual_review: Counter<u64>,
+    pub saga_retries: Counter<u64>,
+    pub saga_open: Gauge<i64>,
+    pub saga_parked: Gauge<i64>,
+}
+
+impl Metrics {
+    pub fn new() -> Self {
+        Self {
+            placed: metrics::counter("orders_placed", "Orders written"),
+            confirmed: metrics::counter("orders_confirmed", "Orders paid for"),
+            cancelled: metrics::counter("orders_cancelled", "Orders undone on request"),
+            expired: metrics::counter("orders_expired", "Orders whose time to pay passed"),
+            manual_review: metrics::counter("orders_manual_review", "Orders left to a person"),
+            saga_retries: metrics::counter("order_saga_retries", "Steps that will be tried again"),
+            saga_open: metrics::gauge("order_saga_backlog", "Orders that are being worked on or wait for it"),
+            saga_parked: metrics::gauge("order_saga_parked", "Orders that wait for a person"),
+        }
+    }
+
+    /// Counts an order that has come to a new state.
+    pub fn reached(&self, state: OrderState) {
+        match state {
+            OrderState::Confirmed => self.confirmed.add(1, &[]),
+            OrderState::Cancelled => self.cancelled.add(1, &[]),
+            OrderState::Expired => self.expired.add(1, &[]),
+            OrderState::ManualReview => self.manual_review.add(1, &[]),
+            OrderState::AwaitingPayment
+            | OrderState::Fulfilling
+            | OrderState::Shipped
+            | OrderState::Delivered
+            | OrderState::Completed
+            | OrderState::Rejected
+            | OrderState::Cancelling => {}
+        }
+    }
+}

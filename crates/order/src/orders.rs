@@ -1,0 +1,63 @@
+//! What the verbs share: the pool, the peers, the group commit. It is passed, never global, and holds no rule.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::PgPool;
+use stampede_kit as kit;
+use stampede_types::OrderId;
+
+use crate::config::Config;
+use crate::crash::CrashAt;
+use crate::domain::order::Order;
+use crate::error::Error;
+use crate::metrics::Metrics;
+use crate::peers::Peers;
+use crate::place::{self, Placing};
+use crate::prices::Prices;
+use crate::store;
+
+/// The order service's one object; each verb is an `impl` in its own file.
+pub struct Orders {
+    pub(crate) db: PgPool,
+    pub(crate) peers: Peers,
+    pub(crate) prices: Prices,
+    pub(crate) placing: Placing,
+    pub(crate) clock: kit::clock::Clock,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) wake: kit::outbox::Wake,
+    pub(crate) payment_window: Duration,
+    pub(crate) hold_grace: Duration,
+    pub(crate) saga_lease: Duration,
+    pub(crate) crash_at: CrashAt,
+}
+
+impl Orders {
+    pub fn new(config: &Config, db: PgPool, peers: Peers, clock: kit::clock::Clock) -> Arc<Orders> {
+        let metrics = Arc::new(Metrics::new());
+        let wake = kit::outbox::Wake::default();
+        Arc::new(Orders {
+            prices: Prices::new(&peers),
+            placing: place::start(db.clone(), metrics.clone(), wake.clone()),
+            db,
+            peers,
+            clock,
+            metrics,
+            wake,
+            payment_window: config.payment_window,
+            hold_grace: config.hold_grace,
+            saga_lease: config.saga_lease,
+            crash_at: config.crash_at,
+        })
+    }
+
+    /// Woken after each commit with an event in it.
+    pub fn wake(&self) -> kit::outbox::Wake {
+        self.wake.clone()
+    }
+
+    pub(crate) async fn order(&self, id: OrderId) -> Result<Option<Order>, Error> {
+        let mut conn = self.db.acquire().await?;
+        Ok(store::orders::by_id(&mut conn, id).await?)
+    }
+}

@@ -1,0 +1,148 @@
+//! PayOrder: begins the saga that authorises, commits the reservation and captures, and waits for its end while there is time.
+//! The saga goes on without us: what is answered is the order as it stands.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use stampede_kit as kit;
+use stampede_types::OrderId;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::crash::CrashPoint;
+use crate::domain::method::Method;
+use crate::domain::order::Order;
+use crate::domain::saga::Step;
+use crate::domain::state::{Event, OrderState, PaymentState};
+use crate::drive;
+use crate::error::Error;
+use crate::orders::Orders;
+use crate::store;
+use crate::store::saga::Work;
+
+/// What is left of the deadline for answering.
+const TO_ANSWER: Duration = Duration::from_millis(300);
+/// How often an order that somebody else works on is looked at.
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+enum Begun {
+    Started(Work),
+    /// Somebody else works on the order.
+    UnderWay,
+    /// It was paid before.
+    Paid(Box<Order>),
+}
+
+impl Orders {
+    pub(crate) async fn pay(
+        self: &Arc<Self>,
+        cx: &kit::Context,
+        id: OrderId,
+        method: Method,
+    ) -> Result<Order, Error> {
+        self.visible(cx, id).await?;
+        let until = answer_by(cx);
+        match self.begin_payment(id, method).await? {
+            Begun::Paid(order) => return Ok(*order),
+            Begun::Started(work) => {
+                self.crash_at.reached(CrashPoint::AfterPayBegun);
+                self.drive_until(work, until).await;
+            }
+            Begun::UnderWay => {}
+        }
+        answer(self.settled(id, until).await?)
+    }
+
+    async fn begin_payment(&self, id: OrderId, method: Method) -> Result<Begun, Error> {
+        let mut tx = self.db.begin().await?;
+        let locked = store::orders::lock(&mut tx, id).await?.ok_or(Error::NotFound)?;
+        let mut order = locked.order;
+        if has_been_paid(order.state) {
+            return Ok(Begun::Paid(Box::new(order)));
+        }
+        if order.state == OrderState::Expired {
+            return Err(Error::Expired);
+        }
+        order.state = order.state.on(Event::PaymentBegun)?;
+        let work = Work {
+            order: id,
+            step: Step::Authorize,
+            attempt: 0,
+            method: Some(method),
+            cancel_reason: String::new(),
+            claim: Uuid::now_v7(),
+        };
+        if !store::saga::begin(&mut tx, &work, self.saga_lease).await? {
+            return Ok(Begun::UnderWay);
+        }
+        if locked.late {
+            // The runner ends it; the row that was just begun goes with this transaction.
+            return Err(Error::Expired);
+        }
+        order.payment_attempt += 1;
+        order.payment = Some(id.payment(order.payment_attempt));
+        order.payment_state = PaymentState::Pending;
+        order.decline.clear();
+        if !store::orders::change(&mut tx, &order).await? {
+            return Ok(Begun::UnderWay);
+        }
+        tx.commit().await?;
+        Ok(Begun::Started(work))
+    }
+
+    /// Drives the work in a task of its own, so that a caller who goes away does not stop it, and waits for it until then.
+    pub(crate) async fn drive_until(self: &Arc<Self>, work: Work, until: Instant) {
+        let driving = kit::task::spawn("drive", drive::drive(self.clone(), work));
+        // Late or panicked: either way the order says how far it got.
+        let _ = tokio::time::timeout_at(until, driving).await;
+    }
+
+    /// The order once nobody works on it any more, or as it stands then.
+    pub(crate) async fn settled(&self, id: OrderId, until: Instant) -> Result<Order, Error> {
+        while store::saga::under_way(&self.db, id).await?.is_some() && Instant::now() + LOOK_EVERY < until {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        self.order(id).await?.ok_or(Error::NotFound)
+    }
+}
+
+/// The last moment at which an answer still reaches its caller.
+pub(crate) fn answer_by(cx: &kit::Context) -> Instant {
+    Instant::now() + cx.remaining().saturating_sub(TO_ANSWER)
+}
+
+fn has_been_paid(state: OrderState) -> bool {
+    match state {
+        OrderState::Confirmed
+        | OrderState::Fulfilling
+        | OrderState::Shipped
+        | OrderState::Delivered
+        | OrderState::Completed => true,
+        OrderState::AwaitingPayment
+        | OrderState::Rejected
+        | OrderState::Expired
+        | OrderState::Cancelling
+        | OrderState::Cancelled
+        | OrderState::ManualReview => false,
+    }
+}
+
+/// What the order's state means to somebody who wanted to pay.
+fn answer(order: Order) -> Result<Order, Error> {
+    if has_been_paid(order.state) {
+        return Ok(order);
+    }
+    match (order.state, order.payment_state) {
+        (OrderState::AwaitingPayment, PaymentState::Unpaid) if order.decline.is_empty() => Err(Error::Busy),
+        (OrderState::AwaitingPayment, PaymentState::Unpaid) => Err(Error::Declined { class: order.decline }),
+        // Still on its way.
+        (OrderState::AwaitingPayment, _) => Ok(order),
+        (OrderState::Expired, _) => Err(Error::Expired),
+        (OrderState::Cancelling | OrderState::Cancelled, PaymentState::Voided)
+            if !order.decline.is_empty() =>
+        {
+            Err(Error::Declined { class: order.decline })
+        }
+        (_, _) => Err(Error::illegal(&order, Event::PaymentBegun)),
+    }
+}

@@ -1,0 +1,147 @@
+//! The group commit of new orders: what gathers while one transaction commits goes into the next. Each caller waits for the
+//! commit its own order is in. An id that is there already is answered with what is there.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use sqlx::PgPool;
+use stampede_kit as kit;
+use stampede_kit::batch::{Batcher, Limits};
+use uuid::Uuid;
+
+use crate::domain::order::Order;
+use crate::error::Error;
+use crate::events;
+use crate::metrics::Metrics;
+use crate::store;
+use crate::store::orders::Stored;
+
+/// Orders of one transaction, transactions at once, and orders that may wait: more than the server has calls in progress.
+const LIMITS: Limits = Limits { batch: 128, writers: 2, queue: 8192 };
+
+#[derive(Debug, Clone)]
+pub struct NewOrder {
+    pub order: Order,
+    /// SHA-256 of the request.
+    pub fingerprint: Vec<u8>,
+}
+
+#[derive(Debug, Clone)]
+pub enum Placed {
+    New,
+    /// The key was here before: with this order.
+    Before(Box<Stored>),
+}
+
+/// The write failed and nothing of it is left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Failed {
+    outage: bool,
+}
+
+pub struct Placing(Batcher<NewOrder, Result<Placed, Failed>>);
+
+pub fn start(db: PgPool, metrics: Arc<Metrics>, wake: kit::outbox::Wake) -> Placing {
+    let write = move |new: Vec<NewOrder>| {
+        let (db, metrics, wake) = (db.clone(), metrics.clone(), wake.clone());
+        async move {
+            let answers = write(&db, &new).await;
+            let placed = answers.iter().filter(|answer| matches!(answer, Ok(Placed::New))).count();
+            metrics.placed.add(placed as u64, &[]);
+            wake.wake();
+            answers
+        }
+    };
+    Placing(Batcher::start("place", LIMITS, write))
+}
+
+impl Placing {
+    /// Durable when it answers.
+    pub async fn place(&self, new: NewOrder) -> Result<Placed, Error> {
+        match self.0.submit(new).await {
+            Ok(Ok(placed)) => Ok(placed),
+            Ok(Err(Failed { outage: true })) | Err(kit::batch::Refused::Stopped) => Err(Error::Unavailable),
+            Err(kit::batch::Refused::Full) => Err(Error::Overloaded),
+            Ok(Err(Failed { outage: false })) | Err(kit::batch::Refused::Lost) => Err(Error::Internal),
+        }
+    }
+}
+
+async fn write(db: &PgPool, new: &[NewOrder]) -> Vec<Result<Placed, Failed>> {
+    match write_together(db, new).await {
+        Ok(placed) => placed.into_iter().map(Ok).collect(),
+        Err(error) if new.len() > 1 && !kit::postgres::is_outage(&error) => {
+            // One order that cannot be written must not take the others with it.
+            tracing::warn!(%error, orders = new.len(), "a batch failed; writing its orders one by one");
+            let mut answers = Vec::with_capacity(new.len());
+            for one in new {
+                let placed = write_together(db, std::slice::from_ref(one)).await;
+                answers.push(
+                    placed.map(|mut one| one.pop().unwrap_or(Placed::New)).map_err(|error| failed(&error)),
+                );
+            }
+            answers
+        }
+        Err(error) => vec![Err(failed(&error)); new.len()],
+    }
+}
+
+fn failed(error: &sqlx::Error) -> Failed {
+    let outage = kit::postgres::is_outage(error);
+    tracing::error!(%error, outage, "orders could not be written");
+    Failed { outage }
+}
+
+/// One transaction: orders, lines and events. Then what the others of the batch met.
+async fn write_together(db: &PgPool, new: &[NewOrder]) -> Result<Vec<Placed>, sqlx::Error> {
+    // The first of those with one id is the one written; the ids are in order, so that batches never wait in a circle.
+    let mut firsts: Vec<(usize, &NewOrder)> = new.iter().enumerate().collect();
+    firsts.sort_by_key(|(at, one)| (one.order.id, *at));
+    firsts.dedup_by_key(|(_, one)| one.order.id);
+    let rows: Vec<(&Order, &[u8])> =
+        firsts.iter().map(|(_, one)| (&one.order, one.fingerprint.as_slice())).collect();
+
+    let mut tx = db.begin().await?;
+    let inserted = store::place::insert(&mut tx, &rows).await?;
+    let placed: HashSet<usize> =
+        firsts.iter().filter(|(_, one)| inserted.contains(&one.order.id.uuid())).map(|(at, _)| *at).collect();
+    let facts: Vec<_> =
+        placed.iter().map(|at| events::placed(&new[*at].order, new[*at].order.created_at)).collect();
+    kit::outbox::append(&mut tx, &facts).await?;
+    tx.commit().await?;
+
+    let mut before = read_before(db, new, &placed).await?;
+    Ok((0..new.len())
+        .map(|at| {
+            let there = if placed.contains(&at) { None } else { before.remove(&at) };
+            there.map_or(Placed::New, Placed::Before)
+        })
+        .collect())
+}
+
+/// What is there for those that were not written now, by their place in the batch.
+async fn read_before(
+    db: &PgPool,
+    new: &[NewOrder],
+    placed: &HashSet<usize>,
+) -> Result<HashMap<usize, Box<Stored>>, sqlx::Error> {
+    let others: Vec<usize> = (0..new.len()).filter(|at| !placed.contains(at)).collect();
+    if others.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let ids: Vec<Uuid> = others.iter().map(|at| new[*at].order.id.uuid()).collect();
+    let mut conn = db.acquire().await?;
+    let stored: HashMap<Uuid, Stored> = store::orders::by_ids(&mut conn, &ids)
+        .await?
+        .into_iter()
+        .map(|stored| (stored.order.id.uuid(), stored))
+        .collect();
+    others
+        .into_iter()
+        .map(|at| {
+            // A conflict is with a committed row, and orders are never deleted.
+            let stored = stored.get(&new[at].order.id.uuid()).cloned().ok_or(sqlx::Error::RowNotFound)?;
+            Ok((at, Box::new(stored)))
+        })
+        .collect()
+}

@@ -1,0 +1,227 @@
+//! Orders as they are read and changed. Lines never change, so reading them in a second statement sees the same ones.
+
+use std::collections::HashMap;
+
+use sqlx::{PgConnection, PgExecutor};
+use stampede_types::{Currency, Money, OrderId, PaymentId, Pool, Quantity};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::domain::order::{Line, Order};
+use crate::domain::page::{After, List};
+
+/// An order with what must match when its key comes again.
+#[derive(Debug, Clone)]
+pub struct Stored {
+    pub order: Order,
+    pub fingerprint: Vec<u8>,
+}
+
+struct OrderRow {
+    order_id: Uuid,
+    buyer_id: String,
+    state: String,
+    payment_state: String,
+    stock_state: String,
+    fulfilment_state: String,
+    currency: String,
+    subtotal_minor: i64,
+    discount_minor: i64,
+    total_minor: i64,
+    payment_id: Option<Uuid>,
+    payment_attempt: i32,
+    fingerprint: Vec<u8>,
+    decline: String,
+    expires_at: OffsetDateTime,
+    created_at: OffsetDateTime,
+    updated_at: OffsetDateTime,
+    version: i64,
+}
+
+struct LineRow {
+    order_id: Uuid,
+    sku_id: String,
+    campaign_id: String,
+    quantity: i32,
+    title: String,
+    unit_price_minor: i64,
+    discount_minor: i64,
+    total_minor: i64,
+}
+
+/// The orders with these ids, in no order.
+pub async fn by_ids(conn: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<Stored>, sqlx::Error> {
+    let rows = sqlx::query_as!(
+        OrderRow,
+        "SELECT order_id, buyer_id, state, payment_state, stock_state, fulfilment_state, currency, subtotal_minor,
+                discount_minor, total_minor, payment_id, payment_attempt, fingerprint, decline, expires_at, created_at,
+                updated_at, version
+         FROM orders WHERE order_id = ANY($1)",
+        ids
+    )
+    .fetch_all(&mut *conn)
+    .await?;
+    with_lines(conn, rows).await
+}
+
+pub async fn by_id(conn: &mut PgConnection, id: OrderId) -> Result<Option<Order>, sqlx::Error> {
+    Ok(by_ids(conn, &[id.uuid()]).await?.pop().map(|stored| stored.order))
+}
+
+/// Takes the order's row lock, which every change of an order takes first. Whether its time to pay has passed is told by
+/// Postgres's clock.
+pub async fn lock(conn: &mut PgConnection, id: OrderId) -> Result<Option<Locked>, sqlx::Error> {
+    let Some(late) = lock_row(&mut *conn, id).await? else { return Ok(None) };
+    let order = by_id(conn, id).await?;
+    Ok(order.map(|order| Locked { order, late }))
+}
+
+#[derive(Debug)]
+pub struct Locked {
+    pub order: Order,
+    pub late: bool,
+}
+
+async fn lock_row(executor: impl PgExecutor<'_>, id: OrderId) -> Result<Option<bool>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"SELECT expires_at <= now() AS "late!" FROM orders WHERE order_id = $1 FOR UPDATE"#,
+        id.uuid()
+    )
+    .fetch_optional(executor)
+    .await
+}
+
+/// A page of a list, newest first.
+pub async fn page(
+    conn: &mut PgConnection,
+    list: &List,
+    after: Option<After>,
+    size: i64,
+) -> Result<Vec<Order>, sqlx::Error> {
+    let rows = sqlx::query_as!(
+        OrderRow,
+        "SELECT order_id, buyer_id, state, payment_state, stock_state, fulfilment_state, currency, subtotal_minor,
+                discount_minor, total_minor, payment_id, payment_attempt, fingerprint, decline, expires_at, created_at,
+                updated_at, version
+         FROM orders
+         WHERE buyer_id = $1 AND ($2::text IS NULL OR state = $2)
+           AND ($3::timestamptz IS NULL OR (created_at, order_id) < ($3, $4::uuid))
+         ORDER BY created_at DESC, order_id DESC LIMIT $5",
+        list.buyer.as_str(),
+        list.state.map(|state| state.as_str()),
+        after.map(|after| after.created_at),
+        after.map(|after| after.order.uuid()),
+        size
+    )
+    .fetch_all(&mut *conn)
+    .await?;
+    let mut orders: Vec<Order> =
+        with_lines(conn, rows).await?.into_iter().map(|stored| stored.order).collect();
+    orders.sort_by_key(|order| std::cmp::Reverse((order.created_at, order.id)));
+    Ok(orders)
+}
+
+/// Writes what a step may change, and one version more. False when somebody else changed the order since it was read.
+pub async fn change(conn: &mut PgConnection, order: &Order) -> Result<bool, sqlx::Error> {
+    let attempt = i32::try_from(order.payment_attempt).map_err(out_of_range)?;
+    let changed = sqlx::query!(
+        "UPDATE orders SET state = $3, payment_state = $4, stock_state = $5, fulfilment_state = $6, payment_id = $7,
+                payment_attempt = $8, decline = $9, updated_at = now(), version = version + 1
+         WHERE order_id = $1 AND version = $2",
+        order.id.uuid(),
+        order.version,
+        order.state.as_str(),
+        order.payment_state.as_str(),
+        order.stock_state.as_str(),
+        order.fulfilment_state.as_str(),
+        order.payment.map(PaymentId::uuid),
+        attempt,
+        order.decline
+    )
+    .execute(conn)
+    .await?;
+    Ok(changed.rows_affected() == 1)
+}
+
+async fn with_lines(conn: &mut PgConnection, rows: Vec<OrderRow>) -> Result<Vec<Stored>, sqlx::Error> {
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ids: Vec<Uuid> = rows.iter().map(|row| row.order_id).collect();
+    let mut lines: HashMap<Uuid, Vec<LineRow>> = HashMap::with_capacity(ids.len());
+    for line in lines_of(conn, &ids).await? {
+        lines.entry(line.order_id).or_default().push(line);
+    }
+    rows.into_iter()
+        .map(|row| {
+            let lines = lines.remove(&row.order_id).unwrap_or_default();
+            row.into_stored(lines)
+        })
+        .collect()
+}
+
+async fn lines_of(executor: impl PgExecutor<'_>, ids: &[Uuid]) -> Result<Vec<LineRow>, sqlx::Error> {
+    sqlx::query_as!(
+        LineRow,
+        "SELECT order_id, sku_id, campaign_id, quantity, title, unit_price_minor, discount_minor, total_minor
+         FROM order_line WHERE order_id = ANY($1) ORDER BY order_id, line_no",
+        ids
+    )
+    .fetch_all(executor)
+    .await
+}
+
+impl OrderRow {
+    fn into_stored(self, lines: Vec<LineRow>) -> Result<Stored, sqlx::Error> {
+        let currency: Currency = parsed(&self.currency)?;
+        let lines = lines.into_iter().map(|line| line.into_line(currency)).collect::<Result<_, _>>()?;
+        let order = Order {
+            id: OrderId::new(self.order_id),
+            buyer: parsed(&self.buyer_id)?,
+            state: parsed(&self.state)?,
+            payment_state: parsed(&self.payment_state)?,
+            stock_state: parsed(&self.stock_state)?,
+            fulfilment_state: parsed(&self.fulfilment_state)?,
+            lines,
+            subtotal: Money::new(self.subtotal_minor, currency),
+            discount: Money::new(self.discount_minor, currency),
+            total: Money::new(self.total_minor, currency),
+            payment: self.payment_id.map(PaymentId::new),
+            payment_attempt: u32::try_from(self.payment_attempt).map_err(out_of_range)?,
+            decline: self.decline,
+            expires_at: self.expires_at,
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+            version: self.version,
+        };
+        Ok(Stored { order, fingerprint: self.fingerprint })
+    }
+}
+
+impl LineRow {
+    fn into_line(self, currency: Currency) -> Result<Line, sqlx::Error> {
+        Ok(Line {
+            sku: parsed(&self.sku_id)?,
+            pool: Pool::from_campaign_id(&self.campaign_id)
+                .map_err(|error| sqlx::Error::Decode(error.into()))?,
+            quantity: Quantity::try_from(self.quantity).map_err(|error| sqlx::Error::Decode(error.into()))?,
+            title: self.title,
+            unit_price: Money::new(self.unit_price_minor, currency),
+            discount: Money::new(self.discount_minor, currency),
+            total: Money::new(self.total_minor, currency),
+        })
+    }
+}
+
+/// A stored word; one that is not ours means the schema and this program have parted.
+pub(super) fn parsed<T>(word: &str) -> Result<T, sqlx::Error>
+where
+    T: std::str::FromStr,
+    T::Err: std::error::Error + Send + Sync + 'static,
+{
+    word.parse().map_err(|error: T::Err| sqlx::Error::Decode(error.into()))
+}
+
+pub(super) fn out_of_range(error: std::num::TryFromIntError) -> sqlx::Error {
+    sqlx::Error::Decode(error.into())
+}

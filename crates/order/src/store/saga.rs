@@ -1,0 +1,203 @@
+//! The saga's rows. A row is claimed before it is worked on, and what a worker found out is written only while its claim
+//! still stands. Waiting and leases are measured by Postgres's clock.
+
+use std::time::Duration;
+
+use sqlx::{PgConnection, PgExecutor};
+use stampede_types::OrderId;
+use uuid::Uuid;
+
+use super::orders::{out_of_range, parsed};
+use crate::domain::method::Method;
+use crate::domain::saga::Step;
+
+/// What is to be done for one order, and the claim that lets us do it.
+#[derive(Debug, Clone)]
+pub struct Work {
+    pub order: OrderId,
+    pub step: Step,
+    /// Failed tries of this step.
+    pub attempt: u32,
+    pub method: Option<Method>,
+    pub cancel_reason: String,
+    pub claim: Uuid,
+}
+
+struct WorkRow {
+    order_id: Uuid,
+    step: String,
+    attempt: i32,
+    method_kind: Option<String>,
+    method_token: Option<String>,
+    cancel_reason: String,
+}
+
+/// Begins a saga under a claim. False when the order has one already. The caller holds the order's row lock.
+pub async fn begin(conn: &mut PgConnection, work: &Work, lease: Duration) -> Result<bool, sqlx::Error> {
+    let begun = sqlx::query!(
+        "INSERT INTO saga (order_id, step, method_kind, method_token, cancel_reason, claim, claimed_until)
+         VALUES ($1, $2, $3, $4, $5, $6, now() + make_interval(secs => $7))
+         ON CONFLICT ON CONSTRAINT saga_one_per_order DO NOTHING",
+        work.order.uuid(),
+        work.step.as_str(),
+        work.method.as_ref().map(|method| method.kind.as_str()),
+        work.method.as_ref().map(|method| method.token.as_str()),
+        work.cancel_reason,
+        work.claim,
+        lease.as_secs_f64()
+    )
+    .execute(conn)
+    .await?;
+    Ok(begun.rows_affected() == 1)
+}
+
+/// Begins the end of unpaid orders whose time has passed and with which nothing else is being done; how many.
+pub async fn begin_expiries(executor: impl PgExecutor<'_>, most: i64) -> Result<u64, sqlx::Error> {
+    // The row lock makes Postgres look at the order again: one that was paid meanwhile is left alone.
+    let begun = sqlx::query!(
+        "WITH due AS (
+           SELECT o.order_id FROM orders o
+           WHERE o.state = 'AWAITING_PAYMENT' AND o.expires_at <= now()
+             AND NOT EXISTS (SELECT FROM saga s WHERE s.order_id = o.order_id)
+           ORDER BY o.expires_at LIMIT $2 FOR UPDATE OF o SKIP LOCKED
+         )
+         INSERT INTO saga (order_id, step) SELECT order_id, $1 FROM due
+         ON CONFLICT ON CONSTRAINT saga_one_per_order DO NOTHING",
+        Step::ReleaseExpired.as_str(),
+        most
+    )
+    .execute(executor)
+    .await?;
+    Ok(begun.rows_affected())
+}
+
+/// Claims work whose time has come and that nobody else has, oldest first.
+pub async fn claim_due(
+    executor: impl PgExecutor<'_>,
+    claim: Uuid,
+    lease: Duration,
+    most: i64,
+) -> Result<Vec<Work>, sqlx::Error> {
+    let rows = sqlx::query_as!(
+        WorkRow,
+        "UPDATE saga SET claim = $1, claimed_until = now() + make_interval(secs => $2), updated_at = now()
+         WHERE order_id IN (
+           SELECT order_id FROM saga
+           WHERE parked_at IS NULL AND next_at <= now() AND (claimed_until IS NULL OR claimed_until <= now())
+           ORDER BY next_at LIMIT $3 FOR UPDATE SKIP LOCKED)
+         RETURNING order_id, step, attempt, method_kind, method_token, cancel_reason",
+        claim,
+        lease.as_secs_f64(),
+        most
+    )
+    .fetch_all(executor)
+    .await?;
+    rows.into_iter().map(|row| row.into_work(claim)).collect()
+}
+
+/// Goes on to the next step under the same claim, with a fresh lease. False when the claim was lost.
+pub async fn go(
+    conn: &mut PgConnection,
+    work: &Work,
+    next: Step,
+    lease: Duration,
+) -> Result<bool, sqlx::Error> {
+    let gone = sqlx::query!(
+        "UPDATE saga SET step = $3, attempt = 0, last_error = '', next_at = now(), updated_at = now(),
+                claimed_until = now() + make_interval(secs => $4)
+         WHERE order_id = $1 AND claim = $2",
+        work.order.uuid(),
+        work.claim,
+        next.as_str(),
+        lease.as_secs_f64()
+    )
+    .execute(conn)
+    .await?;
+    Ok(gone.rows_affected() == 1)
+}
+
+/// The work is done. False when the claim was lost.
+pub async fn end(conn: &mut PgConnection, work: &Work) -> Result<bool, sqlx::Error> {
+    let ended =
+        sqlx::query!("DELETE FROM saga WHERE order_id = $1 AND claim = $2", work.order.uuid(), work.claim)
+            .execute(conn)
+            .await?;
+    Ok(ended.rows_affected() == 1)
+}
+
+/// Lets go of the work until the delay has passed, and counts the failure. False when the claim was lost.
+pub async fn again(
+    executor: impl PgExecutor<'_>,
+    work: &Work,
+    error: &str,
+    delay: Duration,
+) -> Result<bool, sqlx::Error> {
+    let released = sqlx::query!(
+        "UPDATE saga SET attempt = attempt + 1, last_error = $3, claim = NULL, claimed_until = NULL,
+                next_at = now() + make_interval(secs => $4), updated_at = now()
+         WHERE order_id = $1 AND claim = $2",
+        work.order.uuid(),
+        work.claim,
+        error,
+        delay.as_secs_f64()
+    )
+    .execute(executor)
+    .await?;
+    Ok(released.rows_affected() == 1)
+}
+
+/// Leaves the work to a person. False when the claim was lost.
+pub async fn park(conn: &mut PgConnection, work: &Work, error: &str) -> Result<bool, sqlx::Error> {
+    let parked = sqlx::query!(
+        "UPDATE saga SET parked_at = now(), last_error = $3, claim = NULL, claimed_until = NULL, updated_at = now()
+         WHERE order_id = $1 AND claim = $2",
+        work.order.uuid(),
+        work.claim,
+        error
+    )
+    .execute(conn)
+    .await?;
+    Ok(parked.rows_affected() == 1)
+}
+
+/// The step that is being done, or waits to be done, for an order. Parked work is not under way.
+pub async fn under_way(executor: impl PgExecutor<'_>, order: OrderId) -> Result<Option<Step>, sqlx::Error> {
+    let step =
+        sqlx::query_scalar!("SELECT step FROM saga WHERE order_id = $1 AND parked_at IS NULL", order.uuid())
+            .fetch_optional(executor)
+            .await?;
+    step.map(|word| parsed(&word)).transpose()
+}
+
+/// How much work is open and how much waits for a person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Backlog {
+    pub open: i64,
+    pub parked: i64,
+}
+
+pub async fn backlog(executor: impl PgExecutor<'_>) -> Result<Backlog, sqlx::Error> {
+    sqlx::query_as!(
+        Backlog,
+        r#"SELECT count(*) FILTER (WHERE parked_at IS NULL) AS "open!", count(parked_at) AS "parked!" FROM saga"#
+    )
+    .fetch_one(executor)
+    .await
+}
+
+impl WorkRow {
+    fn into_work(self, claim: Uuid) -> Result<Work, sqlx::Error> {
+        let method = match (self.method_kind, self.method_token) {
+            (Some(kind), Some(token)) => Some(Method { kind: parsed(&kind)?, token }),
+            (None | Some(_), None) | (None, Some(_)) => None,
+        };
+        Ok(Work {
+            order: OrderId::new(self.order_id),
+            step: parsed(&self.step)?,
+            attempt: u32::try_from(self.attempt).map_err(out_of_range)?,
+            method,
+            cancel_reason: self.cancel_reason,
+            claim,
+        })
+    }
+}

@@ -1,0 +1,138 @@
+//! Wire messages to values and back. It refuses what has no meaning and decides nothing.
+
+use stampede_proto::order::v1 as wire;
+use stampede_proto::payment::v1::{Alipay, CardToken, PaymentMethod, StoredValue, WeChatPay, payment_method};
+use stampede_proto::timestamp;
+
+use crate::domain::method::{Method, MethodKind};
+use crate::domain::order::{Line, Order};
+use crate::domain::state::{FulfilmentState, OrderState, PaymentState, StockState};
+
+pub fn order(order: &Order) -> wire::Order {
+    wire::Order {
+        order_id: order.id.to_string(),
+        buyer_id: order.buyer.to_string(),
+        state: state(order.state).into(),
+        payment_state: payment_state(order.payment_state).into(),
+        stock_state: stock_state(order.stock_state).into(),
+        fulfilment_state: fulfilment_state(order.fulfilment_state).into(),
+        lines: order.lines.iter().map(line).collect(),
+        subtotal: Some(order.subtotal.into()),
+        discount: Some(order.discount.into()),
+        total: Some(order.total.into()),
+        reservation_id: order.reservation().to_string(),
+        payment_id: order.payment.map(|id| id.to_string()).unwrap_or_default(),
+        expires_at: Some(timestamp(order.expires_at)),
+        created_at: Some(timestamp(order.created_at)),
+        updated_at: Some(timestamp(order.updated_at)),
+        version: order.version,
+        decline: order.decline.clone(),
+        promotions: Vec::new(),
+    }
+}
+
+fn line(line: &Line) -> wire::OrderLine {
+    wire::OrderLine {
+        sku_id: line.sku.to_string(),
+        campaign_id: line.pool.campaign_id().to_owned(),
+        quantity: line.quantity.get(),
+        title: line.title.clone(),
+        unit_price: Some(line.unit_price.into()),
+        discount: Some(line.discount.into()),
+        total: Some(line.total.into()),
+    }
+}
+
+/// A filter by state, where unspecified means all.
+pub fn state_filter(state: wire::OrderState) -> Option<OrderState> {
+    OrderState::ALL.iter().copied().find(|known| self::state(*known) == state)
+}
+
+fn state(state: OrderState) -> wire::OrderState {
+    match state {
+        OrderState::AwaitingPayment => wire::OrderState::AwaitingPayment,
+        OrderState::Confirmed => wire::OrderState::Confirmed,
+        OrderState::Fulfilling => wire::OrderState::Fulfilling,
+        OrderState::Shipped => wire::OrderState::Shipped,
+        OrderState::Delivered => wire::OrderState::Delivered,
+        OrderState::Completed => wire::OrderState::Completed,
+        OrderState::Rejected => wire::OrderState::Rejected,
+        OrderState::Expired => wire::OrderState::Expired,
+        OrderState::Cancelling => wire::OrderState::Cancelling,
+        OrderState::Cancelled => wire::OrderState::Cancelled,
+        OrderState::ManualReview => wire::OrderState::ManualReview,
+    }
+}
+
+fn payment_state(state: PaymentState) -> wire::OrderPaymentState {
+    match state {
+        PaymentState::Unpaid => wire::OrderPaymentState::Unpaid,
+        PaymentState::Pending => wire::OrderPaymentState::Pending,
+        PaymentState::Authorized => wire::OrderPaymentState::Authorized,
+        PaymentState::Paid => wire::OrderPaymentState::Paid,
+        PaymentState::Voided => wire::OrderPaymentState::Voided,
+        PaymentState::PartiallyRefunded => wire::OrderPaymentState::PartiallyRefunded,
+        PaymentState::Refunded => wire::OrderPaymentState::Refunded,
+    }
+}
+
+fn stock_state(state: StockState) -> wire::OrderStockState {
+    match state {
+        StockState::Held => wire::OrderStockState::Held,
+        StockState::Committed => wire::OrderStockState::Committed,
+        StockState::Released => wire::OrderStockState::Released,
+        StockState::Returned => wire::OrderStockState::Returned,
+    }
+}
+
+fn fulfilment_state(state: FulfilmentState) -> wire::OrderFulfilmentState {
+    match state {
+        FulfilmentState::None => wire::OrderFulfilmentState::None,
+        FulfilmentState::PartiallyShipped => wire::OrderFulfilmentState::PartiallyShipped,
+        FulfilmentState::Shipped => wire::OrderFulfilmentState::Shipped,
+        FulfilmentState::Delivered => wire::OrderFulfilmentState::Delivered,
+    }
+}
+
+/// `None` when the message names no method.
+pub fn method(message: PaymentMethod) -> Option<Method> {
+    let (kind, token) = match message.method? {
+        payment_method::Method::Card(card) => (MethodKind::Card, card.token),
+        payment_method::Method::Alipay(alipay) => (MethodKind::Alipay, alipay.session),
+        payment_method::Method::WechatPay(wechat) => (MethodKind::WeChatPay, wechat.session),
+        payment_method::Method::StoredValue(stored) => (MethodKind::StoredValue, stored.account),
+    };
+    Some(Method { kind, token })
+}
+
+pub fn method_message(method: &Method) -> PaymentMethod {
+    let token = method.token.clone();
+    let method = match method.kind {
+        MethodKind::Card => payment_method::Method::Card(CardToken { token }),
+        MethodKind::Alipay => payment_method::Method::Alipay(Alipay { session: token }),
+        MethodKind::WeChatPay => payment_method::Method::WechatPay(WeChatPay { session: token }),
+        MethodKind::StoredValue => payment_method::Method::StoredValue(StoredValue { account: token }),
+    };
+    PaymentMethod { method: Some(method) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_state_is_found_by_the_filter_that_names_it() {
+        for known in OrderState::ALL {
+            assert_eq!(state_filter(state(*known)), Some(*known));
+        }
+        assert_eq!(state_filter(wire::OrderState::Unspecified), None);
+    }
+
+    #[test]
+    fn every_method_survives_the_way_to_the_wire_and_back() {
+        for kind in MethodKind::ALL {
+            let there = Method { kind: *kind, token: "tok_visa".into() };
+            assert_eq!(method(method_message(&there)), Some(there));
+        }
+    }
+}
