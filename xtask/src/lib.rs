@@ -1,1 +1,20 @@
-//! stub
+//! Every developer command, as a library so that the end-to-end tests start the same servers and processes the
+//! same way. Nothing here listens beyond loopback, and nothing is stopped that was not started here.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool speaks to its terminal")]
+
+pub mod certs;
+pub mod ci;
+pub mod cli;
+pub mod db;
+pub mod home;
+pub mod pids;
+pub mod ports;
+pub mod seed;
+pub mod servers;
+pub mod smoke;
+pub mod stack;
+pub mod terminal;
+pub mod test;
+pub mod tidy;
+pub mod token;
+pub mod up;

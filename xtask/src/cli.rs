@@ -1,0 +1,71 @@
+//! The command line: every command by name. A command's own file says what it does.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::{certs, ci, db, home, seed, servers, smoke, test, tidy, token, up};
+
+/// Developer commands of Stampede.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start everything and say what to try.
+    Up(up::Args),
+    /// Stop everything.
+    Down(up::down::Args),
+    /// Show every process: where it is, and whether it is ready.
+    Status,
+    /// Make or renew the development certificates.
+    Certs(certs::Args),
+    /// Print a token for a user.
+    Token(token::Args),
+    /// Work with the databases.
+    #[command(subcommand)]
+    Db(db::Command),
+    /// Start, stop or show Postgres, Redis and NATS alone.
+    #[command(subcommand)]
+    Servers(servers::command::Command),
+    /// Put the demo catalogue and campaign into what is running.
+    Seed,
+    /// Buy something, by REST and by gRPC, and check every step.
+    Smoke,
+    /// Run every test, with servers of its own.
+    Test(test::Args),
+    /// Check what the compiler cannot: floors, rooms, how files open.
+    Tidy,
+    /// Run every check but the tests, or only those named.
+    Ci { only: Vec<String> },
+}
+
+impl Cli {
+    /// Runs the command; its exit code is the process's.
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        match self.command {
+            Command::Up(args) => up::run(&args)?,
+            Command::Down(args) => up::down::run(&args)?,
+            Command::Status => return up::status::run(),
+            Command::Certs(args) => certs::run(&args)?,
+            Command::Token(args) => token::run(&args)?,
+            Command::Db(command) => return db::run(&command),
+            Command::Servers(command) => servers::command::run(&command, &home::dev())?,
+            Command::Seed => seed::run()?,
+            Command::Smoke => smoke::run()?,
+            Command::Test(args) => return test::run(&args),
+            Command::Tidy => tidy::run(&home::root())?,
+            Command::Ci { only } => ci::run(&home::root(), &only)?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Runs the asynchronous part of a command.
+pub fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
+}

@@ -1,0 +1,34 @@
+//! Free loopback ports: kept when still free, otherwise drawn anew. It never looks beyond 127.0.0.1.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+
+use anyhow::bail;
+
+/// Below the range the kernel draws outgoing ports from, so that no connection takes one meanwhile.
+const FIRST: u16 = 20_000;
+const LAST: u16 = 32_000;
+/// More failures than this mean that nothing may be bound at all.
+const DRAWS: usize = 200;
+
+/// `port` on loopback.
+pub fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+}
+
+/// The port of last time when it is free, or another one.
+pub fn keep_or_draw(last: Option<u16>) -> anyhow::Result<u16> {
+    if let Some(port) = last.filter(|port| is_free(*port)) {
+        return Ok(port);
+    }
+    for _ in 0..DRAWS {
+        let port = rand::random_range(FIRST..LAST);
+        if is_free(port) {
+            return Ok(port);
+        }
+    }
+    bail!("no free port was found on 127.0.0.1 between {FIRST} and {LAST}")
+}
+
+fn is_free(port: u16) -> bool {
+    TcpListener::bind(loopback(port)).is_ok()
+}

@@ -1,0 +1,343 @@
+//! The five processes of Stampede, each with its own variables, ports and log: started, waited for, killed and
+//! started again, one at a time or all together. Several stacks may run side by side in folders of their own.
+
+mod probe;
+mod spec;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use serde::{Deserialize, Serialize};
+use stampede_pki::Folder;
+
+use crate::pids::{self, Pid, Signal};
+use crate::servers::{self, Servers, Status};
+use crate::terminal::Step;
+use crate::{certs, home, ports};
+
+pub use spec::{NAMES, Spec};
+
+const READY_WITHIN: Duration = Duration::from_secs(60);
+/// A service drains for ten seconds at most by default; then it is ended.
+const STOPPED_WITHIN: Duration = Duration::from_secs(15);
+const POLL: Duration = Duration::from_millis(25);
+const LOG_LINES: usize = 6;
+
+/// Where a stack lives and what it is made of.
+#[derive(Debug, Clone)]
+pub struct Layout {
+    /// Its state, logs and data.
+    pub dir: PathBuf,
+    /// The folder with the services' binaries.
+    pub binaries: PathBuf,
+    /// The folder of its certificates.
+    pub certs: PathBuf,
+    /// The port the gateway should have when it is free.
+    pub gateway_port: Option<u16>,
+    /// Settings beyond the usual, as (service, key, value): ("order", "log", "debug").
+    pub settings: Vec<(&'static str, &'static str, String)>,
+}
+
+/// The processes of one folder.
+pub struct Stack {
+    layout: Layout,
+    servers: Servers,
+    folder: Folder,
+    state: State,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct State {
+    entries: BTreeMap<String, Entry>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Entry {
+    pid: Option<Pid>,
+    port: u16,
+    /// 0 where there is none.
+    admin_port: u16,
+    /// Of its variables and its binary: another fingerprint asks for a restart.
+    fingerprint: String,
+}
+
+impl Layout {
+    /// A stack of its own in `dir`, certificates included: what a test uses.
+    pub fn private(dir: &Path) -> Layout {
+        Layout {
+            dir: dir.to_owned(),
+            binaries: home::binaries(false),
+            certs: dir.join("certs"),
+            gateway_port: None,
+            settings: Vec::new(),
+        }
+    }
+}
+
+impl Stack {
+    /// Starts the servers, makes certificates and databases, and gives each process its ports; starts no process.
+    pub fn open(layout: Layout, step: &Step) -> anyhow::Result<Stack> {
+        let servers = Servers::start(&layout.dir, step)?;
+        Stack::on(layout, servers)
+    }
+
+    /// The stack of `layout` when its servers run already.
+    pub fn running(layout: Layout) -> anyhow::Result<Option<Stack>> {
+        let Some(servers) = Servers::running(&layout.dir)? else { return Ok(None) };
+        let stack = Stack::on(layout, servers)?;
+        Ok(NAMES.iter().all(|name| stack.is_alive(name)).then_some(stack))
+    }
+
+    fn on(layout: Layout, servers: Servers) -> anyhow::Result<Stack> {
+        for spec in spec::ALL.iter().filter(|spec| spec.database) {
+            servers.create_database(spec.name)?;
+        }
+        let (folder, _) = certs::ensure(&layout.certs, certs::ENVIRONMENT)?;
+        let mut stack = Stack { state: State::read(&layout.dir)?, layout, servers, folder };
+        for spec in &spec::ALL {
+            stack.assign_ports(spec)?;
+        }
+        stack.write()?;
+        Ok(stack)
+    }
+
+    /// Starts every process that does not run, or runs another binary or with other settings, and waits until all
+    /// are ready. Gives the names of those started.
+    pub fn start_all(&mut self, step: &Step) -> anyhow::Result<Vec<&'static str>> {
+        let mut started = Vec::new();
+        for name in NAMES {
+            if self.is_alive(name) && self.entry(name)?.fingerprint == self.fingerprint(name)? {
+                continue;
+            }
+            self.stop(name)?;
+            step.at(format!("starting {name}"));
+            self.start(name)?;
+            started.push(name);
+        }
+        for name in NAMES {
+            step.at(format!("waiting for {name}"));
+            self.wait_ready(name, READY_WITHIN)?;
+        }
+        Ok(started)
+    }
+
+    /// Starts one process; does not wait for it.
+    pub fn start(&mut self, name: &str) -> anyhow::Result<()> {
+        if self.is_alive(name) {
+            return Ok(());
+        }
+        self.assign_ports(spec::find(name)?)?;
+        let program = self.binary(name);
+        if !program.is_file() {
+            bail!("{} is not there; build it with `cargo build --workspace --bins`", program.display());
+        }
+        let mut command = Command::new(&program);
+        command
+            .env_clear()
+            .env("RUST_BACKTRACE", "1")
+            .envs(self.variables(name)?)
+            .current_dir(&self.layout.dir);
+        let fingerprint = self.fingerprint(name)?;
+        let child = pids::launch(&mut command, &self.log(name))?;
+        let pid = Pid::of(&child, name);
+        pids::reap(child);
+        let entry = self.state.entries.get_mut(name).context("its ports were assigned above")?;
+        entry.pid = Some(pid?);
+        entry.fingerprint = fingerprint;
+        self.write()
+    }
+
+    /// Waits until the process says it is ready, or says what became of it.
+    pub fn wait_ready(&self, name: &str, patience: Duration) -> anyhow::Result<()> {
+        let deadline = Instant::now() + patience;
+        loop {
+            let Err(trouble) = self.entry(name)?.probe() else { return Ok(()) };
+            if !self.is_alive(name) {
+                let (log, lines) = (self.log(name), pids::last_lines(&self.log(name), LOG_LINES));
+                bail!("{name} ended while starting; see {}; its last lines were:\n{lines}", log.display());
+            }
+            if Instant::now() >= deadline {
+                let log = self.log(name);
+                return Err(trouble.context(format!("{name} is not ready; see {}", log.display())));
+            }
+            std::thread::sleep(POLL);
+        }
+    }
+
+    /// Ends a process at once, as `kill -9` does.
+    pub fn kill9(&mut self, name: &str) -> anyhow::Result<()> {
+        self.pid(name).map_or(Ok(()), |pid| pid.stop(Signal::Kill, STOPPED_WITHIN))
+    }
+
+    /// Ends a process as the platform would: SIGTERM, a drain, an exit.
+    pub fn stop(&mut self, name: &str) -> anyhow::Result<()> {
+        self.pid(name).map_or(Ok(()), |pid| pid.stop(Signal::Term, STOPPED_WITHIN))
+    }
+
+    /// Stops all, callers before the called.
+    pub fn stop_all(&mut self) -> anyhow::Result<()> {
+        NAMES.iter().rev().try_for_each(|name| self.stop(name))
+    }
+
+    /// The process, for a drill that pauses it.
+    pub fn pid(&self, name: &str) -> Option<Pid> {
+        self.state.entries.get(name).and_then(|entry| entry.pid.clone())
+    }
+
+    pub fn is_alive(&self, name: &str) -> bool {
+        self.pid(name).is_some_and(|pid| pid.is_alive())
+    }
+
+    /// Where it serves: HTTP for the gateway and the provider, gRPC over mTLS for the others.
+    pub fn address(&self, name: &str) -> anyhow::Result<SocketAddr> {
+        Ok(ports::loopback(self.entry(name)?.port))
+    }
+
+    /// Where it serves /readyz and /metrics.
+    pub fn admin_address(&self, name: &str) -> anyhow::Result<SocketAddr> {
+        Ok(ports::loopback(self.entry(name)?.admin_port))
+    }
+
+    /// `http://127.0.0.1:<port>`.
+    pub fn gateway(&self) -> anyhow::Result<String> {
+        Ok(format!("http://{}", self.address("gateway")?))
+    }
+
+    pub fn servers(&self) -> &Servers {
+        &self.servers
+    }
+
+    pub fn servers_mut(&mut self) -> &mut Servers {
+        &mut self.servers
+    }
+
+    /// The certificates and the token issuer.
+    pub fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    pub fn log(&self, name: &str) -> PathBuf {
+        self.layout.dir.join("logs").join(format!("{name}.log"))
+    }
+
+    fn entry(&self, name: &str) -> anyhow::Result<&Entry> {
+        self.state.entries.get(name).with_context(|| format!("{name} is no process of this stack"))
+    }
+
+    fn binary(&self, name: &str) -> PathBuf {
+        self.layout.binaries.join(name)
+    }
+
+    fn assign_ports(&mut self, spec: &Spec) -> anyhow::Result<()> {
+        if self.is_alive(spec.name) {
+            return Ok(());
+        }
+        let last = self.state.entries.get(spec.name).cloned();
+        let wished = self.layout.gateway_port.filter(|_| spec.name == "gateway");
+        let port = ports::keep_or_draw(last.as_ref().map(|entry| entry.port).or(wished))?;
+        let admin_port = match spec.admin {
+            true => ports::keep_or_draw(last.as_ref().map(|entry| entry.admin_port))?,
+            false => 0,
+        };
+        let entry = Entry { pid: None, port, admin_port, fingerprint: String::new() };
+        self.state.entries.insert(spec.name.to_owned(), entry);
+        Ok(())
+    }
+
+    fn variables(&self, name: &str) -> anyhow::Result<BTreeMap<String, String>> {
+        let address = |name: &str| self.address(name);
+        let mut settings = spec::find(name)?.settings(&spec::Surroundings {
+            dir: &self.layout.dir,
+            servers: &self.servers,
+            folder: &self.folder,
+            listen: self.address(name)?,
+            admin: self.admin_address(name)?,
+            address: &address,
+        })?;
+        for (_, key, value) in self.layout.settings.iter().filter(|(service, _, _)| *service == name) {
+            settings.insert(key, value.clone());
+        }
+        Ok(settings.into_iter().map(|(key, value)| (spec::variable(name, key), value)).collect())
+    }
+
+    fn fingerprint(&self, name: &str) -> anyhow::Result<String> {
+        let program = self.binary(name);
+        let changed = fs::metadata(&program).and_then(|metadata| metadata.modified()).ok();
+        Ok(spec::fingerprint(&self.variables(name)?, &program, changed))
+    }
+
+    fn write(&self) -> anyhow::Result<()> {
+        servers::state::write_json(&State::path(&self.layout.dir), &self.state)
+    }
+}
+
+impl Entry {
+    /// Whether it is ready. The provider has no admin listener and needs nothing to be ready but itself.
+    fn probe(&self) -> anyhow::Result<()> {
+        match self.admin_port {
+            0 => probe::ready(ports::loopback(self.port), "/healthz"),
+            port => probe::ready(ports::loopback(port), "/readyz"),
+        }
+    }
+}
+
+impl State {
+    fn path(dir: &Path) -> PathBuf {
+        dir.join("stack.json")
+    }
+
+    fn read(dir: &Path) -> anyhow::Result<State> {
+        let path = State::path(dir);
+        if path.exists() { servers::state::read_json(&path) } else { Ok(State::default()) }
+    }
+}
+
+/// How the processes under `dir` are, whether or not the servers run.
+pub fn status(dir: &Path) -> anyhow::Result<Vec<Status>> {
+    let state = State::read(dir)?;
+    let one = |name: &'static str| {
+        let entry = state.entries.get(name);
+        let pid = entry.and_then(|entry| entry.pid.clone()).filter(Pid::is_alive);
+        let trouble = match (&pid, entry) {
+            (Some(_), Some(entry)) => entry.probe().err().map(|error| format!("{error:#}")),
+            (None, _) | (_, None) => Some("not running".to_owned()),
+        };
+        Ok(Status { name, pid: pid.map(|pid| pid.pid), port: entry.map(|entry| entry.port), trouble })
+    };
+    NAMES.into_iter().map(one).collect()
+}
+
+/// Stops the processes under `dir`, callers before the called; gives the names of those that ran.
+pub fn stop(dir: &Path) -> anyhow::Result<Vec<&'static str>> {
+    let state = State::read(dir)?;
+    let mut stopped = Vec::new();
+    for name in NAMES.into_iter().rev() {
+        let pid = state.entries.get(name).and_then(|entry| entry.pid.clone()).filter(Pid::is_alive);
+        if let Some(pid) = pid {
+            pid.stop(Signal::Term, STOPPED_WITHIN)?;
+            stopped.push(name);
+        }
+    }
+    Ok(stopped)
+}
+
+/// Stops everything under `dir`, servers too, and removes what they kept.
+pub fn wipe(dir: &Path) -> anyhow::Result<()> {
+    stop(dir)?;
+    servers::wipe(dir)?;
+    for path in [State::path(dir), dir.join("psp-simulator.journal"), dir.join("logs")] {
+        let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        match removed {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("cannot remove {}", path.display()));
+            }
+            Ok(()) | Err(_) => {}
+        }
+    }
+    Ok(())
+}
