@@ -1,0 +1,74 @@
+//! Protobuf wire bytes to canonical proto3 JSON in one pass, with no message in between.
+//!
+//! Messages as encoders write them, fields by rising number, go straight through. The wire allows more (fields in
+//! any order, split lists, a singular field twice): when that is met, the whole message is done again by the path
+//! that gathers each field first. Never twice per level, so no input makes it slow.
+
+mod decode;
+mod gather;
+mod map;
+mod text;
+mod well_known;
+
+use crate::error::Fail;
+use crate::schema::{MessageId, Schema};
+
+use decode::{Decoder, Stop};
+
+/// How responses are written.
+#[derive(Clone, Copy, Debug)]
+pub struct ResponseOptions {
+    /// Write fields without presence, lists and maps although they are empty: `"quantity":0`, `"lines":[]`.
+    pub emit_defaults: bool,
+}
+
+impl Default for ResponseOptions {
+    fn default() -> Self {
+        Self { emit_defaults: true }
+    }
+}
+
+/// One whole message. On an error `out` keeps the length it came with.
+pub(crate) fn message(
+    schema: &Schema,
+    id: MessageId,
+    wire: &[u8],
+    options: &ResponseOptions,
+    out: &mut Vec<u8>,
+) -> Result<(), Fail> {
+    twice(schema, options, out, |decoder| decoder.message(id, wire, 0))
+}
+
+/// One field of a message, as `response_body` asks for; `null` for a message that is not there.
+pub(crate) fn field(
+    schema: &Schema,
+    id: MessageId,
+    index: usize,
+    wire: &[u8],
+    options: &ResponseOptions,
+    out: &mut Vec<u8>,
+) -> Result<(), Fail> {
+    twice(schema, options, out, |decoder| decoder.only_field(id, index, wire))
+}
+
+/// Tries the straight way, then the one that gathers.
+fn twice(
+    schema: &Schema,
+    options: &ResponseOptions,
+    out: &mut Vec<u8>,
+    run: impl Fn(&mut Decoder<'_, '_>) -> Result<(), Stop>,
+) -> Result<(), Fail> {
+    let before = out.len();
+    let mut result = run(&mut Decoder { schema, options, out, gather: false });
+    if let Err(Stop::OutOfOrder) = result {
+        out.truncate(before);
+        result = run(&mut Decoder { schema, options, out, gather: true });
+    }
+    result.map_err(|stop| {
+        out.truncate(before);
+        match stop {
+            Stop::Failed(fail) => fail,
+            Stop::OutOfOrder => crate::wire::malformed("The fields could not be put in order."),
+        }
+    })
+}

@@ -1,0 +1,125 @@
+//! The routes as a tree of segments. A literal goes before `*`, and `*` before `**`; every node is visited at most
+//! once a request, so no path makes the search long.
+
+use std::collections::HashMap;
+
+use super::template::{Segment, Template};
+use crate::percent::{self, Place};
+
+#[derive(Debug, Default)]
+pub(super) struct Tree {
+    root: Node,
+}
+
+#[derive(Debug, Default)]
+struct Node {
+    literals: HashMap<String, Node>,
+    star: Option<Box<Node>>,
+    rest: Option<Box<Node>>,
+    /// By verb, then by HTTP method.
+    ends: Vec<End>,
+}
+
+#[derive(Debug)]
+struct End {
+    verb: Option<String>,
+    http_method: String,
+    route: usize,
+}
+
+/// What a path leads to.
+pub(super) enum Outcome<'p> {
+    Route {
+        index: usize,
+        segments: Vec<&'p str>,
+    },
+    /// The methods the path has instead; none when nothing has the path.
+    Allow(Vec<String>),
+}
+
+impl Tree {
+    /// The route that was there first, if the place is taken.
+    pub(super) fn insert(&mut self, template: &Template, http_method: &str, route: usize) -> Option<usize> {
+        let mut node = &mut self.root;
+        for segment in &template.segments {
+            node = match segment {
+                Segment::Literal(text) => node.literals.entry(text.clone()).or_default(),
+                Segment::Star => node.star.get_or_insert_default(),
+                Segment::Rest => node.rest.get_or_insert_default(),
+            };
+        }
+        let same = |end: &&End| end.verb == template.verb && end.http_method == http_method;
+        if let Some(end) = node.ends.iter().find(same) {
+            return Some(end.route);
+        }
+        node.ends.push(End { verb: template.verb.clone(), http_method: http_method.into(), route });
+        None
+    }
+
+    pub(super) fn find<'p>(&self, http_method: &str, path: &'p str) -> Outcome<'p> {
+        let mut allow = Vec::new();
+        let Some(rest) = path.strip_prefix('/') else { return Outcome::Allow(allow) };
+        let mut segments: Vec<&str> = if rest.is_empty() { Vec::new() } else { rest.split('/').collect() };
+        if segments.len() > crate::MAX_PATH_SEGMENTS {
+            return Outcome::Allow(allow);
+        }
+        // `/a/b:c` is the verb c on `/a/b`, and when nothing has that verb, the segment `b:c`.
+        let last = segments.last().copied().unwrap_or_default();
+        if let Some((before, verb)) = last.rsplit_once(':') {
+            let end = segments.len() - 1;
+            segments[end] = before;
+            if let Some(index) =
+                (Search { http_method, verb: Some(verb), allow: &mut allow }).walk(&self.root, &segments)
+            {
+                return Outcome::Route { index, segments };
+            }
+            segments[end] = last;
+        }
+        let plain = (Search { http_method, verb: None, allow: &mut allow }).walk(&self.root, &segments);
+        match plain {
+            Some(index) => Outcome::Route { index, segments },
+            None => {
+                allow.sort();
+                allow.dedup();
+                Outcome::Allow(allow)
+            }
+        }
+    }
+}
+
+struct Search<'s> {
+    http_method: &'s str,
+    verb: Option<&'s str>,
+    allow: &'s mut Vec<String>,
+}
+
+impl Search<'_> {
+    fn walk(&mut self, node: &Node, segments: &[&str]) -> Option<usize> {
+        let Some((segment, after)) = segments.split_first() else {
+            return self.end(node).or_else(|| self.end(node.rest.as_deref()?));
+        };
+        let literal =
+            percent::decode(segment, Place::Segment).ok().and_then(|text| node.literals.get(&*text));
+        literal
+            .and_then(|next| self.walk(next, after))
+            .or_else(|| if segment.is_empty() { None } else { self.walk(node.star.as_deref()?, after) })
+            .or_else(|| self.end(node.rest.as_deref()?))
+    }
+
+    /// HEAD is served by GET where it has no route of its own; `*` serves everything.
+    fn end(&mut self, node: &Node) -> Option<usize> {
+        let here = || node.ends.iter().filter(|end| end.verb.as_deref() == self.verb);
+        let with = |method: &str| here().find(|end| end.http_method == method).map(|end| end.route);
+        let head = || if self.http_method == "HEAD" { with("GET") } else { None };
+        let found = with(self.http_method).or_else(head).or_else(|| with("*"));
+        if found.is_none() {
+            for end in here() {
+                self.allow.push(end.http_method.clone());
+                if end.http_method == "GET" {
+                    self.allow.push("HEAD".into());
+                }
+            }
+        }
+        found
+    }
+}
