@@ -8,6 +8,7 @@ use std::sync::Arc;
 use futures::FutureExt;
 use opentelemetry::KeyValue;
 use tokio::sync::{Mutex, mpsc, oneshot};
+use tracing::{Instrument as _, Span};
 
 use crate::{metrics, task};
 
@@ -44,6 +45,7 @@ pub struct Batcher<T, R> {
 struct Job<T, R> {
     item: T,
     answer: oneshot::Sender<R>,
+    span: Span,
 }
 
 impl<T, R> Clone for Batcher<T, R> {
@@ -64,6 +66,14 @@ impl<T: Send + 'static, R: Send + 'static> Batcher<T, R> {
         for _ in 0..limits.writers.max(1) {
             task::spawn(name, write(name, limits.batch.max(1), jobs.clone(), run.clone()));
         }
+        // A weak handle: being measured must not keep the writers waiting for more.
+        let waiting = queue.downgrade();
+        metrics::observed(
+            "batch_waiting",
+            "Requests that wait for a writer",
+            &[KeyValue::new("batch", name)],
+            move || waiting.upgrade().map_or(0, |queue| (queue.max_capacity() - queue.capacity()) as i64),
+        );
         Self { queue }
     }
 
@@ -71,7 +81,7 @@ impl<T: Send + 'static, R: Send + 'static> Batcher<T, R> {
     /// batch goes on without it.
     pub async fn submit(&self, item: T) -> Result<R, Refused> {
         let (answer, answered) = oneshot::channel();
-        self.queue.try_send(Job { item, answer }).map_err(|error| match error {
+        self.queue.try_send(Job { item, answer, span: Span::current() }).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => Refused::Full,
             mpsc::error::TrySendError::Closed(_) => Refused::Stopped,
         })?;
@@ -99,14 +109,17 @@ where
         if jobs.lock().await.recv_many(&mut taken, batch).await == 0 {
             return;
         }
-        let (items, answers): (Vec<_>, Vec<_>) =
-            taken.drain(..).filter(|job| !job.answer.is_closed()).map(|job| (job.item, job.answer)).unzip();
-        if items.is_empty() {
-            continue;
-        }
+        taken.retain(|job| !job.answer.is_closed());
+        // One request's batch belongs to its trace; a shared one belongs to none of them.
+        let span = match taken.as_slice() {
+            [] => continue,
+            [alone] => alone.span.clone(),
+            [_, _, ..] => Span::none(),
+        };
+        let (items, answers): (Vec<_>, Vec<_>) = taken.drain(..).map(|job| (job.item, job.answer)).unzip();
         sizes.record(items.len() as f64, &labels);
         let run = run.clone();
-        answer(name, answers, async move { run(items).await }).await;
+        answer(name, answers, async move { run(items).await }).instrument(span).await;
     }
 }
 

@@ -74,10 +74,12 @@ pub fn up_down(name: &'static str, description: &'static str) -> UpDownCounter<i
 pub fn observed(
     name: &'static str,
     description: &'static str,
+    labels: &[KeyValue],
     read: impl Fn() -> i64 + Send + Sync + 'static,
 ) {
     let gauge = meters().meter.i64_observable_gauge(name).with_description(description);
-    gauge.with_callback(move |observer| observer.observe(read(), &[])).build();
+    let labels = labels.to_vec();
+    gauge.with_callback(move |observer| observer.observe(read(), &labels)).build();
 }
 
 /// Everything in Prometheus's text format, for /metrics.
@@ -136,7 +138,7 @@ mod tests {
         counter("kit_test_orders", "Orders of a test").add(2, &[KeyValue::new("kind", "flash")]);
         seconds("kit_test_wait", "Waiting").record(0.004, &[]);
         gauge("kit_test_backlog", "Rows").record(7, &[]);
-        observed("kit_test_depth", "Depth", || 9);
+        observed("kit_test_depth", "Depth", &[], || 9);
         let text = text();
         for line in [
             "kit_test_orders_total{kind=\"flash\",otel_scope_name=\"stampede\"} 2",

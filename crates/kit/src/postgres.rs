@@ -9,7 +9,7 @@ use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions as _, PgPool};
 
-use crate::Secret;
+use crate::{Secret, metrics};
 
 /// How long the server may take to appear after us.
 const START_WITHIN: Duration = Duration::from_secs(30);
@@ -44,7 +44,18 @@ pub async fn connect(url: &Secret, connections: u32, migrations: &Migrator) -> a
         .connect_with(options)
         .await
         .context("connecting to Postgres")?;
+    observe(&pool);
     Ok(pool)
+}
+
+fn observe(pool: &PgPool) {
+    let (all, idle) = (pool.clone(), pool.clone());
+    metrics::observed("postgres_connections", "Open connections of the pool", &[], move || {
+        i64::from(all.size())
+    });
+    metrics::observed("postgres_connections_idle", "Connections that nobody uses", &[], move || {
+        i64::try_from(idle.num_idle()).unwrap_or(i64::MAX)
+    });
 }
 
 /// Without the pool's limits: a migration may take longer than any request.

@@ -1,5 +1,5 @@
 //! Dead letters: events that could not be handled, kept on the subject `dead.<consumer>` with the reason, until a person
-//! has them replayed. It never drops one.
+//! has them replayed or the stream's own age limit takes them. It never drops one itself.
 
 use std::time::Duration;
 
