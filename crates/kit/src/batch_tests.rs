@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use tokio::sync::Semaphore;
+use tracing_subscriber::Layer;
 
 use super::*;
 
@@ -169,5 +170,41 @@ proptest::proptest! {
             let expected: Vec<_> = items.iter().map(|item| Ok(item + 1)).collect();
             assert_eq!(answers, expected);
         });
+    }
+}
+
+#[tokio::test]
+async fn a_batch_of_one_is_in_its_callers_trace_and_a_shared_one_in_none() {
+    let provider = opentelemetry_sdk::trace::SdkTracerProvider::default();
+    let tracer = opentelemetry::trace::TracerProvider::tracer(&provider, "test");
+    let filter = tracing_subscriber::filter::filter_fn(crate::telemetry::is_traced);
+    let traces = Layer::with_filter(tracing_opentelemetry::layer().with_tracer(tracer), filter);
+    let subscriber = tracing_subscriber::layer::SubscriberExt::with(tracing_subscriber::registry(), traces);
+    let _traced = tracing::subscriber::set_default(subscriber);
+    let gate = Arc::new(Semaphore::new(0));
+    let batcher = Batcher::start("test", LIMITS, {
+        let gate = gate.clone();
+        move |items: Vec<u32>| {
+            let gate = gate.clone();
+            async move {
+                let trace = crate::telemetry::current_traceparent();
+                gate.acquire().await.unwrap().forget();
+                items.into_iter().map(|_| trace.clone()).collect()
+            }
+        }
+    });
+    let call = |item| {
+        let batcher = batcher.clone();
+        let span = tracing::info_span!("call", item);
+        task::spawn("caller", async move { batcher.submit(item).await.unwrap() }.instrument(span))
+    };
+    let alone = call(1);
+    settle().await;
+    let together = [call(2), call(3)];
+    settle().await;
+    gate.add_permits(2);
+    assert!(alone.await.unwrap().is_some());
+    for answer in join_all(together).await {
+        assert_eq!(answer.unwrap(), None);
     }
 }

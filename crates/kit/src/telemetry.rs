@@ -122,7 +122,7 @@ fn metric_exporter(settings: &Settings) -> anyhow::Result<Option<MetricExporter>
     Ok(Some(exporter))
 }
 
-fn is_traced(metadata: &Metadata<'_>) -> bool {
+pub(crate) fn is_traced(metadata: &Metadata<'_>) -> bool {
     // A task's span ends with the process: as a parent it would make one trace of everything the task ever does.
     metadata.name() != task::SPAN && !NOT_TRACED.iter().any(|target| metadata.target().starts_with(target))
 }
