@@ -16,6 +16,10 @@ fn main() -> anyhow::Result<()> {
 
     // protox's own encoding keeps the option extensions; through prost-types they would be lost.
     let encoded = compiler.encode_file_descriptor_set();
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "cargo tells a build script where to write by this variable only"
+    )]
     let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
     std::fs::write(out.join("descriptors.bin"), &encoded)?;
     std::fs::write(out.join("reasons.rs"), reasons(&DescriptorPool::decode(encoded.as_slice())?)?)?;

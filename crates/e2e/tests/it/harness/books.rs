@@ -1,0 +1,95 @@
+//! What is true of a shop when a story has ended: stock conserved, money conserved, nothing stuck, everything told.
+
+use serde_json::Value;
+
+use super::shop::{Shop, eventually};
+
+/// Money as the provider sees it, over all payments, in minor units.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Money {
+    pub captured: i64,
+    pub refunded: i64,
+    /// Authorised and neither captured nor voided: a buyer's money held for nothing.
+    pub dangling: i64,
+}
+
+impl Shop {
+    /// Units of the shelf and the campaign together, as (held, committed), from the ledger.
+    pub async fn units_gone(&self) -> (i64, i64) {
+        let (held, committed): (i64, i64) =
+            sqlx::query_as("SELECT sum(held)::bigint, sum(committed)::bigint FROM stock")
+                .fetch_one(&self.database("inventory").await)
+                .await
+                .unwrap();
+        (held, committed)
+    }
+
+    /// Money by the provider's own account, not by ours.
+    pub async fn money_at_provider(&self) -> Money {
+        let url = format!("http://{}/v1/truth", self.stack.address("psp-simulator").unwrap());
+        let truth: Value = self.http.get(url).send().await.unwrap().json().await.unwrap();
+        // Before the first payment there is no currency to speak of.
+        let total = |key: &str| truth["by_currency"]["EUR"][key].as_i64().unwrap_or(0);
+        assert!(truth["payments"].is_u64(), "the provider's truth has another shape: {truth}");
+        Money {
+            captured: total("captured_minor"),
+            refunded: total("refunded_minor"),
+            dangling: total("authorized_minor") - total("captured_minor") - total("voided_minor"),
+        }
+    }
+
+    /// Waits until units sold, money kept, ledgers and outboxes all say the same.
+    pub async fn settles(&self, held: i64, committed: i64, kept_minor: i64) {
+        eventually(async || {
+            let units = self.units_gone().await;
+            let money = self.money_at_provider().await;
+            let backlog = self.untold().await;
+            let fits = units == (held, committed)
+                && money.captured - money.refunded == kept_minor
+                && money.dangling == 0
+                && backlog == 0;
+            let said = format!("units {units:?}, want ({held}, {committed}); {money:?}, want {kept_minor} kept; {backlog} events untold");
+            if fits { Ok(()) } else { Err(said) }
+        })
+        .await;
+        self.levels_follow_from_movements().await;
+        self.ledger_entries_balance().await;
+    }
+
+    async fn untold(&self) -> i64 {
+        let mut backlog = 0;
+        for service in ["order", "inventory", "payment"] {
+            let (waiting,): (i64,) = sqlx::query_as("SELECT count(*) FROM outbox WHERE published_at IS NULL")
+                .fetch_one(&self.database(service).await)
+                .await
+                .unwrap();
+            backlog += waiting;
+        }
+        backlog
+    }
+
+    async fn levels_follow_from_movements(&self) {
+        let wrong: Vec<(String, String)> = sqlx::query_as(
+            "SELECT s.sku_id, s.pool FROM stock s LEFT JOIN movement m USING (sku_id, pool)
+             GROUP BY s.sku_id, s.pool, s.on_hand, s.held, s.committed
+             HAVING (s.on_hand, s.held, s.committed) IS DISTINCT FROM
+                    (coalesce(sum(m.on_hand_delta), 0)::bigint, coalesce(sum(m.held_delta), 0)::bigint,
+                     coalesce(sum(m.committed_delta), 0)::bigint)",
+        )
+        .fetch_all(&self.database("inventory").await)
+        .await
+        .unwrap();
+        assert_eq!(wrong, [], "levels that do not follow from their movements");
+    }
+
+    async fn ledger_entries_balance(&self) {
+        let (sum,): (i64,) = sqlx::query_as(
+            "SELECT coalesce(sum(CASE side WHEN 'DEBIT' THEN amount_minor ELSE -amount_minor END), 0)::bigint
+             FROM ledger_entry",
+        )
+        .fetch_one(&self.database("payment").await)
+        .await
+        .unwrap();
+        assert_eq!(sum, 0, "the books of the payment service do not balance");
+    }
+}

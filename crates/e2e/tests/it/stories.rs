@@ -1,0 +1,10 @@
+//! The stories, by what they are about.
+
+mod bad_input;
+mod crash_order;
+mod crash_payment;
+mod events;
+mod lifecycle;
+mod money;
+mod purchase;
+mod trust;

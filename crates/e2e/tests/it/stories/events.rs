@@ -1,0 +1,71 @@
+//! What was committed is told, once, on JetStream.
+
+use futures::StreamExt as _;
+use prost::Message as _;
+use stampede_proto::event::v1::Event;
+
+use crate::harness::Shop;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_committed_change_of_a_purchase_arrives_on_jetstream() {
+    let shop = Shop::open().await;
+    let alice = shop.buyer("alice");
+    let order = alice.order_one().await;
+    alice.pay(&order).await.ok();
+    shop.settles(0, 1, crate::harness::UNIT_PRICE).await;
+
+    let client = async_nats::connect(shop.stack.servers().nats_url()).await.unwrap();
+    let jetstream = async_nats::jetstream::new(client);
+    let mut stream = jetstream.get_stream("STAMPEDE").await.unwrap();
+    let told = stream.info().await.unwrap().state.messages;
+    let consumer = stream
+        .create_consumer(async_nats::jetstream::consumer::pull::OrderedConfig::default())
+        .await
+        .unwrap();
+    let messages: Vec<_> =
+        consumer.messages().await.unwrap().take(usize::try_from(told).unwrap()).collect().await;
+
+    let mut subjects = Vec::new();
+    let mut ids = std::collections::BTreeSet::new();
+    for message in messages {
+        let message = message.unwrap();
+        let event = Event::decode(message.payload.clone()).unwrap();
+        assert!(event.fact.is_some(), "{}", message.subject);
+        assert!(ids.insert(event.event_id.clone()), "{} was told twice", message.subject);
+        subjects.push(message.subject.to_string());
+    }
+    for subject in [
+        "stampede.inventory.sku_created",
+        "stampede.inventory.campaign_created",
+        "stampede.inventory.held",
+        "stampede.inventory.committed",
+        "stampede.order.placed",
+        "stampede.order.confirmed",
+        "stampede.payment.authorized",
+        "stampede.payment.captured",
+    ] {
+        assert_eq!(subjects.iter().filter(|s| *s == subject).count(), 1, "{subject} in {subjects:?}");
+    }
+    let at = |subject: &str| subjects.iter().position(|s| s == subject);
+    assert!(at("stampede.order.placed") < at("stampede.order.confirmed"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_stock_feed_sends_a_snapshot_and_then_what_changed() {
+    let shop = Shop::open().await;
+    let alice = shop.buyer("alice");
+    let path = format!("/v1/stock:watch?skuIds={}", crate::harness::SKU);
+    let response = alice.request(reqwest::Method::GET, &path).send().await.unwrap();
+    assert_eq!(response.headers()["content-type"], "text/event-stream");
+    let mut body = response.bytes_stream();
+    let mut seen = String::new();
+    let mut ordered = false;
+    while !seen.contains("\"delta\"") {
+        seen.push_str(&String::from_utf8_lossy(&body.next().await.unwrap().unwrap()));
+        if seen.contains("\"snapshot\"") && !ordered {
+            alice.order_one().await;
+            ordered = true;
+        }
+    }
+    assert!(seen.find("\"snapshot\"") < seen.find("\"delta\""), "{seen}");
+}

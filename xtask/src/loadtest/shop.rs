@@ -1,0 +1,132 @@
+//! The shop under load: a stack of its own, with a campaign for each run.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail};
+use bytes::Bytes;
+use serde_json::json;
+use stampede_kit::{self as kit, Contract};
+use stampede_pki::Issuer;
+use stampede_proto::order::v1::{CreateOrderRequest, LineItem};
+use time::format_description::well_known::Rfc3339;
+use uuid::Uuid;
+
+use super::books::{self, Books};
+use super::gate::Gate;
+use crate::home;
+use crate::stack::{Layout, Stack};
+use crate::terminal::Step;
+use crate::token::{self, Role};
+
+/// Where it keeps itself, apart from what `up` keeps.
+pub fn folder() -> PathBuf {
+    home::dev().join("load")
+}
+
+/// A running shop.
+pub struct Shop {
+    stack: Stack,
+}
+
+/// One campaign with one SKU.
+pub struct Sale {
+    campaign: String,
+    sku: String,
+}
+
+impl Sale {
+    /// One unit, as REST takes it.
+    pub fn json_order(&self) -> Bytes {
+        let order = json!({ "lines": [{ "skuId": self.sku, "campaignId": self.campaign, "quantity": 1 }] });
+        Bytes::from(order.to_string())
+    }
+
+    /// One unit, as gRPC takes it.
+    pub fn order(&self) -> CreateOrderRequest {
+        let line = LineItem { sku_id: self.sku.clone(), campaign_id: self.campaign.clone(), quantity: 1 };
+        CreateOrderRequest { lines: vec![line], ..CreateOrderRequest::default() }
+    }
+}
+
+impl Shop {
+    /// Starts it, with the release binaries.
+    pub fn open(step: &Step) -> anyhow::Result<Self> {
+        let layout = Layout { binaries: home::binaries(true), ..Layout::private(&folder()) };
+        let mut stack = Stack::open(layout, step)?;
+        stack.start_all(step)?;
+        Ok(Self { stack })
+    }
+
+    pub fn gateway(&self) -> anyhow::Result<String> {
+        self.stack.gateway()
+    }
+
+    pub fn gateway_address(&self) -> anyhow::Result<String> {
+        Ok(self.stack.address("gateway")?.to_string())
+    }
+
+    pub fn issuer(&self) -> &Issuer {
+        self.stack.folder().issuer()
+    }
+
+    /// Connections to the order service as the outside client `client`.
+    pub fn order_channels(&self, count: usize) -> anyhow::Result<Vec<kit::client::Channel>> {
+        let folder = self.stack.folder();
+        let tls = kit::tls::Client::read(
+            &folder.cert_path("client"),
+            &folder.key_path("client"),
+            &folder.ca_path(),
+        )?;
+        let contract = Contract::parse(stampede_proto::DESCRIPTOR_SET)?;
+        let address = self.stack.address("order")?.to_string();
+        Ok((0..count).map(|_| kit::client::connect(&tls, "order", &address, contract.clone())).collect())
+    }
+
+    /// A SKU and an open campaign of this run, made through REST by a member of staff.
+    pub async fn campaign(&self, run: Uuid, units: i64, per_buyer_limit: u32) -> anyhow::Result<Sale> {
+        let sale = Sale { campaign: format!("load-{run}"), sku: format!("LOAD-{run}") };
+        let price = json!({ "amountMinor": "999", "currency": "EUR" });
+        let sku =
+            json!({ "sku": { "skuId": sale.sku, "title": "Load test", "price": price }, "onHand": "0" });
+        self.post("/v1/skus", &sku).await?;
+        let now = kit::clock::Clock::system().now();
+        let campaign = json!({ "campaign": {
+            "campaignId": sale.campaign,
+            "title": "Load test",
+            "opensAt": (now - time::Duration::minutes(1)).format(&Rfc3339)?,
+            "closesAt": (now + time::Duration::hours(2)).format(&Rfc3339)?,
+            "items": [{ "skuId": sale.sku, "price": price, "units": units.to_string(), "perBuyerLimit": per_buyer_limit }],
+        }});
+        self.post("/v1/campaigns", &campaign).await?;
+        Ok(sale)
+    }
+
+    async fn post(&self, path: &str, body: &serde_json::Value) -> anyhow::Result<()> {
+        let token = token::sign(self.stack.folder(), "load-staff", Role::Staff)?;
+        let url = format!("{}{path}", self.gateway()?);
+        let response = reqwest::Client::new().post(&url).bearer_auth(token).json(body).send().await?;
+        let status = response.status();
+        if !status.is_success() {
+            bail!("POST {path} answered {status}: {}", response.text().await?);
+        }
+        Ok(())
+    }
+
+    /// What the stores say after the run.
+    pub async fn books(&self, sale: &Sale) -> anyhow::Result<Books> {
+        let servers = self.stack.servers();
+        let inventory = sqlx::PgPool::connect(&servers.database_url("inventory"))
+            .await
+            .context("inventory's database")?;
+        let order =
+            sqlx::PgPool::connect(&servers.database_url("order")).await.context("order's database")?;
+        let mut gate = Gate::connect(&servers.redis_url()).await?;
+        books::read(&inventory, &order, &mut gate, &sale.campaign, &sale.sku).await
+    }
+
+    /// Stops everything; the data stays for a look.
+    pub fn close(mut self) -> anyhow::Result<()> {
+        self.stack.stop_all()?;
+        crate::servers::stop(&folder()).map(|_| ())
+    }
+}
