@@ -3,6 +3,8 @@
 
 mod jwks;
 pub(crate) mod peer;
+#[cfg(test)]
+mod tests;
 mod verifier;
 
 use std::sync::Arc;

@@ -2,9 +2,13 @@
 //! look like and which rules their fields obey. A contract that says something this house does not understand is refused
 //! whole; nothing declared is ever silently ignored. It knows descriptors, never a generated message type.
 
+#[cfg(test)]
+pub(crate) mod fixture;
 mod permissions;
 mod policy;
 mod rules;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,13 +1,19 @@
-//! Plain HTTP/1.1 and h2c for an axum router: the gateway's front and every service's admin listener.
+//! Plain HTTP/1.1 and h2c for an axum router: the gateway's front and every service's admin listener. Handlers find the caller's
+//! address as axum's `ConnectInfo<SocketAddr>`.
 
 use std::future::Future;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use http::Request;
+use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpStream;
+use tower::ServiceExt;
 
 use super::connection::{self, End};
 use super::first_bytes::FirstBytes;
@@ -23,11 +29,17 @@ pub(super) fn serve(
     router: Router,
     end: End,
 ) -> impl Future<Output = ()> + Send + 'static {
+    let address = stream.peer_addr();
     let (stream, spoken) = FirstBytes::of(stream);
     async move {
         let builder = builder();
+        // Without an address the connection is gone already.
+        let Ok(address) = address else { return };
+        let router = router.map_request(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(ConnectInfo(address));
+            request.map(Body::new)
+        });
         let service = TowerToHyperService::new(router);
-        // Upgrades are a thing of HTTP/1.1 that nothing here serves.
         connection::drive(builder.serve_connection(TokioIo::new(stream), service), spoken, end).await;
     }
 }

@@ -100,7 +100,7 @@ mod tests {
         let readiness = Readiness::default();
         readiness.add("good", || async { Ok(()) });
         readiness.add("bad", || async { anyhow::bail!("connection refused") });
-        readiness.add("slow", || std::future::pending());
+        readiness.add("slow", std::future::pending);
         assert!(readiness.missing().contains_key(STARTING));
 
         readiness.ask().await;

@@ -6,7 +6,7 @@ use opentelemetry::trace::TraceContextExt;
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-/// The span of a call that comes in, in the trace its headers name.
+/// The span of a call that comes in, in the trace its headers name. Log lines inside it carry that trace's id.
 pub(super) fn span(method: &str, peer: &str, headers: &HeaderMap) -> Span {
     let span = tracing::info_span!(
         parent: None,
@@ -16,26 +16,13 @@ pub(super) fn span(method: &str, peer: &str, headers: &HeaderMap) -> Span {
         rpc.system = "grpc",
         rpc.grpc.status = tracing::field::Empty,
         peer,
-        trace_id = tracing::field::Empty,
     );
-    if !span.is_disabled()
-        && let Some(trace_id) = adopt(&span, headers)
-    {
-        span.record("trace_id", trace_id);
-    }
-    span
-}
-
-/// Makes `span` a child of the trace the headers name. Returns the trace id, when there is one.
-fn adopt(span: &Span, headers: &HeaderMap) -> Option<String> {
     let parent = opentelemetry::global::get_text_map_propagator(|read| read.extract(&Headers(headers)));
     if parent.span().span_context().is_valid() {
         // Without an OpenTelemetry layer there is no trace to belong to.
         span.set_parent(parent).ok();
     }
-    let context = span.context();
-    let context = context.span().span_context().clone();
-    context.is_valid().then(|| context.trace_id().to_string())
+    span
 }
 
 /// Writes the trace `span` belongs to into the headers of an outgoing call.
