@@ -1,1 +1,92 @@
-//! stub
+//! One port, every face of the contract: REST, server-sent events, gRPC, gRPC-web, OpenAPI. Everything it knows about an RPC it
+//! reads from the descriptors; no RPC is named here, and no message is built on the way through.
+
+mod admission;
+mod backends;
+mod call;
+mod config;
+mod cors;
+mod descriptors;
+mod docs;
+mod errors;
+mod front;
+mod grpc;
+mod observe;
+mod rest;
+mod stream;
+mod targets;
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use kit::contract::Contract;
+use stampede_kit as kit;
+use stampede_transcode as transcode;
+use tokio_util::sync::CancellationToken;
+
+use admission::Admission;
+use backends::Backends;
+pub use config::{Config, Peers};
+use cors::Cors;
+use errors::Errors;
+use front::RequestIds;
+use observe::Observer;
+use rest::Routes;
+use targets::Targets;
+
+/// What every face shares. Made once at start, never changed.
+pub(crate) struct Gateway {
+    routes: Routes,
+    targets: Targets,
+    admission: Admission,
+    errors: Errors,
+    cors: Cors,
+    observer: Observer,
+    ids: RequestIds,
+    body: rest::body::Limits,
+    /// Cancelled when the process drains: feeds end then.
+    stop: CancellationToken,
+    /// Pages that are no part of the contract: documentation, health, metrics.
+    pages: axum::Router,
+}
+
+/// The gateway, bound and ready to serve.
+pub async fn app(config: &Config) -> anyhow::Result<kit::App> {
+    let contract = Contract::parse(stampede_proto::DESCRIPTOR_SET)?;
+    let mut app = kit::App::bind(&config.server, contract.clone()).await?;
+    let backends = Backends::new(app.tls(), &config.peers, &contract);
+    for backend in backends.iter().cloned() {
+        app.ready(backend.name, move || {
+            let backend = backend.clone();
+            async move { backend.check().await }
+        });
+    }
+    let gateway = gateway(config, &contract, &backends, &app)?;
+    app.http(front::router(Arc::new(gateway)));
+    Ok(app)
+}
+
+fn gateway(
+    config: &Config,
+    contract: &Contract,
+    backends: &Backends,
+    app: &kit::App,
+) -> anyhow::Result<Gateway> {
+    let pool = descriptors::with_errors(contract.pool())?;
+    let router = transcode::Router::build(&pool).context("the contract's routes cannot be served")?;
+    let targets = Targets::build(contract, backends)?;
+    let pages = docs::router(&router, contract)?.merge(app.admin_router());
+    let limits = config.server.limits;
+    Ok(Gateway {
+        errors: Errors::new(router.schema().clone())?,
+        routes: Routes::build(router, &targets)?,
+        targets,
+        admission: Admission::new(app.verifier(), limits.concurrency, config.streams),
+        cors: Cors::new(&config.cors_origins)?,
+        observer: Observer::new(),
+        ids: RequestIds::new(),
+        body: rest::body::Limits { bytes: limits.message_bytes, time: config.body_time },
+        stop: app.stop(),
+        pages,
+    })
+}

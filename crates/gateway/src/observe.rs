@@ -1,0 +1,108 @@
+//! Rate, errors and duration of what the gateway answers, by face, RPC and HTTP status, and a span for each. Labels come from
+//! the contract, never from a caller. A stream counts when its answer begins.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::{HeaderMap, HeaderName, StatusCode};
+use kit::metrics::{self, KeyValue};
+use opentelemetry::metrics::{Histogram, UpDownCounter};
+use opentelemetry::propagation::Extractor;
+use opentelemetry::trace::TraceContextExt as _;
+use stampede_kit as kit;
+use tracing::Span;
+use tracing::field::Empty;
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+
+use crate::front::Face;
+
+/// What metrics call everything that is no RPC.
+const PAGE: &str = "page";
+
+pub(crate) struct Observer {
+    duration: Histogram<f64>,
+    in_progress: UpDownCounter<i64>,
+    page: Arc<str>,
+}
+
+/// One request being measured; dropped early when its caller leaves.
+pub(crate) struct Observed<'a> {
+    observer: &'a Observer,
+    face: Face,
+    started: Instant,
+}
+
+impl Observer {
+    pub(crate) fn new() -> Self {
+        Observer {
+            duration: metrics::seconds(
+                "http_server_request_duration",
+                "From a request's headers to its answer's, by face, method and HTTP status",
+            ),
+            in_progress: metrics::up_down("http_server_in_progress", "Requests not answered yet"),
+            page: Arc::from(PAGE),
+        }
+    }
+
+    pub(crate) fn start(&self, face: Face) -> Observed<'_> {
+        self.in_progress.add(1, &[]);
+        Observed { observer: self, face, started: Instant::now() }
+    }
+}
+
+impl Observed<'_> {
+    pub(crate) fn end(&self, method: Option<Arc<str>>, status: StatusCode) {
+        let method = method.unwrap_or_else(|| self.observer.page.clone());
+        let labels = [
+            KeyValue::new("face", self.face.name()),
+            KeyValue::new("method", method),
+            KeyValue::new("status", i64::from(status.as_u16())),
+        ];
+        self.observer.duration.record(self.started.elapsed().as_secs_f64(), &labels);
+    }
+}
+
+impl Drop for Observed<'_> {
+    fn drop(&mut self) {
+        self.observer.in_progress.add(-1, &[]);
+    }
+}
+
+/// The span of a request, in the trace its headers name. Which RPC it is, is recorded when that is known.
+pub(crate) fn span(face: Face, headers: &HeaderMap) -> Span {
+    let span = tracing::info_span!(
+        parent: None,
+        "http",
+        otel.name = face.name(),
+        otel.kind = "server",
+        rpc.method = Empty,
+        http.response.status_code = Empty,
+        trace_id = Empty,
+    );
+    if span.is_disabled() {
+        return span;
+    }
+    let parent = opentelemetry::global::get_text_map_propagator(|read| read.extract(&Headers(headers)));
+    if parent.span().span_context().is_valid() {
+        // Without an OpenTelemetry layer there is no trace to belong to.
+        span.set_parent(parent).ok();
+    }
+    let context = span.context();
+    let context = context.span().span_context().clone();
+    if context.is_valid() {
+        span.record("trace_id", context.trace_id().to_string());
+    }
+    span
+}
+
+struct Headers<'a>(&'a HeaderMap);
+
+impl Extractor for Headers<'_> {
+    fn get(&self, key: &str) -> Option<&str> {
+        self.0.get(key).and_then(|value| value.to_str().ok())
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        self.0.keys().map(HeaderName::as_str).collect()
+    }
+}

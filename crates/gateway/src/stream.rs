@@ -1,0 +1,143 @@
+//! Server streams as server-sent events: a `data:` line of JSON for every message, an `id:` to resume from where the messages
+//! carry one, a comment now and then so that nobody in between thinks the line is dead, and `event: error` at a bad end.
+
+mod resume;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Method, Response};
+use kit::Refusal;
+use stampede_kit as kit;
+use tokio::time::{Interval, MissedTickBehavior, interval};
+use tonic::Status;
+
+use crate::Gateway;
+use crate::admission::Permit;
+use crate::call::Messages;
+use crate::errors::{Language, Problem};
+use crate::rest::{self, Binding};
+pub(crate) use resume::Resume;
+
+/// Proxies close lines that are silent for half a minute or more.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+const HEARTBEAT_LINE: &[u8] = b": still here\n\n";
+const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+/// nginx would hold the events back until its buffer is full.
+const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+/// A refusal before the first message is an ordinary error; after it, an event.
+pub(crate) async fn answer(
+    gateway: &Arc<Gateway>,
+    binding: &Binding,
+    route: usize,
+    parts: &Parts,
+    mut frame: Vec<u8>,
+    id: &HeaderValue,
+    permit: Permit,
+) -> Result<Response<Body>, Problem> {
+    if parts.method == Method::HEAD {
+        return Ok(event_stream(Body::empty()));
+    }
+    if let Some(last) = parts.headers.get(LAST_EVENT_ID) {
+        binding.resume.from(last.as_bytes(), &mut frame);
+    }
+    let messages = rest::call_of(&binding.target, &parts.headers, frame, id).open().await?;
+    // The first beat comes after one interval: a beat at once would only cost.
+    let mut heartbeat = interval(HEARTBEAT);
+    heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    heartbeat.reset();
+    let feed = Feed {
+        gateway: gateway.clone(),
+        resume: binding.resume,
+        route,
+        messages,
+        heartbeat,
+        language: Language::of_caller(&parts.headers),
+        ended: false,
+        _permit: permit,
+    };
+    let events = futures::stream::unfold(feed, |mut feed| async {
+        let event = feed.next().await?;
+        Some((Ok::<_, Infallible>(event), feed))
+    });
+    Ok(event_stream(Body::from_stream(events)))
+}
+
+fn event_stream(body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, EVENT_STREAM);
+    headers.insert(CACHE_CONTROL, NO_STORE);
+    headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
+    response
+}
+
+/// One open feed. It reads no further than its client does.
+struct Feed {
+    gateway: Arc<Gateway>,
+    resume: Resume,
+    route: usize,
+    messages: Messages,
+    heartbeat: Interval,
+    language: Language,
+    ended: bool,
+    _permit: Permit,
+}
+
+impl Feed {
+    /// The next piece of the body, `None` at the end.
+    async fn next(&mut self) -> Option<Bytes> {
+        if self.ended {
+            return None;
+        }
+        let message = tokio::select! {
+            biased;
+            message = self.messages.next() => message,
+            _ = self.heartbeat.tick() => return Some(Bytes::from_static(HEARTBEAT_LINE)),
+            () = self.gateway.stop.cancelled() => Err(stopping()),
+        };
+        self.heartbeat.reset();
+        match message {
+            Ok(None) => None,
+            Ok(Some(message)) => Some(self.event(&message)),
+            Err(status) => Some(self.error(&status)),
+        }
+    }
+
+    /// Canonical JSON has no line breaks, so one `data:` line holds it.
+    fn event(&mut self, message: &[u8]) -> Bytes {
+        let mut event = Vec::with_capacity(message.len() * 4 + 64);
+        if let Some(id) = self.resume.token(message) {
+            event.extend_from_slice(b"id: ");
+            event.extend_from_slice(id);
+            event.push(b'\n');
+        }
+        event.extend_from_slice(b"data: ");
+        match self.gateway.routes.route(self.route).response(message, &rest::COMPLETE, &mut event) {
+            Ok(()) => {
+                event.extend_from_slice(b"\n\n");
+                Bytes::from(event)
+            }
+            Err(error) => self.error(rest::unreadable(&error).status()),
+        }
+    }
+
+    fn error(&mut self, status: &Status) -> Bytes {
+        self.ended = true;
+        let body = self.gateway.errors.body(status, self.language);
+        [&b"event: error\ndata: "[..], &body, b"\n\n"].concat().into()
+    }
+}
+
+/// A feed is told when the process drains; its client comes back to another one.
+pub(crate) fn stopping() -> Status {
+    Refusal::unavailable("this gateway is stopping; connect again").retry_after(Duration::from_secs(1)).into()
+}

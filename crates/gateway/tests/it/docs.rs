@@ -1,0 +1,95 @@
+//! The documentation and the pages operators ask for.
+
+use serde_json::Value;
+use stampede_kit::contract::Contract;
+use stampede_transcode::Router;
+
+use crate::house::House;
+
+async fn document(house: &House) -> Value {
+    let response = house.client.get(house.url("/openapi.json")).send().await.unwrap();
+    assert_eq!(response.headers()["content-type"], "application/json");
+    serde_json::from_str(&response.text().await.unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn every_route_is_documented_with_its_permission_its_deadline_and_its_refusals() {
+    let house = House::start().await;
+    let document = document(&house).await;
+    let contract = Contract::parse(stampede_proto::DESCRIPTOR_SET).unwrap();
+    let routes = Router::build(contract.pool()).unwrap();
+
+    assert_eq!(document["openapi"], "3.1.0");
+    assert!(routes.routes().len() >= 40, "the contract has {} routes", routes.routes().len());
+    for route in routes.routes() {
+        let method = route.http_method().to_ascii_lowercase();
+        let operation = &document["paths"][route.template()][&method];
+        let declared = contract.method(route.grpc_path()).unwrap();
+        let named = format!("{method} {}", route.template());
+        assert_eq!(operation["x-grpc-method"], route.grpc_path(), "{named}");
+        assert!(operation["x-deadline-ms"].as_u64().is_some_and(|deadline| deadline > 0), "{named}");
+        let open = declared.access.trusted_peers.iter().any(|peer| peer == "gateway");
+        assert_eq!(operation.get("x-permission").is_none(), open, "{named}");
+        for status in ["400", "503"] {
+            assert!(operation["responses"].get(status).is_some(), "{named} documents {status}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_reference_of_the_document_leads_somewhere() {
+    fn walk(value: &Value, found: &mut Vec<String>) {
+        match value {
+            Value::Object(members) => {
+                found.extend(members.get("$ref").and_then(Value::as_str).map(str::to_owned));
+                members.values().for_each(|member| walk(member, found));
+            }
+            Value::Array(items) => items.iter().for_each(|item| walk(item, found)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+    let house = House::start().await;
+    let document = document(&house).await;
+    let mut references = Vec::new();
+    walk(&document, &mut references);
+
+    assert!(!references.is_empty());
+    for reference in references {
+        let pointer =
+            reference.strip_prefix('#').unwrap_or_else(|| panic!("{reference} is not in the document"));
+        assert!(document.pointer(pointer).is_some(), "{reference} leads nowhere");
+    }
+}
+
+#[tokio::test]
+async fn the_page_brings_everything_it_needs() {
+    let house = House::start().await;
+
+    let response = house.client.get(house.url("/docs")).send().await.unwrap();
+
+    assert_eq!(response.status(), 200);
+    assert!(response.headers()["content-security-policy"].to_str().unwrap().contains("default-src 'none'"));
+    let page = response.text().await.unwrap();
+    assert!(page.contains("/openapi.json"));
+    assert!(!page.contains("http://") && !page.contains("https://"), "the page asks nobody else");
+}
+
+#[tokio::test]
+async fn operators_find_health_readiness_and_numbers_by_rpc() {
+    let house = House::start().await;
+    house.order(r#"{"lines":[{"skuId":"A-1","quantity":1}]}"#).send().await.unwrap();
+
+    for path in ["/healthz", "/readyz"] {
+        let response = house.client.get(house.url(path)).send().await.unwrap();
+        assert_eq!(response.status(), 200, "{path}");
+        assert!(response.headers().contains_key("x-request-id"));
+    }
+    let metrics = house.client.get(house.url("/metrics")).send().await.unwrap().text().await.unwrap();
+    let line = metrics.lines().find(|line| {
+        line.starts_with("http_server_request_duration_seconds_count")
+            && line.contains("face=\"rest\"")
+            && line.contains("method=\"/stampede.order.v1.OrderService/CreateOrder\"")
+            && line.contains("status=\"200\"")
+    });
+    assert!(line.is_some(), "{metrics}");
+}

@@ -1,0 +1,97 @@
+//! What is too much or too slow is refused with its own words, and the answer arrives.
+
+use std::time::Duration;
+
+use futures::stream;
+use http::Method;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::house::{House, refused};
+use crate::services::{ORDER_ID, SLOW_ORDER_ID};
+
+#[tokio::test]
+async fn ten_megabytes_are_refused_with_or_without_a_length() {
+    let house = House::start().await;
+    let chunks = || stream::iter((0..160).map(|_| Ok::<_, std::io::Error>(vec![b' '; 64 * 1024])));
+    for body in [reqwest::Body::from(vec![b' '; 10 * 1024 * 1024]), reqwest::Body::wrap_stream(chunks())] {
+        let (status, reason, answer) = refused(house.order(body)).await;
+
+        assert_eq!((status, reason.as_str()), (413, "MESSAGE_TOO_LARGE"), "{answer}");
+    }
+    // A body nobody would read is no reason for a reset either.
+    let nobody = house.client.post(house.url("/v1/orders")).body(vec![b' '; 10 * 1024 * 1024]);
+    assert_eq!(refused(nobody).await.1, "TOKEN_MISSING");
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_arrive_is_given_up() {
+    let house = House::with(&[("limits.body_ms", "200")]).await;
+    let mut socket = TcpStream::connect(house.address).await.unwrap();
+    let head = format!(
+        "POST /v1/orders HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\nidempotency-key: k\r\ncontent-length: 100\r\n\r\n{{",
+        house.token("buyer")
+    );
+
+    socket.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = vec![0; 4096];
+    let read = tokio::time::timeout(Duration::from_secs(5), socket.read(&mut answer)).await.unwrap().unwrap();
+
+    let answer = String::from_utf8_lossy(&answer[..read]);
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+    assert!(answer.contains("DEADLINE_EXCEEDED"), "{answer}");
+}
+
+#[tokio::test]
+async fn more_calls_than_there_are_slots_are_shed_at_once() {
+    let house = House::with(&[("limits.concurrency", "1")]).await;
+    let slow = house.buyer(Method::GET, &format!("/v1/orders/{SLOW_ORDER_ID}"));
+    let slow = stampede_kit::task::spawn("slow", slow.send());
+
+    let shed = async {
+        loop {
+            let response = house.buyer(Method::GET, &format!("/v1/orders/{ORDER_ID}")).send().await.unwrap();
+            if response.status() == 503 {
+                return response;
+            }
+        }
+    };
+    let response = tokio::time::timeout(Duration::from_secs(2), shed).await.unwrap();
+
+    assert_eq!(response.headers()["retry-after"], "1");
+    assert!(response.text().await.unwrap().contains("OVERLOADED"));
+    assert_eq!(house.client.get(house.url("/healthz")).send().await.unwrap().status(), 200);
+    assert_eq!(slow.await.unwrap().unwrap().status(), 504);
+}
+
+#[tokio::test]
+async fn a_browser_may_call_when_its_origin_is_named_and_not_otherwise() {
+    let house = House::with(&[("cors.origins", "https://shop.example")]).await;
+    let ask = |origin: &'static str| {
+        house
+            .client
+            .request(Method::OPTIONS, house.url("/v1/orders"))
+            .header("origin", origin)
+            .header("access-control-request-method", "POST")
+    };
+
+    let named = ask("https://shop.example").send().await.unwrap();
+    assert_eq!(named.status(), 204);
+    assert_eq!(named.headers()["access-control-allow-origin"], "https://shop.example");
+    assert!(named.headers()["access-control-allow-methods"].to_str().unwrap().contains("POST"));
+    assert!(named.headers()["access-control-allow-headers"].to_str().unwrap().contains("idempotency-key"));
+
+    let other = ask("https://evil.example").send().await.unwrap();
+    assert!(!other.headers().contains_key("access-control-allow-origin"));
+
+    let call = house
+        .client
+        .get(house.url("/v1/orders"))
+        .header("origin", "https://shop.example")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(call.status(), 401);
+    assert_eq!(call.headers()["access-control-allow-origin"], "https://shop.example");
+    assert!(call.headers()["access-control-expose-headers"].to_str().unwrap().contains("grpc-status"));
+}
