@@ -20,6 +20,7 @@ CREATE TABLE inbox (
     received_at timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT inbox_event_once PRIMARY KEY (consumer, event_id)
 );
+CREATE INDEX inbox_received ON inbox USING brin (received_at);
 
 CREATE TABLE idempotency (
     scope        text NOT NULL,
@@ -30,3 +31,4 @@ CREATE TABLE idempotency (
     completed_at timestamptz,
     CONSTRAINT idempotency_key_once PRIMARY KEY (scope, key)
 );
+CREATE INDEX idempotency_completed ON idempotency (completed_at);

@@ -115,11 +115,6 @@ impl Shop {
         self.start(service);
     }
 
-    /// Where a story may put files of its own.
-    pub fn folder(&self) -> &std::path::Path {
-        self.folder.path()
-    }
-
     pub async fn database(&self, service: &str) -> sqlx::PgPool {
         sqlx::PgPool::connect(&self.stack.servers().database_url(service)).await.unwrap()
     }
