@@ -153,6 +153,8 @@ pub(crate) struct FieldPlan {
 pub(crate) struct MessagePlan {
     pub(crate) full_name: Box<str>,
     pub(crate) shape: Shape,
+    /// Inside an Any its JSON stands under `value`: it has a form of its own, or is `google.protobuf.Empty`.
+    pub(crate) boxed_in_any: bool,
     /// By rising number.
     pub(crate) fields: Vec<FieldPlan>,
     /// Names of the real oneofs.
@@ -180,14 +182,9 @@ impl MessagePlan {
             by_name.add(&field.name, index);
         }
         let oneofs = message.oneofs().map(|oneof| oneof.name().into()).collect();
-        Self {
-            full_name: message.full_name().into(),
-            shape: Shape::of(message),
-            fields,
-            oneofs,
-            by_name,
-            dense,
-        }
+        let shape = Shape::of(message);
+        let boxed_in_any = shape != Shape::Ordinary || message.full_name() == "google.protobuf.Empty";
+        Self { full_name: message.full_name().into(), shape, boxed_in_any, fields, oneofs, by_name, dense }
     }
 
     /// By JSON name or original name. `hint` is the index most likely next: callers mostly write in order.

@@ -5,7 +5,6 @@ use super::encode::{Encoder, Place};
 use super::excerpt;
 use super::json::Json;
 use crate::error::{ErrorKind, Fail};
-use crate::plan::Shape;
 use crate::wire::{self, LENGTH};
 
 impl Encoder<'_, '_> {
@@ -33,10 +32,10 @@ impl Encoder<'_, '_> {
         wire::put_tag(self.out, 2, LENGTH);
         let start = wire::open(self.out);
         self.nested_any += 1;
-        if self.schema.plan(id).shape == Shape::Ordinary {
-            self.message(json, id, Place { in_any: true, ..place.inner() })?;
-        } else {
+        if self.schema.plan(id).boxed_in_any {
             self.boxed_value(json, id, place)?;
+        } else {
+            self.message(json, id, Place { in_any: true, ..place.inner() })?;
         }
         self.nested_any -= 1;
         if self.out.len() == start {

@@ -62,7 +62,7 @@ impl<'s, 'o> Encoder<'s, 'o> {
             Shape::Struct => self.structure(json, place.depth),
             Shape::Value => self.value(json, place.depth),
             Shape::ListValue => self.list_value(json, place.depth),
-            Shape::Timestamp | Shape::Duration | Shape::FieldMask => self.from_string(json, plan.shape),
+            Shape::Timestamp | Shape::Duration | Shape::FieldMask => self.text_shape(json, plan.shape),
             Shape::Wrapper => self.wrapper(json, plan),
         }
     }
@@ -163,20 +163,18 @@ impl<'s, 'o> Encoder<'s, 'o> {
     fn single(&mut self, json: &mut Json<'_>, field: &FieldPlan, place: Place<'_>) -> Result<bool, Fail> {
         self.out.extend_from_slice(&field.tag);
         let inner = Place { overlay: place.overlay, ..place.inner() };
-        match field.kind {
-            Kind::Message(id) => {
-                let start = wire::open(self.out);
-                self.message(json, id, inner)?;
-                wire::close(self.out, start);
-                Ok(false)
-            }
-            Kind::Group(id) => {
-                self.message(json, id, inner)?;
-                wire::put_tag(self.out, field.number, wire::GROUP_END);
-                Ok(false)
-            }
-            kind => self.scalar(json, kind),
+        let Some(id) = field.kind.message() else {
+            return self.scalar(json, field.kind);
+        };
+        if let Kind::Group(_) = field.kind {
+            self.message(json, id, inner)?;
+            wire::put_tag(self.out, field.number, wire::GROUP_END);
+            return Ok(false);
         }
+        let start = wire::open(self.out);
+        self.message(json, id, inner)?;
+        wire::close(self.out, start);
+        Ok(false)
     }
 
     fn list(

@@ -199,14 +199,13 @@ impl<'s> Encoder<'s, '_> {
         for text in texts {
             let before = self.out.len();
             self.out.extend_from_slice(&field.tag);
-            let zero = match field.kind {
-                Kind::Message(id) => {
-                    let start = wire::open(self.out);
-                    self.message_text(text, id)?;
-                    wire::close(self.out, start);
-                    false
-                }
-                kind => self.scalar_text(text, kind)?,
+            let zero = if let Kind::Message(id) = field.kind {
+                let start = wire::open(self.out);
+                self.message_text(text, id)?;
+                wire::close(self.out, start);
+                false
+            } else {
+                self.scalar_text(text, field.kind)?
             };
             if zero && field.implicit {
                 self.out.truncate(before);

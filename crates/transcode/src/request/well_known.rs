@@ -12,7 +12,7 @@ use crate::wire::{self, FIXED64, LENGTH, VARINT};
 
 impl Encoder<'_, '_> {
     /// Timestamp, Duration and FieldMask: one string.
-    pub(super) fn from_string(&mut self, json: &mut Json<'_>, shape: Shape) -> Result<(), Fail> {
+    pub(super) fn text_shape(&mut self, json: &mut Json<'_>, shape: Shape) -> Result<(), Fail> {
         json.peek();
         let offset = json.offset();
         let text = json.string()?;

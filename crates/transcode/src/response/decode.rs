@@ -184,7 +184,9 @@ impl<'s> Decoder<'s, '_> {
                         self.list_element(field, raw, depth, &mut index)?;
                     }
                 }
-                raw => self.list_element(field, *raw, depth, &mut index)?,
+                Raw::Varint(_) | Raw::Fixed64(_) | Raw::Fixed32(_) | Raw::Bytes(_) | Raw::Group(_) => {
+                    self.list_element(field, *raw, depth, &mut index)?;
+                }
             }
         }
         self.out.push(b']');

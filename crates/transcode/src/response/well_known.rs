@@ -144,9 +144,7 @@ impl<'s> Decoder<'s, '_> {
             );
         }
         match id.map(|id| (id, self.schema.plan(id))) {
-            Some((_, plan)) if plan.shape == Shape::Ordinary => {
-                self.members(plan, inner, depth + 1, false)?
-            }
+            Some((_, plan)) if !plan.boxed_in_any => self.members(plan, inner, depth + 1, false)?,
             Some((id, _)) => {
                 self.out.extend_from_slice(b",\"value\":");
                 self.message(id, inner, depth + 1)?;
