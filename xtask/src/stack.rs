@@ -3,6 +3,7 @@
 
 mod probe;
 mod spec;
+mod state;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,19 +13,21 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use serde::{Deserialize, Serialize};
 use stampede_pki::Folder;
 
 use crate::pids::{self, Pid, Signal};
-use crate::servers::{self, Servers, Status};
+use crate::servers::Servers;
 use crate::terminal::Step;
 use crate::{certs, home, ports};
 
-pub use spec::{NAMES, Spec};
+pub use spec::NAMES;
+use spec::Spec;
+use state::{Entry, State};
+pub use state::{status, stop, wipe};
 
 const READY_WITHIN: Duration = Duration::from_secs(60);
 /// A service drains for ten seconds at most by default; then it is ended.
-const STOPPED_WITHIN: Duration = Duration::from_secs(15);
+pub(crate) const STOPPED_WITHIN: Duration = Duration::from_secs(15);
 const POLL: Duration = Duration::from_millis(25);
 const LOG_LINES: usize = 6;
 
@@ -49,21 +52,6 @@ pub struct Stack {
     servers: Servers,
     folder: Folder,
     state: State,
-}
-
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct State {
-    entries: BTreeMap<String, Entry>,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Entry {
-    pid: Option<Pid>,
-    port: u16,
-    /// 0 where there is none.
-    admin_port: u16,
-    /// Of its variables and its binary: another fingerprint asks for a restart.
-    fingerprint: String,
 }
 
 impl Layout {
@@ -169,6 +157,12 @@ impl Stack {
         }
     }
 
+    /// Changes a setting of a service, or takes it back; the service hears of it when it is started again.
+    pub fn set(&mut self, service: &'static str, key: &'static str, value: Option<String>) {
+        self.layout.settings.retain(|(s, k, _)| (*s, *k) != (service, key));
+        self.layout.settings.extend(value.map(|value| (service, key, value)));
+    }
+
     /// Ends a process at once, as `kill -9` does.
     pub fn kill9(&mut self, name: &str) -> anyhow::Result<()> {
         self.pid(name).map_or(Ok(()), |pid| pid.stop(Signal::Kill, STOPPED_WITHIN))
@@ -272,72 +266,6 @@ impl Stack {
     }
 
     fn write(&self) -> anyhow::Result<()> {
-        servers::state::write_json(&State::path(&self.layout.dir), &self.state)
+        self.state.write(&self.layout.dir)
     }
-}
-
-impl Entry {
-    /// Whether it is ready. The provider has no admin listener and needs nothing to be ready but itself.
-    fn probe(&self) -> anyhow::Result<()> {
-        match self.admin_port {
-            0 => probe::ready(ports::loopback(self.port), "/healthz"),
-            port => probe::ready(ports::loopback(port), "/readyz"),
-        }
-    }
-}
-
-impl State {
-    fn path(dir: &Path) -> PathBuf {
-        dir.join("stack.json")
-    }
-
-    fn read(dir: &Path) -> anyhow::Result<State> {
-        let path = State::path(dir);
-        if path.exists() { servers::state::read_json(&path) } else { Ok(State::default()) }
-    }
-}
-
-/// How the processes under `dir` are, whether or not the servers run.
-pub fn status(dir: &Path) -> anyhow::Result<Vec<Status>> {
-    let state = State::read(dir)?;
-    let one = |name: &'static str| {
-        let entry = state.entries.get(name);
-        let pid = entry.and_then(|entry| entry.pid.clone()).filter(Pid::is_alive);
-        let trouble = match (&pid, entry) {
-            (Some(_), Some(entry)) => entry.probe().err().map(|error| format!("{error:#}")),
-            (None, _) | (_, None) => Some("not running".to_owned()),
-        };
-        Ok(Status { name, pid: pid.map(|pid| pid.pid), port: entry.map(|entry| entry.port), trouble })
-    };
-    NAMES.into_iter().map(one).collect()
-}
-
-/// Stops the processes under `dir`, callers before the called; gives the names of those that ran.
-pub fn stop(dir: &Path) -> anyhow::Result<Vec<&'static str>> {
-    let state = State::read(dir)?;
-    let mut stopped = Vec::new();
-    for name in NAMES.into_iter().rev() {
-        let pid = state.entries.get(name).and_then(|entry| entry.pid.clone()).filter(Pid::is_alive);
-        if let Some(pid) = pid {
-            pid.stop(Signal::Term, STOPPED_WITHIN)?;
-            stopped.push(name);
-        }
-    }
-    Ok(stopped)
-}
-
-/// Stops everything under `dir`, servers too, and removes what they kept.
-pub fn wipe(dir: &Path) -> anyhow::Result<()> {
-    stop(dir)?;
-    servers::wipe(dir)?;
-    for path in [State::path(dir), dir.join("psp-simulator.journal"), dir.join("logs")] {
-        let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
-        match removed {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(error).with_context(|| format!("cannot remove {}", path.display()));
-            }
-            Ok(()) | Err(_) => {}
-        }
-    }
-    Ok(())
 }

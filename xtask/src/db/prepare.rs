@@ -80,7 +80,7 @@ fn describe(crates: &[Service], servers: &Servers, out: &Path) -> anyhow::Result
     }
     note("  .. cargo check against the live schema");
     let status = cargo.status().context("cannot run cargo")?;
-    anyhow::ensure!(status.success(), "the queries do not fit the migrations; see above");
+    anyhow::ensure!(status.success(), "the services do not compile against their migrations; see above");
     read(out)
 }
 
