@@ -39,7 +39,7 @@ pub struct App {
     contract: Arc<Contract>,
     clock: Clock,
     verifier: Arc<Verifier>,
-    tls: tls::Material,
+    tls: Arc<tls::Material>,
     listener: TcpListener,
     admin: TcpListener,
     routes: RoutesBuilder,
@@ -79,6 +79,7 @@ impl App {
             stop: CancellationToken::new(),
         };
         app.follow_token_keys(verifier);
+        app.follow_certificates();
         Ok(app)
     }
 
@@ -136,7 +137,7 @@ impl App {
 
     /// Our certificate and CA, for [`crate::client::connect`].
     pub fn tls(&self) -> &tls::Client {
-        &self.tls.client
+        self.tls.client()
     }
 
     /// Verifies tokens: the gateway does it at its own front too.
@@ -163,6 +164,14 @@ impl App {
     /// ended, calls in flight finished, tasks stopped. An error when a task failed; whatever runs then is drained too.
     pub async fn serve(self, signal: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
         life::run(self, signal).await
+    }
+
+    fn follow_certificates(&mut self) {
+        let material = self.tls.clone();
+        self.task("tls", |stop| async move {
+            material.follow(stop).await;
+            Ok(())
+        });
     }
 
     fn follow_token_keys(&mut self, verifier: Arc<Verifier>) {

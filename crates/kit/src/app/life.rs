@@ -8,7 +8,6 @@ use std::time::Duration;
 use axum::Router;
 use tokio::net::TcpListener;
 use tokio::time::{Instant, timeout_at};
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -94,9 +93,8 @@ fn start(
         None => {
             let stop = end.drain.clone();
             let stack = Stack::new(routes.routes(), &services, &contract, verifier, config.limits, stop);
-            let acceptor = TlsAcceptor::from(tls.server);
             let environment = Arc::from(config.environment);
-            let mutual = Mutual { acceptor, environment, stack, end: end.clone() };
+            let mutual = Mutual { tls, environment, stack, end: end.clone() };
             serve_calls(listener, mutual, config.limits, open.clone());
         }
     }

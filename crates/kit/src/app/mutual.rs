@@ -30,7 +30,7 @@ static HANDSHAKES: LazyLock<Counter<u64>> =
 /// What every connection of the listener shares. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Mutual {
-    pub acceptor: TlsAcceptor,
+    pub tls: Arc<tls::Material>,
     pub environment: Arc<str>,
     pub stack: Stack,
     pub end: End,
@@ -47,7 +47,8 @@ impl Mutual {
     }
 
     async fn handshake(&self, stream: TcpStream) -> Option<TlsStream<TcpStream>> {
-        let handshake = tokio::time::timeout(tls::HANDSHAKE_TIMEOUT, self.acceptor.accept(stream));
+        let acceptor = TlsAcceptor::from(self.tls.server());
+        let handshake = tokio::time::timeout(tls::HANDSHAKE_TIMEOUT, acceptor.accept(stream));
         let (outcome, stream) = tokio::select! {
             () = self.end.drain.cancelled() => return None,
             handshake = handshake => match handshake {

@@ -17,7 +17,7 @@ use crate::tls;
 
 #[derive(Clone)]
 pub(super) struct Connector {
-    tls: TlsConnector,
+    tls: tls::Client,
     name: ServerName<'static>,
     address: Arc<str>,
 }
@@ -25,7 +25,7 @@ pub(super) struct Connector {
 impl Connector {
     pub(super) fn new(tls: &tls::Client, service: &'static str, address: &str) -> Self {
         Connector {
-            tls: TlsConnector::from(tls.config.clone()),
+            tls: tls.clone(),
             name: ServerName::try_from(service).expect("the name of a service is a host name"),
             address: Arc::from(address),
         }
@@ -46,7 +46,8 @@ impl tower::Service<Uri> for Connector {
         Box::pin(async move {
             let stream = TcpStream::connect(&*address).await?;
             stream.set_nodelay(true)?;
-            Ok(TokioIo::new(tls.connect(name, stream).await?))
+            // Asked for at every connection, so that a renewed certificate is used by the next one.
+            Ok(TokioIo::new(TlsConnector::from(tls.config()).connect(name, stream).await?))
         })
     }
 }

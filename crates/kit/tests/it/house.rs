@@ -77,11 +77,11 @@ impl House {
         self.connect(&cert, &key)
     }
 
-    /// A channel whose certificate another CA signed; it trusts ours all the same.
-    pub fn foreign_channel(&self) -> kit::client::Channel {
+    /// A channel whose certificate another CA signed; it trusts ours all the same. The other CA's certificate comes with it.
+    pub fn foreign_channel(&self) -> (kit::client::Channel, String) {
         let mut foreign = Authority::create(Policy::development(), now()).unwrap();
         let (cert, key) = write_leaf(&mut foreign, self.folder.path(), "client", ENVIRONMENT);
-        self.connect(&cert, &key)
+        (self.connect(&cert, &key), foreign.cert_pem().to_owned())
     }
 
     pub fn ca(&self) -> PathBuf {

@@ -56,8 +56,22 @@ async fn without_a_certificate_the_handshake_fails() {
 async fn a_certificate_of_another_ca_gets_nowhere() {
     let house = House::open().await;
     let status =
-        call(&house.foreign_channel(), ASK, asked(&house.alice(), question("hello"))).await.unwrap_err();
+        call(&house.foreign_channel().0, ASK, asked(&house.alice(), question("hello"))).await.unwrap_err();
     assert_eq!(status.code(), Code::Unavailable);
+}
+
+#[tokio::test]
+async fn a_ca_that_is_added_while_serving_is_believed_without_a_restart() {
+    let house = House::open().await;
+    let (foreign, ca) = house.foreign_channel();
+    let both = std::fs::read_to_string(house.ca()).unwrap() + &ca;
+    std::fs::write(house.ca(), both).unwrap();
+    let believed = async {
+        while call(&foreign, ASK, asked(&house.alice(), question("hello"))).await.is_err() {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(10), believed).await.expect("the new CA is noticed");
 }
 
 #[tokio::test]
