@@ -19,6 +19,7 @@ use crate::desk::{Answer, Desk, Question};
 
 pub const ASK: &str = "/test.v1.Desk/Ask";
 pub const DRAIN: Duration = Duration::from_secs(3);
+const CRL: &str = "crl.pem";
 const ENVIRONMENT: &str = "test";
 
 pub struct House {
@@ -48,13 +49,27 @@ impl House {
     }
 
     pub async fn with(limits: Limits, fill: impl FnOnce(&mut kit::App)) -> House {
+        House::build(limits, false, fill).await
+    }
+
+    /// A house that reads a revocation list, empty at first.
+    pub async fn with_revocations() -> House {
+        House::build(limits(), true, |_| {}).await
+    }
+
+    async fn build(limits: Limits, revocations: bool, fill: impl FnOnce(&mut kit::App)) -> House {
         let folder = tempfile::tempdir().unwrap();
         let mut authority = Authority::create(Policy::development(), now()).unwrap();
         let issuer = Issuer::generate().unwrap();
         std::fs::write(folder.path().join("ca.pem"), authority.cert_pem()).unwrap();
         std::fs::write(folder.path().join("jwks.json"), issuer.jwks()).unwrap();
         let (cert, key) = write_leaf(&mut authority, folder.path(), "order", ENVIRONMENT);
-        let config = config(folder.path(), cert, key, limits);
+        let mut config = config(folder.path(), cert, key, limits);
+        if revocations {
+            let path = folder.path().join(CRL);
+            std::fs::write(&path, authority.crl_pem(now()).unwrap()).unwrap();
+            config.tls.crl = Some(path);
+        }
         let contract = contract();
         let mut app = kit::App::bind(&config, contract.clone()).await.unwrap();
         let desk = Desk::default();
@@ -82,6 +97,25 @@ impl House {
         let mut foreign = Authority::create(Policy::development(), now()).unwrap();
         let (cert, key) = write_leaf(&mut foreign, self.folder.path(), "client", ENVIRONMENT);
         (self.connect(&cert, &key), foreign.cert_pem().to_owned())
+    }
+
+    /// Takes back every certificate of `service` and publishes the list.
+    pub fn revoke(&mut self, service: &str) {
+        let of_service = self.authority.issued().iter().filter(|issued| issued.service == service);
+        for serial in of_service.map(|issued| issued.serial.clone()).collect::<Vec<_>>() {
+            self.authority.revoke(&serial, now()).unwrap();
+        }
+        std::fs::write(self.folder.path().join(CRL), self.authority.crl_pem(now()).unwrap()).unwrap();
+    }
+
+    /// The same certificate on a connection of its own.
+    pub fn again(&self, tls: &kit::tls::Client) -> kit::client::Channel {
+        kit::client::connect(tls, "order", &self.address.to_string(), self.contract.clone())
+    }
+
+    pub fn client_tls(&mut self, service: &str) -> kit::tls::Client {
+        let (cert, key) = write_leaf(&mut self.authority, self.folder.path(), service, ENVIRONMENT);
+        kit::tls::Client::read(&cert, &key, &self.ca()).unwrap()
     }
 
     pub fn ca(&self) -> PathBuf {

@@ -75,6 +75,22 @@ async fn a_ca_that_is_added_while_serving_is_believed_without_a_restart() {
 }
 
 #[tokio::test]
+async fn a_revoked_certificate_gets_no_new_connection_not_even_by_resuming_one() {
+    let mut house = House::with_revocations().await;
+    let tls = house.client_tls("client");
+    call(&house.again(&tls), ASK, asked(&house.alice(), question("hello"))).await.unwrap();
+    house.revoke("client");
+    let refused = async {
+        while call(&house.again(&tls), ASK, asked(&house.alice(), question("hello"))).await.is_ok() {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(10), refused).await.expect("the list is noticed");
+    let gateway = house.channel("gateway");
+    call(&gateway, ASK, Request::new(question("hello"))).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_certificate_of_another_environment_is_nobody_here() {
     let mut house = House::open().await;
     let stranger = house.channel_of("client", "prod");
