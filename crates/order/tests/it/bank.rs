@@ -1,0 +1,166 @@
+//! A peer that plays payment: one intent an id, captured and refunded at most once. `tok_declined` is declined, `tok_unknown`
+//! stays unknown until the bank finds out.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex};
+
+use stampede_proto::common::v1::{ErrorReason, Money};
+use stampede_proto::payment::v1::payment_service_server::PaymentService;
+use stampede_proto::payment::v1::{
+    AuthorizePaymentRequest, CapturePaymentRequest, GetPaymentRequest, Payment, PaymentState,
+    ReceiveWebhookRequest, ReceiveWebhookResponse, RefundPaymentRequest, VoidPaymentRequest, payment_method,
+};
+use tonic::{Request, Response, Status};
+
+use crate::trouble::Trouble;
+use crate::warehouse::refusal;
+
+#[derive(Clone, Default)]
+pub struct Bank {
+    pub trouble: Trouble,
+    books: Arc<Mutex<Books>>,
+}
+
+#[derive(Default)]
+struct Books {
+    payments: HashMap<String, Payment>,
+    captures: HashSet<String>,
+    refunds: HashSet<String>,
+    refuses_captures: bool,
+}
+
+type Answer<T> = Result<Response<T>, Status>;
+
+impl Bank {
+    /// What was taken and not given back, in minor units, over all payments.
+    pub fn kept(&self) -> i64 {
+        let books = self.books.lock().unwrap();
+        books.payments.values().map(|payment| minor(&payment.captured) - minor(&payment.refunded)).sum()
+    }
+
+    pub fn payments(&self) -> Vec<Payment> {
+        self.books.lock().unwrap().payments.values().cloned().collect()
+    }
+
+    pub fn captures(&self) -> usize {
+        self.books.lock().unwrap().captures.len()
+    }
+
+    pub fn refunds(&self) -> usize {
+        self.books.lock().unwrap().refunds.len()
+    }
+
+    /// The provider tells at last that the unknown payments were authorised.
+    pub fn find_out(&self) {
+        for payment in self.books.lock().unwrap().payments.values_mut() {
+            if payment.state() == PaymentState::Unknown {
+                payment.set_state(PaymentState::Authorized);
+            }
+        }
+    }
+
+    /// Every authorisation runs out before it is captured.
+    pub fn let_authorisations_run_out(&self) {
+        self.books.lock().unwrap().refuses_captures = true;
+    }
+}
+
+impl Books {
+    fn authorize(&mut self, request: AuthorizePaymentRequest) -> Payment {
+        self.payments.entry(request.payment_id.clone()).or_insert_with(|| new_payment(request)).clone()
+    }
+
+    fn capture(&mut self, request: CapturePaymentRequest) -> Result<Payment, Status> {
+        let runs_out = self.refuses_captures;
+        let payment = self.payments.get_mut(&request.payment_id).ok_or_else(not_found)?;
+        if runs_out {
+            payment.set_state(PaymentState::Expired);
+            return Err(refusal(ErrorReason::PaymentState).metadata("state", "EXPIRED").into());
+        }
+        assert!(matches!(payment.state(), PaymentState::Authorized | PaymentState::Captured));
+        if self.captures.insert(request.capture_id) {
+            payment.captured.clone_from(&payment.amount);
+            payment.set_state(PaymentState::Captured);
+        }
+        Ok(payment.clone())
+    }
+
+    fn void(&mut self, id: &str) -> Result<Payment, Status> {
+        let payment = self.payments.get_mut(id).ok_or_else(not_found)?;
+        assert_ne!(payment.state(), PaymentState::Captured, "captured money is not voided");
+        payment.set_state(PaymentState::Voided);
+        Ok(payment.clone())
+    }
+
+    fn refund(&mut self, request: RefundPaymentRequest) -> Result<Payment, Status> {
+        let payment = self.payments.get_mut(&request.payment_id).ok_or_else(not_found)?;
+        if self.refunds.insert(request.refund_id) {
+            assert_eq!(minor(&payment.refunded), 0, "nothing is refunded twice");
+            payment.refunded.clone_from(&payment.captured);
+        }
+        Ok(payment.clone())
+    }
+}
+
+#[tonic::async_trait]
+impl PaymentService for Bank {
+    async fn authorize_payment(&self, request: Request<AuthorizePaymentRequest>) -> Answer<Payment> {
+        self.trouble.enter("authorize").await;
+        let payment = self.books.lock().unwrap().authorize(request.into_inner());
+        self.trouble.answer("authorize", payment)
+    }
+
+    async fn capture_payment(&self, request: Request<CapturePaymentRequest>) -> Answer<Payment> {
+        self.trouble.enter("capture").await;
+        let payment = self.books.lock().unwrap().capture(request.into_inner())?;
+        self.trouble.answer("capture", payment)
+    }
+
+    async fn void_payment(&self, request: Request<VoidPaymentRequest>) -> Answer<Payment> {
+        self.trouble.enter("void").await;
+        let payment = self.books.lock().unwrap().void(&request.get_ref().payment_id)?;
+        self.trouble.answer("void", payment)
+    }
+
+    async fn refund_payment(&self, request: Request<RefundPaymentRequest>) -> Answer<Payment> {
+        self.trouble.enter("refund").await;
+        let payment = self.books.lock().unwrap().refund(request.into_inner())?;
+        self.trouble.answer("refund", payment)
+    }
+
+    async fn get_payment(&self, _: Request<GetPaymentRequest>) -> Answer<Payment> {
+        Err(Status::unimplemented("an order never asks this"))
+    }
+
+    async fn receive_webhook(&self, _: Request<ReceiveWebhookRequest>) -> Answer<ReceiveWebhookResponse> {
+        Err(Status::unimplemented("an order never asks this"))
+    }
+}
+
+fn new_payment(request: AuthorizePaymentRequest) -> Payment {
+    let token = match request.method.unwrap().method.unwrap() {
+        payment_method::Method::Card(card) => card.token,
+        other => panic!("{other:?}"),
+    };
+    let (state, decline) = match token.as_str() {
+        "tok_declined" => (PaymentState::Failed, "insufficient_funds"),
+        "tok_unknown" => (PaymentState::Unknown, ""),
+        _ => (PaymentState::Authorized, ""),
+    };
+    Payment {
+        payment_id: request.payment_id,
+        order_id: request.order_id,
+        state: state.into(),
+        amount: request.amount,
+        decline: decline.into(),
+        ..Payment::default()
+    }
+}
+
+fn not_found() -> Status {
+    refusal(ErrorReason::PaymentNotFound).into()
+}
+
+fn minor(money: &Option<Money>) -> i64 {
+    money.as_ref().map_or(0, |money| money.amount_minor)
+}

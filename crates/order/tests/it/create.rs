@@ -1,0 +1,147 @@
+//! CreateOrder: priced here, held there, written once.
+
+use futures::future::join_all;
+use stampede_proto::common::v1::Money;
+use stampede_proto::inventory::v1::ReservationState;
+use stampede_proto::order::v1::{OrderState, OrderStockState};
+
+use crate::shop::{Shop, fact, reason, want};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_is_priced_by_the_server_held_written_and_told() {
+    let shop = Shop::open().await;
+    let order = shop.create("alice", "k1", want(&[("TEE", "FLASH", 1), ("MUG", "", 3)])).await.unwrap();
+    assert_eq!((order.state(), order.stock_state()), (OrderState::AwaitingPayment, OrderStockState::Held));
+    assert_eq!(order.total, Some(Money { amount_minor: 999 + 3 * 500, currency: "EUR".into() }));
+    assert_eq!(
+        order.lines.iter().map(|line| line.title.as_str()).collect::<Vec<_>>(),
+        ["The TEE", "The MUG"]
+    );
+    assert_eq!(shop.warehouse.hold(&order.reservation_id), Some(ReservationState::Pending));
+    assert_eq!(shop.get("alice", "buyer", &order).await.unwrap(), order);
+    assert_eq!(shop.told(&order).await, ["order.placed"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_same_key_gives_the_same_order_however_many_ask_at_once() {
+    let shop = Shop::open().await;
+    let answers = join_all((0..20).map(|_| shop.create("alice", "k1", want(&[("TEE", "", 1)])))).await;
+    let first = answers[0].as_ref().unwrap();
+    assert!(answers.iter().all(|answer| answer.as_ref().unwrap() == first));
+    assert_eq!((shop.count("orders").await, shop.count("outbox").await), (1, 1));
+    assert_eq!(shop.warehouse.floor.lock().unwrap().holds.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_same_key_with_another_body_is_refused_and_another_buyers_key_is_another() {
+    let shop = Shop::open().await;
+    let first = shop.tee("k1").await;
+    let mut other = want(&[("TEE", "", 1)]);
+    other.expected_total = first.total.clone();
+    for body in [want(&[("TEE", "", 2)]), want(&[("GHOST", "", 1)]), other] {
+        assert_eq!(reason(shop.create("alice", "k1", body).await), "IDEMPOTENCY_KEY_REUSED");
+    }
+    let bobs = shop.create("bob", "k1", want(&[("TEE", "", 1)])).await.unwrap();
+    assert_ne!(bobs.order_id, first.order_id);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repeated_request_gets_its_order_though_the_price_has_changed_and_all_is_sold() {
+    let shop = Shop::open().await;
+    let mut body = want(&[("TEE", "", 1)]);
+    body.expected_total = Some(Money { amount_minor: 1_999, currency: "EUR".into() });
+    let first = shop.create("alice", "k1", body.clone()).await.unwrap();
+    shop.warehouse.sells("TEE", 2_999, "EUR");
+    shop.warehouse.sell_out();
+    // Until the old price is forgotten the reservation answers; after it, the refusal finds the order. Both are asked.
+    assert_eq!(shop.create("alice", "k1", body.clone()).await.unwrap(), first);
+    crate::shop::eventually("the new price is asked", async || {
+        let mut fresh = want(&[("TEE", "", 1)]);
+        fresh.expected_total.clone_from(&body.expected_total);
+        (reason(shop.create("alice", "fresh", fresh).await) == "PRICE_CHANGED").then_some(())
+    })
+    .await;
+    assert_eq!(shop.create("alice", "k1", body).await.unwrap(), first);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_inventory_refuses_is_passed_on_and_nothing_is_written() {
+    let shop = Shop::open().await;
+    shop.warehouse.sell_out();
+    let answer = shop.create("alice", "k1", want(&[("TEE", "", 1)])).await;
+    assert_eq!(fact(&answer, "sku_id"), "TEE");
+    assert_eq!(reason(answer), "OUT_OF_STOCK");
+    assert_eq!((shop.count("orders").await, shop.count("outbox").await), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_priced_is_refused_with_its_line_before_anything_is_held() {
+    let shop = Shop::open().await;
+    for (lines, word) in [
+        (vec![("TEE", "", 1), ("GHOST", "", 1)], "SKU_NOT_FOUND"),
+        (vec![("MUG", "FLASH", 1)], "POOL_NOT_FOUND"),
+        (vec![("TEE", "NOWHERE", 1)], "CAMPAIGN_NOT_FOUND"),
+        (vec![("TEE", "shelf", 1)], "CAMPAIGN_NOT_FOUND"),
+        (vec![("TEE", "", 1), ("HAT", "", 1)], "CURRENCY_MIXED"),
+    ] {
+        assert_eq!(reason(shop.create("alice", "k1", want(&lines)).await), word);
+    }
+    let status = shop.create("alice", "k1", want(&[("TEE", "", 1), ("GHOST", "", 1)])).await.unwrap_err();
+    let fields = tonic_types::StatusExt::get_details_bad_request(&status).unwrap().field_violations;
+    assert_eq!(fields[0].field, "lines[1].sku_id");
+    assert_eq!(shop.warehouse.trouble.calls("reserve_stock"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_total_than_the_one_expected_is_refused_with_the_present_one() {
+    let shop = Shop::open().await;
+    let mut body = want(&[("TEE", "", 2)]);
+    body.expected_total = Some(Money { amount_minor: 1, currency: "EUR".into() });
+    let answer = shop.create("alice", "k1", body).await;
+    assert_eq!(fact(&answer, "total_minor"), "3998");
+    assert_eq!(reason(answer), "PRICE_CHANGED");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_answer_of_inventory_is_taken_up_by_the_next_try() {
+    let shop = Shop::open().await;
+    shop.warehouse.trouble.lose("reserve_stock", 1);
+    let lost = shop.create("alice", "k1", want(&[("TEE", "", 1)])).await;
+    assert_eq!(reason(lost), "UNAVAILABLE");
+    let order = shop.tee("k1").await;
+    assert_eq!(shop.warehouse.hold(&order.reservation_id), Some(ReservationState::Pending));
+    assert_eq!(shop.warehouse.floor.lock().unwrap().holds.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_whose_first_try_died_with_its_hold_says_so() {
+    let shop = Shop::open().await;
+    shop.warehouse.trouble.lose("reserve_stock", 1);
+    assert!(shop.create("alice", "k1", want(&[("TEE", "", 1)])).await.is_err());
+    let hold = shop.warehouse.floor.lock().unwrap().holds.keys().next().unwrap().clone();
+    shop.warehouse.expire(&hold);
+    assert_eq!(reason(shop.create("alice", "k1", want(&[("TEE", "", 1)])).await), "ORDER_EXPIRED");
+    assert_eq!(shop.count("orders").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_lines_of_one_sku_are_two_lines() {
+    let shop = Shop::open().await;
+    let order = shop.create("alice", "k1", want(&[("TEE", "", 1), ("TEE", "", 2)])).await.unwrap();
+    assert_eq!(order.lines.len(), 2);
+    assert_eq!(order.total.unwrap().amount_minor, 3 * 1_999);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crowd_is_written_whole_and_priced_with_few_questions() {
+    let shop = Shop::open().await;
+    let keys: Vec<String> = (0..300).map(|key| format!("k{key}")).collect();
+    let orders =
+        join_all(keys.iter().map(|key| shop.create("alice", key, want(&[("TEE", "FLASH", 1)])))).await;
+    assert!(orders.iter().all(Result::is_ok));
+    let written = (shop.count("orders").await, shop.count("order_line").await, shop.count("outbox").await);
+    assert_eq!(written, (300, 300, 300));
+    // One SKU and one campaign, asked again only when a second has passed.
+    assert!(shop.warehouse.trouble.calls("batch_get_skus") < 30);
+    assert!(shop.warehouse.trouble.calls("get_campaign") < 30);
+}

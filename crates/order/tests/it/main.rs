@@ -1,0 +1,19 @@
+//! The order service over real Postgres, NATS and mTLS. Inventory and payment are played by two small peers on the wire, which
+//! keep their promises of the contract and lose answers when they are told to.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "everything here is a test; clippy knows only the functions that say so"
+)]
+
+mod bank;
+mod cancel;
+mod create;
+mod expire;
+mod list;
+mod pay;
+mod recover;
+mod shop;
+mod trouble;
+mod warehouse;
+mod warehouse_rest;

@@ -1,0 +1,142 @@
+//! PayOrder: money and stock both, or neither.
+
+use std::collections::HashSet;
+
+use stampede_proto::inventory::v1::ReservationState;
+use stampede_proto::order::v1::{Order, OrderPaymentState, OrderState, OrderStockState};
+use stampede_proto::payment::v1::PaymentState;
+
+use crate::shop::{Shop, fact, reason};
+
+fn assert_confirmed(shop: &Shop, order: &Order) {
+    assert_eq!(order.state(), OrderState::Confirmed);
+    assert_eq!(
+        (order.payment_state(), order.stock_state()),
+        (OrderPaymentState::Paid, OrderStockState::Committed)
+    );
+    assert_eq!(shop.warehouse.hold(&order.reservation_id), Some(ReservationState::Committed));
+    assert_eq!((shop.bank.captures(), shop.bank.kept()), (1, order.total.as_ref().unwrap().amount_minor));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_paid_order_is_confirmed_with_its_money_and_its_stock() {
+    let shop = Shop::open().await;
+    let order = shop.tee("k1").await;
+    let paid = shop.pay("alice", &order, "tok_visa").await.unwrap();
+    assert_confirmed(&shop, &paid);
+    assert_eq!(shop.told(&order).await, ["order.placed", "order.confirmed"]);
+    assert_eq!(shop.count("saga").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn paying_a_paid_order_answers_with_it_and_takes_nothing_more() {
+    let shop = Shop::open().await;
+    let order = shop.tee("k1").await;
+    let paid = shop.pay("alice", &order, "tok_visa").await.unwrap();
+    assert_eq!(shop.pay("alice", &order, "tok_visa").await.unwrap(), paid);
+    assert_confirmed(&shop, &paid);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_declined_payment_leaves_the_order_to_be_paid_another_way() {
+    let shop = Shop::open().await;
+    let order = shop.tee("k1").await;
+    let declined = shop.pay("alice", &order, "tok_declined").await;
+    assert_eq!(fact(&declined, "decline"), "insufficient_funds");
+    assert_eq!(reason(declined), "PAYMENT_DECLINED");
+    let after = shop.get("alice", "buyer", &order).await.unwrap();
+    assert_eq!(
+        (after.state(), after.payment_state()),
+        (OrderState::AwaitingPayment, OrderPaymentState::Unpaid)
+    );
+    assert_eq!(after.decline, "insufficient_funds");
+
+    let paid = shop.pay("alice", &order, "tok_visa").await.unwrap();
+    assert_confirmed(&shop, &paid);
+    assert_ne!(paid.payment_id, after.payment_id);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lost_answers_at_every_step_end_in_one_charge_and_a_confirmed_order() {
+    let shop = Shop::open().await;
+    let order = shop.tee("k1").await;
+    shop.bank.trouble.lose("authorize", 2);
+    shop.warehouse.trouble.lose("commit_reservation", 2);
+    shop.bank.trouble.lose("capture", 2);
+    let paid = shop.pay("alice", &order, "tok_visa").await.unwrap();
+    assert_confirmed(&shop, &paid);
+    assert_eq!(shop.bank.payments().len(), 1);
+    assert_eq!(shop.bank.trouble.calls("capture"), 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unknown_payment_is_asked_under_its_own_id_until_it_is_known() {
+    let shop = Shop::open().await;
+    let order = shop.tee("k1").await;
+    let paying = shop.pay("alice", &order, "tok_unknown");
+    let finding_out = async {
+        crate::shop::eventually("it is asked again", async || {
+            (shop.bank.trouble.calls("authorize") >= 3).then_some(())
+        })
+        .await;
+        shop.bank.find_out();
+    };
+    let (paid, ()) = tokio::join!(paying, finding_out);
+    assert_confirmed(&shop, &paid.unwrap());
+    assert_eq!(shop.bank.payments().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_many_payments_at_once_one_takes_the_money_and_all_are_told() {
+    let shop = Shop::open().await;
+    let order = shop.tee("k1").await;
+    let answers = futures::future::join_all((0..8).map(|_| shop.pay("alice", &order, "tok_visa"))).await;
+    let versions: HashSet<i64> = answers.iter().map(|answer| answer.as_ref().unwrap().version).collect();
+    assert_eq!(versions.len(), 1);
+    assert_confirmed(&shop, answers[0].as_ref().unwrap());
+    assert_eq!(shop.bank.payments().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hold_that_ended_before_the_commit_costs_the_buyer_nothing() {
+    let shop = Shop::open().await;
+    let order = shop.tee("k1").await;
+    shop.warehouse.expire(&order.reservation_id);
+    assert_eq!(reason(shop.pay("alice", &order, "tok_visa").await), "ORDER_EXPIRED");
+    let after = shop.get("alice", "buyer", &order).await.unwrap();
+    assert_eq!((after.state(), after.payment_state()), (OrderState::Expired, OrderPaymentState::Voided));
+    assert_eq!(shop.bank.kept(), 0);
+    assert_eq!(shop.bank.payments()[0].state(), PaymentState::Voided);
+    assert_eq!(shop.told(&order).await, ["order.placed", "order.expired"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn money_that_is_not_to_be_had_after_the_commit_gives_the_stock_back() {
+    let shop = Shop::open().await;
+    let order = shop.tee("k1").await;
+    shop.bank.let_authorisations_run_out();
+    assert_eq!(reason(shop.pay("alice", &order, "tok_visa").await), "PAYMENT_DECLINED");
+    let after = shop.reaches(&order, OrderState::Cancelled).await;
+    assert_eq!(after.stock_state(), OrderStockState::Returned);
+    assert_eq!((shop.warehouse.returns(), shop.bank.kept()), (1, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_that_costs_nothing_is_confirmed_without_a_payment() {
+    let shop = Shop::open().await;
+    shop.warehouse.sells("GIFT", 0, "EUR");
+    let order = shop.create("alice", "k1", crate::shop::want(&[("GIFT", "", 1)])).await.unwrap();
+    let paid = shop.pay("alice", &order, "tok_visa").await.unwrap();
+    assert_eq!(paid.state(), OrderState::Confirmed);
+    assert!(shop.bank.payments().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_pays_or_sees_an_order_of_somebody_else() {
+    let shop = Shop::open().await;
+    let order = shop.tee("k1").await;
+    assert_eq!(reason(shop.pay("bob", &order, "tok_visa").await), "ORDER_NOT_FOUND");
+    assert_eq!(reason(shop.get("bob", "buyer", &order).await), "ORDER_NOT_FOUND");
+    assert_eq!(reason(shop.cancel("bob", &order).await), "ORDER_NOT_FOUND");
+    assert_eq!(shop.get("carol", "staff", &order).await.unwrap().order_id, order.order_id);
+}

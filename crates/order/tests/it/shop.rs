@@ -1,0 +1,280 @@
+//! One order service with its two peers, a database and a stream of its own, and callers with tokens.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use kit::client::Channel;
+use kit::config::{Jwt, Limits, Server, Tls};
+use kit::testing::{self, TestDatabase};
+use stampede_kit as kit;
+use stampede_order::{Config, MIGRATIONS};
+use stampede_pki::{Authority, Claims, Issuer, Policy};
+use stampede_proto::inventory::v1::campaign_service_server::CampaignServiceServer;
+use stampede_proto::inventory::v1::catalog_service_server::CatalogServiceServer;
+use stampede_proto::inventory::v1::inventory_service_server::InventoryServiceServer;
+use stampede_proto::order::v1::order_service_client::OrderServiceClient;
+use stampede_proto::order::v1::*;
+use stampede_proto::payment::v1::payment_service_server::PaymentServiceServer;
+use stampede_proto::payment::v1::{CardToken, PaymentMethod, payment_method};
+use tempfile::TempDir;
+use time::OffsetDateTime;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tonic::{Request, Status};
+
+use crate::bank::Bank;
+use crate::warehouse::Warehouse;
+
+const ENVIRONMENT: &str = "test";
+/// Long enough for a loaded machine; a test that works never waits for it.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Short, so that what a dead worker left is taken up soon.
+pub const LEASE: Duration = Duration::from_millis(600);
+
+pub struct Shop {
+    pub warehouse: Warehouse,
+    pub bank: Bank,
+    pub database: TestDatabase,
+    pub stream: kit::nats::Stream,
+    orders: OrderServiceClient<Channel>,
+    issuer: Issuer,
+    _running: DropGuard,
+    _folder: TempDir,
+}
+
+/// How this shop differs from the usual one.
+pub struct Terms {
+    pub payment_window: Duration,
+    pub database: Option<TestDatabase>,
+}
+
+impl Default for Terms {
+    fn default() -> Self {
+        Terms { payment_window: Duration::from_mins(15), database: None }
+    }
+}
+
+impl Shop {
+    pub async fn open() -> Shop {
+        Shop::with(Terms::default()).await
+    }
+
+    /// Opens with a TEE and a MUG on the shelf and the TEE cheaper in the campaign FLASH.
+    pub async fn with(terms: Terms) -> Shop {
+        let folder = tempfile::tempdir().unwrap();
+        let mut authority = Authority::create(Policy::development(), now()).unwrap();
+        let issuer = Issuer::generate().unwrap();
+        std::fs::write(folder.path().join("ca.pem"), authority.cert_pem()).unwrap();
+        std::fs::write(folder.path().join("jwks.json"), issuer.jwks()).unwrap();
+        let mut server = |service| server(&mut authority, folder.path(), service);
+        let (warehouse, bank, stop) = (Warehouse::default(), Bank::default(), CancellationToken::new());
+        warehouse.sells("TEE", 1_999, "EUR");
+        warehouse.sells("MUG", 500, "EUR");
+        warehouse.sells("HAT", 500, "USD");
+        warehouse.flash("FLASH", "TEE", 999);
+
+        let inventory = peer(server("inventory"), &stop, |app| {
+            app.grpc(CatalogServiceServer::new(warehouse.clone()))
+                .grpc(CampaignServiceServer::new(warehouse.clone()))
+                .grpc(InventoryServiceServer::new(warehouse.clone()));
+        })
+        .await;
+        let payment = peer(server("payment"), &stop, |app| {
+            app.grpc(PaymentServiceServer::new(bank.clone()));
+        })
+        .await;
+        let database = match terms.database {
+            Some(database) => database,
+            None => testing::database(&MIGRATIONS).await,
+        };
+        let stream = testing::stream();
+        let config = Config {
+            server: server("order"),
+            database_url: database.url.clone(),
+            database_connections: 6,
+            nats_url: kit::Secret::new(testing::nats_url()),
+            stream: stream.clone(),
+            inventory: inventory.to_string(),
+            payment: payment.to_string(),
+            payment_window: terms.payment_window,
+            hold_grace: Duration::from_mins(2),
+            saga_lease: LEASE,
+            crash_at: stampede_order::crash::CrashAt::default(),
+        };
+        let app = stampede_order::app(&config).await.unwrap();
+        let address = app.address();
+        kit::task::spawn("order", app.serve(stop.clone().cancelled_owned()));
+        let orders = client(&server("client"), address);
+        Shop {
+            warehouse,
+            bank,
+            database,
+            stream,
+            orders,
+            issuer,
+            _running: stop.drop_guard(),
+            _folder: folder,
+        }
+    }
+
+    pub fn request<M>(&self, who: &str, role: &str, message: M) -> Request<M> {
+        let token = self.issuer.issue(&Claims::new(who, [role]), now()).unwrap();
+        let mut request = Request::new(message);
+        request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+        request
+    }
+
+    pub async fn create(&self, who: &str, key: &str, message: CreateOrderRequest) -> Result<Order, Status> {
+        let mut request = self.request(who, "buyer", message);
+        request.metadata_mut().insert("idempotency-key", key.parse().unwrap());
+        self.orders.clone().create_order(request).await.map(tonic::Response::into_inner)
+    }
+
+    /// Alice's order of one TEE from the shelf.
+    pub async fn tee(&self, key: &str) -> Order {
+        self.create("alice", key, want(&[("TEE", "", 1)])).await.unwrap()
+    }
+
+    pub async fn pay(&self, who: &str, order: &Order, token: &str) -> Result<Order, Status> {
+        let card = payment_method::Method::Card(CardToken { token: token.into() });
+        let message = PayOrderRequest {
+            order_id: order.order_id.clone(),
+            method: Some(PaymentMethod { method: Some(card) }),
+        };
+        let request = self.request(who, "buyer", message);
+        self.orders.clone().pay_order(request).await.map(tonic::Response::into_inner)
+    }
+
+    pub async fn cancel(&self, who: &str, order: &Order) -> Result<Order, Status> {
+        let message =
+            CancelOrderRequest { order_id: order.order_id.clone(), reason: "changed my mind".into() };
+        let request = self.request(who, "buyer", message);
+        self.orders.clone().cancel_order(request).await.map(tonic::Response::into_inner)
+    }
+
+    pub async fn get(&self, who: &str, role: &str, order: &Order) -> Result<Order, Status> {
+        let request = self.request(who, role, GetOrderRequest { order_id: order.order_id.clone() });
+        self.orders.clone().get_order(request).await.map(tonic::Response::into_inner)
+    }
+
+    pub async fn list(
+        &self,
+        who: &str,
+        role: &str,
+        message: ListOrdersRequest,
+    ) -> Result<ListOrdersResponse, Status> {
+        let request = self.request(who, role, message);
+        self.orders.clone().list_orders(request).await.map(tonic::Response::into_inner)
+    }
+
+    /// The order once it has come to this state.
+    pub async fn reaches(&self, order: &Order, state: OrderState) -> Order {
+        eventually(state.as_str_name(), async || {
+            let order = self.get(&order.buyer_id, "buyer", order).await.unwrap();
+            (order.state() == state).then_some(order)
+        })
+        .await
+    }
+
+    /// Subjects of what others were told, oldest first.
+    pub async fn told(&self, order: &Order) -> Vec<String> {
+        sqlx::query_scalar("SELECT subject FROM outbox WHERE event_key = $1 ORDER BY position")
+            .bind(&order.order_id)
+            .fetch_all(&self.database.pool)
+            .await
+            .unwrap()
+    }
+
+    pub async fn count(&self, table: &'static str) -> i64 {
+        let statement = format!("SELECT count(*) FROM {table}");
+        sqlx::query_scalar(sqlx::AssertSqlSafe(statement)).fetch_one(&self.database.pool).await.unwrap()
+    }
+}
+
+/// Lines as (SKU, campaign or nothing, quantity).
+pub fn want(lines: &[(&str, &str, u32)]) -> CreateOrderRequest {
+    let lines = lines
+        .iter()
+        .map(|(sku, campaign, quantity)| LineItem {
+            sku_id: (*sku).into(),
+            campaign_id: (*campaign).into(),
+            quantity: *quantity,
+        })
+        .collect();
+    CreateOrderRequest { lines, expected_total: None, quote: String::new() }
+}
+
+pub fn reason<T: std::fmt::Debug>(answer: Result<T, Status>) -> String {
+    let status = answer.expect_err("the call had to be refused");
+    kit::refusal::reason_of(&status).unwrap_or_else(|| format!("no reason: {status:?}"))
+}
+
+/// A fact of a refusal.
+pub fn fact<T: std::fmt::Debug>(answer: &Result<T, Status>, key: &str) -> String {
+    let status = answer.as_ref().expect_err("the call had to be refused");
+    let info = tonic_types::StatusExt::get_details_error_info(status).unwrap();
+    info.metadata.get(key).cloned().unwrap_or_default()
+}
+
+/// Asks again until there is an answer.
+pub async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let asking = async {
+        loop {
+            if let Some(answer) = ask().await {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, asking).await.unwrap_or_else(|_| panic!("waited in vain: {what}"))
+}
+
+fn now() -> OffsetDateTime {
+    kit::clock::Clock::system().now()
+}
+
+async fn peer(server: Server, stop: &CancellationToken, fill: impl FnOnce(&mut kit::App)) -> SocketAddr {
+    let contract = kit::Contract::parse(stampede_proto::DESCRIPTOR_SET).unwrap();
+    let mut app = kit::App::bind(&server, contract).await.unwrap();
+    fill(&mut app);
+    let address = app.address();
+    kit::task::spawn("peer", app.serve(stop.clone().cancelled_owned()));
+    address
+}
+
+fn client(server: &Server, address: SocketAddr) -> OrderServiceClient<Channel> {
+    let contract = kit::Contract::parse(stampede_proto::DESCRIPTOR_SET).unwrap();
+    let tls = kit::tls::Client::read(&server.tls.cert, &server.tls.key, &server.tls.ca).unwrap();
+    OrderServiceClient::new(kit::client::connect(&tls, "order", &address.to_string(), contract))
+}
+
+fn write(folder: &Path, name: &str, text: &str) -> PathBuf {
+    let path = folder.join(name);
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+fn server(authority: &mut Authority, folder: &Path, service: &'static str) -> Server {
+    let leaf = authority.issue(service, ENVIRONMENT, &[], now()).unwrap();
+    let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+    Server {
+        service,
+        listen: any,
+        admin: any,
+        environment: ENVIRONMENT.to_owned(),
+        tls: Tls {
+            cert: write(folder, &format!("{service}.pem"), &leaf.cert_pem),
+            key: write(folder, &format!("{service}.key"), &leaf.key_pem),
+            ca: folder.join("ca.pem"),
+            crl: None,
+        },
+        jwt: Jwt {
+            jwks: folder.join("jwks.json").display().to_string(),
+            issuer: "https://stampede.local".to_owned(),
+            audience: "stampede".to_owned(),
+        },
+        telemetry: kit::telemetry::Settings { log: "info".to_owned(), endpoint: None, sample: 0.0 },
+        drain: Duration::from_secs(1),
+        limits: Limits { concurrency: 1024, connections: 64, message_bytes: 1024 * 1024 },
+    }
+}

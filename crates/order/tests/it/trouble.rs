@@ -1,0 +1,61 @@
+//! What a peer may be told to do wrong, and what it was asked.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::Semaphore;
+use tonic::{Response, Status};
+
+#[derive(Clone, Default)]
+pub struct Trouble(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    lost: HashMap<&'static str, u32>,
+    calls: HashMap<&'static str, u32>,
+    gates: HashMap<&'static str, Arc<Semaphore>>,
+}
+
+impl Trouble {
+    /// The next answers of this method are lost after their effect.
+    pub fn lose(&self, method: &'static str, answers: u32) {
+        self.0.lock().unwrap().lost.insert(method, answers);
+    }
+
+    /// Calls of this method wait, before they have an effect, until the gate is opened.
+    pub fn close(&self, method: &'static str) {
+        self.0.lock().unwrap().gates.insert(method, Arc::new(Semaphore::new(0)));
+    }
+
+    pub fn open(&self, method: &'static str) {
+        if let Some(gate) = self.0.lock().unwrap().gates.remove(method) {
+            gate.close();
+        }
+    }
+
+    pub fn calls(&self, method: &'static str) -> u32 {
+        self.0.lock().unwrap().calls.get(method).copied().unwrap_or(0)
+    }
+
+    pub async fn enter(&self, method: &'static str) {
+        let gate = {
+            let mut state = self.0.lock().unwrap();
+            *state.calls.entry(method).or_default() += 1;
+            state.gates.get(method).cloned()
+        };
+        if let Some(gate) = gate {
+            let _ = gate.acquire().await;
+        }
+    }
+
+    pub fn answer<T>(&self, method: &'static str, message: T) -> Result<Response<T>, Status> {
+        let mut state = self.0.lock().unwrap();
+        match state.lost.get_mut(method) {
+            Some(left) if *left > 0 => {
+                *left -= 1;
+                Err(Status::unavailable("the answer was lost"))
+            }
+            Some(_) | None => Ok(Response::new(message)),
+        }
+    }
+}

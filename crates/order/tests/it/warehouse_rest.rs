@@ -1,0 +1,132 @@
+//! The warehouse's three services on the wire: what an order asks of them, and nothing else.
+
+use stampede_kit::clock::Clock;
+use stampede_proto::common::v1::ErrorReason;
+use stampede_proto::inventory::v1::campaign_service_server::CampaignService;
+use stampede_proto::inventory::v1::catalog_service_server::CatalogService;
+use stampede_proto::inventory::v1::inventory_service_server::InventoryService;
+use stampede_proto::inventory::v1::*;
+use tokio_stream::Empty;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::warehouse::{Warehouse, refusal};
+
+type Answer<T> = Result<Response<T>, Status>;
+
+fn not_played<T>() -> Answer<T> {
+    Err(Status::unimplemented("an order never asks this"))
+}
+
+#[tonic::async_trait]
+impl CatalogService for Warehouse {
+    async fn batch_get_skus(&self, request: Request<BatchGetSkusRequest>) -> Answer<BatchGetSkusResponse> {
+        self.trouble.enter("batch_get_skus").await;
+        let floor = self.floor.lock().unwrap();
+        let skus = request.get_ref().sku_ids.iter().filter_map(|id| floor.skus.get(id).cloned()).collect();
+        self.trouble.answer("batch_get_skus", BatchGetSkusResponse { skus })
+    }
+
+    async fn create_sku(&self, _: Request<CreateSkuRequest>) -> Answer<Sku> {
+        not_played()
+    }
+
+    async fn get_sku(&self, _: Request<GetSkuRequest>) -> Answer<Sku> {
+        not_played()
+    }
+
+    async fn list_skus(&self, _: Request<ListSkusRequest>) -> Answer<ListSkusResponse> {
+        not_played()
+    }
+
+    async fn update_sku(&self, _: Request<UpdateSkuRequest>) -> Answer<Sku> {
+        not_played()
+    }
+
+    async fn import_skus(&self, _: Request<Streaming<ImportSkusRequest>>) -> Answer<ImportSkusResponse> {
+        not_played()
+    }
+}
+
+#[tonic::async_trait]
+impl CampaignService for Warehouse {
+    async fn get_campaign(&self, request: Request<GetCampaignRequest>) -> Answer<Campaign> {
+        self.trouble.enter("get_campaign").await;
+        let campaign_id = request.into_inner().campaign_id;
+        let items = self.floor.lock().unwrap().campaigns.get(&campaign_id).cloned();
+        let items = items.ok_or_else(|| refusal(ErrorReason::CampaignNotFound))?;
+        self.trouble.answer("get_campaign", Campaign { campaign_id, items, ..Campaign::default() })
+    }
+
+    async fn create_campaign(&self, _: Request<CreateCampaignRequest>) -> Answer<Campaign> {
+        not_played()
+    }
+
+    async fn list_campaigns(&self, _: Request<ListCampaignsRequest>) -> Answer<ListCampaignsResponse> {
+        not_played()
+    }
+
+    async fn close_campaign(&self, _: Request<CloseCampaignRequest>) -> Answer<Campaign> {
+        not_played()
+    }
+}
+
+#[tonic::async_trait]
+impl InventoryService for Warehouse {
+    type WatchStockStream = Empty<Result<WatchStockResponse, Status>>;
+    type ReserveStreamStream = Empty<Result<ReserveStreamResponse, Status>>;
+
+    async fn reserve_stock(&self, request: Request<ReserveStockRequest>) -> Answer<Reservation> {
+        self.trouble.enter("reserve_stock").await;
+        let held = self.floor.lock().unwrap().reserve(request.into_inner(), Clock::system().now())?;
+        self.trouble.answer("reserve_stock", held)
+    }
+
+    async fn commit_reservation(&self, request: Request<CommitReservationRequest>) -> Answer<Reservation> {
+        self.trouble.enter("commit_reservation").await;
+        let committed = self.floor.lock().unwrap().commit(&request.get_ref().reservation_id)?;
+        self.trouble.answer("commit_reservation", committed)
+    }
+
+    async fn release_reservation(&self, request: Request<ReleaseReservationRequest>) -> Answer<Reservation> {
+        self.trouble.enter("release_reservation").await;
+        let released = self.floor.lock().unwrap().release(&request.get_ref().reservation_id)?;
+        self.trouble.answer("release_reservation", released)
+    }
+
+    async fn return_stock(&self, request: Request<ReturnStockRequest>) -> Answer<ReturnStockResponse> {
+        self.trouble.enter("return_stock").await;
+        self.floor.lock().unwrap().take_back(request.into_inner());
+        self.trouble.answer("return_stock", ReturnStockResponse::default())
+    }
+
+    async fn get_stock(&self, _: Request<GetStockRequest>) -> Answer<GetStockResponse> {
+        not_played()
+    }
+
+    async fn adjust_stock(&self, _: Request<AdjustStockRequest>) -> Answer<StockLevel> {
+        not_played()
+    }
+
+    async fn deduct_stock(&self, _: Request<DeductStockRequest>) -> Answer<DeductStockResponse> {
+        not_played()
+    }
+
+    async fn watch_stock(&self, _: Request<WatchStockRequest>) -> Answer<Self::WatchStockStream> {
+        not_played()
+    }
+
+    async fn get_reservation(&self, _: Request<GetReservationRequest>) -> Answer<Reservation> {
+        not_played()
+    }
+
+    async fn extend_reservation(&self, _: Request<ExtendReservationRequest>) -> Answer<Reservation> {
+        not_played()
+    }
+
+    async fn reserve_stream(
+        &self,
+        _: Request<Streaming<ReserveStreamRequest>>,
+    ) -> Answer<Self::ReserveStreamStream> {
+        not_played()
+    }
+}
