@@ -35,12 +35,14 @@ impl Admission {
 
     /// Lets a call in, or says why not.
     pub(crate) fn admit(&self, target: &Target, headers: &HeaderMap) -> Result<Permit, Refusal> {
-        let slots = if target.method.is_unary() { &self.calls } else { &self.streams };
-        let permit = slots.clone().try_acquire_owned().map_err(|_| {
-            refusal(ErrorReason::Overloaded, "too many calls are in progress").retry_after(RETRY_AFTER)
-        })?;
+        let permit = slot(if target.method.is_unary() { &self.calls } else { &self.streams })?;
         self.check(target, headers)?;
         Ok(permit)
+    }
+
+    /// Lets a stream in that asks for nothing but a slot.
+    pub(crate) fn admit_open_stream(&self) -> Result<Permit, Refusal> {
+        slot(&self.streams)
     }
 
     fn check(&self, target: &Target, headers: &HeaderMap) -> Result<(), Refusal> {
@@ -60,4 +62,10 @@ impl Admission {
             }
         }
     }
+}
+
+fn slot(slots: &Arc<Semaphore>) -> Result<Permit, Refusal> {
+    slots.clone().try_acquire_owned().map_err(|_| {
+        refusal(ErrorReason::Overloaded, "too many calls are in progress").retry_after(RETRY_AFTER)
+    })
 }

@@ -34,7 +34,7 @@ pub(crate) struct Backend {
     pub streams: Channel,
 }
 
-pub(crate) struct Backends(Vec<Backend>);
+pub(crate) struct Backends([Backend; 3]);
 
 impl Backends {
     /// One channel pair a service; nothing is connected yet.
@@ -43,7 +43,7 @@ impl Backends {
             let channel = || kit::client::connect(tls, name, address, contract.clone());
             Backend { name, prefix, calls: channel(), streams: channel() }
         };
-        Backends(vec![
+        Backends([
             backend("inventory", "stampede.inventory.", &peers.inventory),
             backend("order", "stampede.order.", &peers.order),
             backend("payment", "stampede.payment.", &peers.payment),
@@ -52,6 +52,12 @@ impl Backends {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Backend> {
         self.0.iter()
+    }
+
+    /// Whichever: for what all of them can answer.
+    pub(crate) fn any(&self) -> &Backend {
+        let [any, ..] = &self.0;
+        any
     }
 
     /// The service that takes the calls of a full service name, `None` when nobody does.

@@ -10,9 +10,10 @@ use axum::body::Body as HttpBody;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, TE, TRANSFER_ENCODING, UPGRADE};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, Version};
 use http_body::{Frame, SizeHint};
 use kit::Refusal;
+use kit::client::Channel;
 use stampede_kit as kit;
 use stampede_proto::common::v1::ErrorReason;
 use tokio_util::sync::WaitForCancellationFutureOwned;
@@ -27,7 +28,6 @@ use crate::call;
 use crate::errors::{Language, Problem, refusal};
 use crate::front::{Answer, Face, X_REQUEST_ID};
 use crate::stream;
-use crate::targets::Target;
 
 /// Of one connection only, or of no use behind us.
 const NOT_FORWARDED: [HeaderName; 9] = [
@@ -41,6 +41,8 @@ const NOT_FORWARDED: [HeaderName; 9] = [
     CONTENT_LENGTH,
     COOKIE,
 ];
+/// What tools ask for the contract with.
+const REFLECTION: &str = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
 /// The media types gRPC-web has; tonic-web takes these as they stand.
 const GRPC_WEB_TYPES: [&str; 4] = [
     "application/grpc-web",
@@ -115,20 +117,42 @@ impl Service<Request<Body>> for Proxy {
     }
 }
 
+/// Where a call goes, and what it holds on to.
+struct Passage<'a> {
+    channel: &'a Channel,
+    uri: Uri,
+    permit: Permit,
+    streams: bool,
+}
+
 impl Proxy {
     async fn pass(self, request: Request<Body>) -> Result<Response<Body>, Refusal> {
         let Proxy { gateway, id } = self;
-        let target = gateway.targets.get(request.uri().path());
-        let target = target.ok_or_else(|| refusal(ErrorReason::NotImplemented, "there is no such method"))?;
-        let permit = gateway.admission.admit(target, request.headers())?;
+        let Passage { channel, uri, permit, streams } =
+            passage(&gateway, request.uri().path(), request.headers())?;
         let (parts, body) = request.into_parts();
         let mut passed = Request::new(body);
         *passed.method_mut() = Method::POST;
-        *passed.uri_mut() = target.uri.clone();
+        *passed.uri_mut() = uri;
         *passed.headers_mut() = forwarded(parts.headers, id);
-        let response = call::send(target.channel(), passed).await?;
-        Ok(response.map(|body| Body::new(Guarded::new(body, permit, target, &gateway))))
+        let response = call::send(channel, passed).await?;
+        let stop = streams.then(|| Box::pin(gateway.stop.clone().cancelled_owned()));
+        Ok(response.map(|body| Body::new(Guarded { body, stop, ended: false, _permit: permit })))
     }
+}
+
+fn passage<'a>(gateway: &'a Gateway, path: &str, headers: &HeaderMap) -> Result<Passage<'a>, Refusal> {
+    if path == REFLECTION {
+        // It tells what /openapi.json tells, so it asks for no token either. Every service reflects the whole contract.
+        let channel = &gateway.reflection;
+        let permit = gateway.admission.admit_open_stream()?;
+        return Ok(Passage { channel, uri: Uri::from_static(REFLECTION), permit, streams: true });
+    }
+    let target = gateway.targets.get(path);
+    let target = target.ok_or_else(|| refusal(ErrorReason::NotImplemented, "there is no such method"))?;
+    let permit = gateway.admission.admit(target, headers)?;
+    let streams = !target.method.is_unary();
+    Ok(Passage { channel: target.channel(), uri: target.uri.clone(), permit, streams })
 }
 
 fn forwarded(mut headers: HeaderMap, id: HeaderValue) -> HeaderMap {
@@ -146,14 +170,6 @@ struct Guarded {
     stop: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
     ended: bool,
     _permit: Permit,
-}
-
-impl Guarded {
-    fn new(body: Body, permit: Permit, target: &Target, gateway: &Gateway) -> Self {
-        let streams = !target.method.is_unary();
-        let stop = streams.then(|| Box::pin(gateway.stop.clone().cancelled_owned()));
-        Guarded { body, stop, ended: false, _permit: permit }
-    }
 }
 
 impl http_body::Body for Guarded {

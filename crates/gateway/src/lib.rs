@@ -19,6 +19,7 @@ mod targets;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use kit::client::Channel;
 use kit::contract::Contract;
 use stampede_kit as kit;
 use stampede_transcode as transcode;
@@ -44,6 +45,8 @@ pub(crate) struct Gateway {
     observer: Observer,
     ids: RequestIds,
     body: rest::body::Limits,
+    /// Whoever is asked for the contract by reflection.
+    reflection: Channel,
     /// Cancelled when the process drains: feeds end then.
     stop: CancellationToken,
     /// Pages that are no part of the contract: documentation, health, metrics.
@@ -86,6 +89,7 @@ fn gateway(
         observer: Observer::new(),
         ids: RequestIds::new(),
         body: rest::body::Limits { bytes: limits.message_bytes, time: config.body_time },
+        reflection: backends.any().streams.clone(),
         stop: app.stop(),
         pages,
     })

@@ -1,7 +1,11 @@
 //! Input of every wrong kind: a 4xx with a reason and, where there is one, the field; never a 500.
 
+use std::time::Duration;
+
 use http::Method;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::house::{House, detail, refused};
 
@@ -143,4 +147,35 @@ async fn a_stream_of_requests_is_for_grpc() {
     let (status, reason, _) = refused(stream).await;
 
     assert_eq!((status, reason.as_str()), (501, "NOT_IMPLEMENTED"));
+}
+
+#[tokio::test]
+async fn a_request_line_of_any_kind_gets_an_answer_that_is_no_5xx() {
+    let house = House::start().await;
+    for line in [
+        "OPTIONS * HTTP/1.1",
+        "CONNECT shop:80 HTTP/1.1",
+        "GET http://elsewhere/healthz HTTP/1.1",
+        "GET /v1/orders?%%% HTTP/1.1",
+        "GET /v1/orders/../../etc HTTP/1.1",
+        "GET //v1/orders HTTP/1.1",
+        "FROB /v1/orders HTTP/1.1",
+        "GET /v1/orders#x HTTP/1.1",
+        "POST /v1/orders HTTP/1.0",
+        "nonsense",
+    ] {
+        let mut socket = TcpStream::connect(house.address).await.unwrap();
+        let text = format!("{line}\r\nhost: x\r\nconnection: close\r\n\r\n");
+        socket.write_all(text.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        let read = socket.read_to_end(&mut answer);
+        tokio::time::timeout(Duration::from_secs(5), read)
+            .await
+            .unwrap_or_else(|_| panic!("{line}: no answer"))
+            .unwrap();
+
+        let answer = String::from_utf8_lossy(&answer);
+        let status = answer.split(' ').nth(1).unwrap_or_default();
+        assert!(matches!(status.as_bytes(), [b'2' | b'3' | b'4', _, _]), "{line}: {answer:?}");
+    }
 }

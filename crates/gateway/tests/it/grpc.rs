@@ -1,5 +1,6 @@
 //! gRPC and gRPC-web through the gateway, with the clients people use.
 
+use futures::stream;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use kit::refusal::reason_of;
@@ -12,6 +13,10 @@ use tonic::client::Grpc;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 use tonic_prost::ProstCodec;
+use tonic_reflection::pb::v1::ServerReflectionRequest;
+use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 use tonic_web::GrpcWebClientLayer;
 use tower::Layer as _;
 
@@ -164,4 +169,23 @@ async fn grpc_over_http_1_is_told_what_it_needs() {
     assert!(grpc.text().await.unwrap().contains("HTTP/2"));
     assert_eq!(web.status(), 405);
     assert_eq!(web.headers()["allow"], "POST");
+}
+
+#[tokio::test]
+async fn tools_find_the_contract_by_reflection() {
+    let house = House::start().await;
+    let mut reflection = ServerReflectionClient::new(channel(&house));
+    let ask = ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::ListServices(String::new())),
+    };
+
+    let mut answers = reflection.server_reflection_info(stream::iter([ask])).await.unwrap().into_inner();
+
+    let Some(MessageResponse::ListServicesResponse(list)) =
+        answers.message().await.unwrap().unwrap().message_response
+    else {
+        panic!("the answer is no list");
+    };
+    assert!(list.service.iter().any(|service| service.name == "stampede.order.v1.OrderService"));
 }
