@@ -8,6 +8,9 @@ use crate::home;
 use crate::servers::{self, Servers};
 use crate::terminal::{Step, note};
 
+/// The end-to-end tests run the services' own binaries.
+const STORIES: &str = "e2e";
+
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Passed on to cargo-nextest: a filter, `-p <crate>`, `--no-fail-fast`.
@@ -19,11 +22,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let dir = home::test();
     let _held = home::lock(&dir)?;
     let runner = runner()?;
-    // The end-to-end tests run the services' own binaries.
-    note("  .. cargo build --workspace --bins");
-    let built =
-        Command::new("cargo").args(["build", "--workspace", "--bins"]).current_dir(home::root()).status();
-    if !built.context("cannot run cargo")?.success() {
+    let stories = !names_packages(&args.args) || args.args.iter().any(|argument| argument.contains(STORIES));
+    if stories && !build_binaries()? {
         return Ok(ExitCode::FAILURE);
     }
     let step = Step::begin("Servers for the tests");
@@ -41,6 +41,13 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let status = tested.context("cannot run cargo")?;
     let code = status.code().and_then(|code| u8::try_from(code).ok());
     Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
+}
+
+fn build_binaries() -> anyhow::Result<bool> {
+    note("  .. cargo build --workspace --bins");
+    let built =
+        Command::new("cargo").args(["build", "--workspace", "--bins"]).current_dir(home::root()).status();
+    Ok(built.context("cannot run cargo")?.success())
 }
 
 fn names_packages(args: &[String]) -> bool {

@@ -80,6 +80,7 @@ impl Spec {
             settings.insert("tls.cert", path(folder.cert_path(self.name)));
             settings.insert("tls.key", path(folder.key_path(self.name)));
             settings.insert("tls.ca", path(folder.ca_path()));
+            settings.insert("tls.crl", path(folder.crl_path()));
             settings.insert("jwt.jwks", path(folder.jwks_path()));
         }
         if self.database {
