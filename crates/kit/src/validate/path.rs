@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+/// A map's key is the caller's text: what is told of it has to fit the headers that carry a refusal.
+const KEY_CHARACTERS: usize = 40;
+
 #[derive(Clone, Copy)]
 pub(super) struct Path<'a> {
     parent: Option<&'a Path<'a>>,
@@ -51,7 +54,10 @@ impl fmt::Display for Path<'_> {
             }
             Segment::Field(name) => write!(f, ".{name}"),
             Segment::Index(index) => write!(f, "[{index}]"),
-            Segment::Text(key) => write!(f, "[{key:?}]"),
+            Segment::Text(key) => {
+                let end = key.char_indices().nth(KEY_CHARACTERS).map_or(key.len(), |(at, _)| at);
+                write!(f, "[{:?}]", &key[..end])
+            }
             Segment::Number(key) => write!(f, "[{key}]"),
         }
     }

@@ -196,6 +196,8 @@ fn items_keys_and_values_have_rules_of_their_own() {
         ]
     );
     assert_eq!(check(&contract, r#"{"stock":{"a":1,"b":2,"c":3}}"#), ["stock: must have at most 2 pairs"]);
+    let long = check(&contract, &format!(r#"{{"stock":{{"{}":1}}}}"#, "ä".repeat(5000)));
+    assert_eq!(long, [format!("stock[\"{}\"]: must have at most 3 characters", "ä".repeat(40))]);
     // The same key twice is one pair; an entry without a value has zero.
     assert_eq!(check_bytes(&contract, b"\x1a\x03\x0a\x01k"), ["stock[\"k\"]: must be greater than 0"]);
     assert_eq!(check_bytes(&contract, &b"\x1a\x05\x0a\x01k\x10\x01".repeat(5)), [""; 0]);
