@@ -38,6 +38,9 @@ pub struct Index {
     pub not_after: OffsetDateTime,
     /// Grows with every list made, so that readers can tell the newer one.
     pub crl_number: u64,
+    /// When the last list was made.
+    #[serde(with = "time::serde::timestamp")]
+    pub crl_made_at: OffsetDateTime,
     pub issued: Vec<Issued>,
 }
 
@@ -90,6 +93,7 @@ impl Authority {
             not_before: params.not_before,
             not_after: params.not_after,
             crl_number: 0,
+            crl_made_at: now,
             issued: Vec::new(),
         };
         Ok(Authority { policy, cert_pem, key_pem: key.serialize_pem(), index })
@@ -194,6 +198,7 @@ impl Authority {
         };
         let pem = list.signed_by(&self.signer()?)?.pem()?;
         self.index.crl_number += 1;
+        self.index.crl_made_at = now;
         Ok(pem)
     }
 

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 
 use crate::authority::{Authority, Index, Leaf};
 use crate::profile::{Policy, Request};
@@ -40,13 +40,16 @@ impl Folder {
             None => Issuer::generate()?,
         };
         let mut folder = Folder { path: path.to_owned(), authority, issuer, fresh };
-        files::write(&jwt_key, folder.issuer.key_pem().as_bytes())?;
-        files::write(&folder.jwks_path(), folder.issuer.jwks().as_bytes())?;
+        // Services read these files again when they change, so they are left alone while good.
+        write_if_other(&jwt_key, folder.issuer.key_pem())?;
+        write_if_other(&folder.jwks_path(), &folder.issuer.jwks())?;
         if fresh {
             files::write(&path.join("ca.key"), folder.authority.key_pem().as_bytes())?;
             files::write(&folder.ca_path(), folder.authority.cert_pem().as_bytes())?;
         }
-        folder.save(now)?;
+        if fresh || folder.list_is_worn(now) {
+            folder.save(now)?;
+        }
         Ok(folder)
     }
 
@@ -133,6 +136,12 @@ impl Folder {
         })
     }
 
+    fn list_is_worn(&self, now: OffsetDateTime) -> bool {
+        let life = Duration::hours(i64::from(self.authority.policy().crl_expiry_hours));
+        let made_at = self.authority.index().crl_made_at;
+        !self.crl_path().exists() || (made_at + life - now) / life <= RENEW_BELOW
+    }
+
     fn write_leaf(&self, service: &str, leaf: &Leaf) -> Result<()> {
         // The key goes first: a reader that finds the new certificate finds its key.
         files::write(&self.key_path(service), leaf.key_pem.as_bytes())?;
@@ -147,6 +156,13 @@ impl Folder {
         files::write(&path, index.as_bytes())?;
         files::write(&self.crl_path(), crl.as_bytes())
     }
+}
+
+fn write_if_other(path: &Path, content: &str) -> Result<()> {
+    if files::read_if_there(path)?.as_deref() == Some(content) {
+        return Ok(());
+    }
+    files::write(path, content.as_bytes())
 }
 
 fn load(path: &Path, policy: &Policy) -> Result<Option<Authority>> {

@@ -45,6 +45,29 @@ fn the_authority_and_the_token_key_outlive_a_reopening_until_worn() {
 }
 
 #[test]
+fn nothing_is_written_again_while_it_is_good() {
+    let path = tempfile::tempdir().unwrap();
+    let read = || {
+        let mut files: Vec<_> =
+            std::fs::read_dir(path.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+        files.sort();
+        files
+            .into_iter()
+            .map(|file| (std::fs::metadata(&file).unwrap().modified().unwrap(), file))
+            .collect::<Vec<_>>()
+    };
+    open(path.path(), NOW).renew(&requests(), "dev", NOW).unwrap();
+    let before = read();
+    let soon = NOW + Duration::hours(1);
+    open(path.path(), soon).renew(&requests(), "dev", soon).unwrap();
+    assert_eq!(read(), before);
+
+    let list = std::fs::read(path.path().join("crl.pem")).unwrap();
+    open(path.path(), NOW + Duration::days(25));
+    assert_ne!(std::fs::read(path.path().join("crl.pem")).unwrap(), list);
+}
+
+#[test]
 fn another_environment_and_a_revocation_ask_for_new_certificates() {
     let path = tempfile::tempdir().unwrap();
     let mut folder = open(path.path(), NOW);
