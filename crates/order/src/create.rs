@@ -17,8 +17,7 @@ use crate::domain::state::{FulfilmentState, OrderState, PaymentState, StockState
 use crate::error::Error;
 use crate::orders::Orders;
 use crate::place::{NewOrder, Placed};
-use crate::store;
-use crate::store::orders::Stored;
+use crate::replay::replay;
 
 /// Who asks for what, under which key.
 struct Asked {
@@ -46,8 +45,8 @@ impl Orders {
         };
         match placed {
             // What is refused now may have been accepted when the key first came: then that is the answer.
-            Err(refused) if refused.may_be_a_replay() => match self.stored(id).await? {
-                Some(before) => replay(before, &fingerprint),
+            Err(refused) if refused.may_be_a_replay() => match self.replays.find(id).await? {
+                Some(before) => replay(*before, &fingerprint),
                 None => Err(refused),
             },
             answer @ (Ok(_) | Err(_)) => answer,
@@ -94,20 +93,11 @@ impl Orders {
         let ends = reservation.expires_at.as_ref().and_then(stampede_proto::time).ok_or(Error::Internal)?;
         Ok(microseconds(ends - self.hold_grace))
     }
-
-    async fn stored(&self, id: OrderId) -> Result<Option<Stored>, Error> {
-        let mut conn = self.db.acquire().await?;
-        Ok(store::orders::by_ids(&mut conn, &[id.uuid()]).await?.pop())
-    }
 }
 
 /// The buyer is the subject of the token, never a field of the request.
 pub(crate) fn buyer(cx: &kit::Context) -> Result<BuyerId, Error> {
     cx.caller()?.subject.parse().map_err(|_| Error::NotABuyer)
-}
-
-fn replay(before: Stored, fingerprint: &[u8]) -> Result<Order, Error> {
-    if before.fingerprint == fingerprint { Ok(before.order) } else { Err(Error::KeyReused) }
 }
 
 fn parse(

@@ -103,6 +103,13 @@ impl Orders {
         }
     }
 
+    /// The order has been moved under us to where no step of ours leads: nothing is changed about it.
+    async fn park_alone(&self, work: &Work, why: &str) -> Result<bool, Error> {
+        tracing::error!(order = %work.order, step = %work.step, why, "a saga cannot go on");
+        let mut conn = self.db.acquire().await?;
+        Ok(store::saga::park(&mut conn, work, why).await?)
+    }
+
     /// One transaction: the order's states, the saga's row and the event of having come to a new state.
     async fn write_change(
         &self,
@@ -111,7 +118,10 @@ impl Orders {
         change: &Change,
         then: Then<'_>,
     ) -> Result<bool, Error> {
-        let mut next = order.with(change)?;
+        let mut next = match order.with(change) {
+            Ok(next) => next,
+            Err(illegal) => return self.park_alone(work, &illegal.to_string()).await,
+        };
         let reason = match then {
             Then::Park(why) => why,
             Then::Go(_) | Then::End => work.cancel_reason.as_str(),

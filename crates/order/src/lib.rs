@@ -17,6 +17,7 @@ pub mod peers;
 mod place;
 mod prices;
 pub mod read;
+mod replay;
 pub mod runner;
 pub mod store;
 mod wire;

@@ -15,6 +15,7 @@ use crate::metrics::Metrics;
 use crate::peers::Peers;
 use crate::place::{self, Placing};
 use crate::prices::Prices;
+use crate::replay::{self, Replays};
 use crate::store;
 
 /// The order service's one object; each verb is an `impl` in its own file.
@@ -23,6 +24,7 @@ pub struct Orders {
     pub(crate) peers: Peers,
     pub(crate) prices: Prices,
     pub(crate) placing: Placing,
+    pub(crate) replays: Replays,
     pub(crate) clock: kit::clock::Clock,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) wake: kit::outbox::Wake,
@@ -39,6 +41,7 @@ impl Orders {
         Arc::new(Orders {
             prices: Prices::new(&peers),
             placing: place::start(db.clone(), metrics.clone(), wake.clone()),
+            replays: replay::start(db.clone()),
             db,
             peers,
             clock,

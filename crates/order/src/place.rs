@@ -33,10 +33,25 @@ pub enum Placed {
     Before(Box<Stored>),
 }
 
-/// The write failed and nothing of it is left.
+/// The database failed a whole batch. Whatever was written all the same is met by the next try with the same key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Failed {
     outage: bool,
+}
+
+impl Failed {
+    /// Said once for the batch, however many were in it.
+    pub fn of(error: &sqlx::Error) -> Self {
+        let outage = kit::postgres::is_outage(error);
+        tracing::error!(%error, outage, "a batch failed in the database");
+        Self { outage }
+    }
+}
+
+impl From<Failed> for Error {
+    fn from(failed: Failed) -> Self {
+        if failed.outage { Error::Unavailable } else { Error::Internal }
+    }
 }
 
 pub struct Placing(Batcher<NewOrder, Result<Placed, Failed>>);
@@ -60,9 +75,10 @@ impl Placing {
     pub async fn place(&self, new: NewOrder) -> Result<Placed, Error> {
         match self.0.submit(new).await {
             Ok(Ok(placed)) => Ok(placed),
-            Ok(Err(Failed { outage: true })) | Err(kit::batch::Refused::Stopped) => Err(Error::Unavailable),
+            Ok(Err(failed)) => Err(failed.into()),
+            Err(kit::batch::Refused::Stopped) => Err(Error::Unavailable),
             Err(kit::batch::Refused::Full) => Err(Error::Overloaded),
-            Ok(Err(Failed { outage: false })) | Err(kit::batch::Refused::Lost) => Err(Error::Internal),
+            Err(kit::batch::Refused::Lost) => Err(Error::Internal),
         }
     }
 }
@@ -77,19 +93,15 @@ async fn write(db: &PgPool, new: &[NewOrder]) -> Vec<Result<Placed, Failed>> {
             for one in new {
                 let placed = write_together(db, std::slice::from_ref(one)).await;
                 answers.push(
-                    placed.map(|mut one| one.pop().unwrap_or(Placed::New)).map_err(|error| failed(&error)),
+                    placed
+                        .map(|mut one| one.pop().unwrap_or(Placed::New))
+                        .map_err(|error| Failed::of(&error)),
                 );
             }
             answers
         }
-        Err(error) => vec![Err(failed(&error)); new.len()],
+        Err(error) => vec![Err(Failed::of(&error)); new.len()],
     }
-}
-
-fn failed(error: &sqlx::Error) -> Failed {
-    let outage = kit::postgres::is_outage(error);
-    tracing::error!(%error, outage, "orders could not be written");
-    Failed { outage }
 }
 
 /// One transaction: orders, lines and events. Then what the others of the batch met.

@@ -140,7 +140,9 @@ impl PaymentService for Bank {
 fn new_payment(request: AuthorizePaymentRequest) -> Payment {
     let token = match request.method.unwrap().method.unwrap() {
         payment_method::Method::Card(card) => card.token,
-        other => panic!("{other:?}"),
+        payment_method::Method::Alipay(_)
+        | payment_method::Method::WechatPay(_)
+        | payment_method::Method::StoredValue(_) => panic!("these buyers pay by card"),
     };
     let (state, decline) = match token.as_str() {
         "tok_declined" => (PaymentState::Failed, "insufficient_funds"),

@@ -5,12 +5,12 @@ use std::time::Duration;
 use stampede_proto::inventory::v1::ReservationState;
 use stampede_proto::order::v1::{OrderState, OrderStockState};
 
-use crate::shop::{Shop, Terms, reason};
+use crate::shop::{Shop, reason};
 
 const SOON: Duration = Duration::from_millis(400);
 
 async fn hurried() -> Shop {
-    Shop::with(Terms { payment_window: SOON, database: None }).await
+    Shop::with_window(SOON).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

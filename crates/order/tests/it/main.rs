@@ -8,10 +8,12 @@
 
 mod bank;
 mod cancel;
+mod crash;
 mod create;
 mod expire;
 mod list;
 mod pay;
+mod process;
 mod recover;
 mod shop;
 mod trouble;

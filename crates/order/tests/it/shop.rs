@@ -42,25 +42,24 @@ pub struct Shop {
     _folder: TempDir,
 }
 
-/// How this shop differs from the usual one.
-pub struct Terms {
-    pub payment_window: Duration,
-    pub database: Option<TestDatabase>,
+/// Everything around the order service: peers that serve, certificates, tokens, a database.
+pub struct Town {
+    pub warehouse: Warehouse,
+    pub bank: Bank,
+    pub database: TestDatabase,
+    pub stream: kit::nats::Stream,
+    pub stop: CancellationToken,
+    pub folder: TempDir,
+    pub order: Server,
+    pub inventory: SocketAddr,
+    pub payment: SocketAddr,
+    client: Server,
+    issuer: Issuer,
 }
 
-impl Default for Terms {
-    fn default() -> Self {
-        Terms { payment_window: Duration::from_mins(15), database: None }
-    }
-}
-
-impl Shop {
-    pub async fn open() -> Shop {
-        Shop::with(Terms::default()).await
-    }
-
-    /// Opens with a TEE and a MUG on the shelf and the TEE cheaper in the campaign FLASH.
-    pub async fn with(terms: Terms) -> Shop {
+impl Town {
+    /// With a TEE and a MUG on the shelf and the TEE cheaper in the campaign FLASH.
+    pub async fn new() -> Town {
         let folder = tempfile::tempdir().unwrap();
         let mut authority = Authority::create(Policy::development(), now()).unwrap();
         let issuer = Issuer::generate().unwrap();
@@ -72,7 +71,6 @@ impl Shop {
         warehouse.sells("MUG", 500, "EUR");
         warehouse.sells("HAT", 500, "USD");
         warehouse.flash("FLASH", "TEE", 999);
-
         let inventory = peer(server("inventory"), &stop, |app| {
             app.grpc(CatalogServiceServer::new(warehouse.clone()))
                 .grpc(CampaignServiceServer::new(warehouse.clone()))
@@ -83,38 +81,63 @@ impl Shop {
             app.grpc(PaymentServiceServer::new(bank.clone()));
         })
         .await;
-        let database = match terms.database {
-            Some(database) => database,
-            None => testing::database(&MIGRATIONS).await,
-        };
-        let stream = testing::stream();
+        let (order, client) = (server("order"), server("client"));
+        Town {
+            warehouse,
+            bank,
+            database: testing::database(&MIGRATIONS).await,
+            stream: testing::stream(),
+            stop,
+            folder,
+            order,
+            inventory,
+            payment,
+            client,
+            issuer,
+        }
+    }
+
+    /// The shop whose order service serves at this address.
+    pub fn shop(self, address: SocketAddr) -> Shop {
+        let orders = client(&self.client, address);
+        Shop {
+            warehouse: self.warehouse,
+            bank: self.bank,
+            database: self.database,
+            stream: self.stream,
+            orders,
+            issuer: self.issuer,
+            _running: self.stop.drop_guard(),
+            _folder: self.folder,
+        }
+    }
+}
+
+impl Shop {
+    pub async fn open() -> Shop {
+        Shop::with_window(Duration::from_mins(15)).await
+    }
+
+    /// A shop whose buyers have this long to pay.
+    pub async fn with_window(payment_window: Duration) -> Shop {
+        let town = Town::new().await;
         let config = Config {
-            server: server("order"),
-            database_url: database.url.clone(),
+            server: town.order.clone(),
+            database_url: town.database.url.clone(),
             database_connections: 6,
             nats_url: kit::Secret::new(testing::nats_url()),
-            stream: stream.clone(),
-            inventory: inventory.to_string(),
-            payment: payment.to_string(),
-            payment_window: terms.payment_window,
+            stream: town.stream.clone(),
+            inventory: town.inventory.to_string(),
+            payment: town.payment.to_string(),
+            payment_window,
             hold_grace: Duration::from_mins(2),
             saga_lease: LEASE,
             crash_at: stampede_order::crash::CrashAt::default(),
         };
         let app = stampede_order::app(&config).await.unwrap();
         let address = app.address();
-        kit::task::spawn("order", app.serve(stop.clone().cancelled_owned()));
-        let orders = client(&server("client"), address);
-        Shop {
-            warehouse,
-            bank,
-            database,
-            stream,
-            orders,
-            issuer,
-            _running: stop.drop_guard(),
-            _folder: folder,
-        }
+        kit::task::spawn("order", app.serve(town.stop.clone().cancelled_owned()));
+        town.shop(address)
     }
 
     pub fn request<M>(&self, who: &str, role: &str, message: M) -> Request<M> {

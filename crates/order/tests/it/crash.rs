@@ -1,0 +1,173 @@
+//! The process dies at every point between two things that must both happen. Buyers try again, the process comes back, and each
+//! order ends as if nothing had happened: bought once or undone once.
+
+use stampede_proto::inventory::v1::ReservationState;
+use stampede_proto::order::v1::{Order, OrderPaymentState, OrderState, OrderStockState};
+
+use crate::process::Process;
+use crate::shop::{Shop, eventually, want};
+
+/// Nothing expires in these tests unless it is told to.
+const LONG_MS: u32 = 900_000;
+
+/// What a buyer does who gets no answer: the same again.
+async fn place(shop: &Shop, key: &str) -> Order {
+    eventually("the order is placed", async || shop.create("alice", key, want(&[("TEE", "", 1)])).await.ok())
+        .await
+}
+
+async fn buy(shop: &Shop, order: &Order) -> Order {
+    eventually("the order is paid", async || {
+        shop.pay("alice", order, "tok_visa").await.ok().filter(|order| order.state() == OrderState::Confirmed)
+    })
+    .await
+}
+
+async fn undo(shop: &Shop, order: &Order) -> Order {
+    eventually("the order is cancelled", async || {
+        shop.cancel("alice", order).await.ok().filter(|order| order.state() == OrderState::Cancelled)
+    })
+    .await
+}
+
+/// The order at rest, asked until the process is there to answer.
+async fn seen(shop: &Shop, order: &Order, state: OrderState) -> Order {
+    eventually(state.as_str_name(), async || {
+        shop.get("alice", "buyer", order).await.ok().filter(|order| order.state() == state)
+    })
+    .await
+}
+
+async fn nothing_is_left_to_do(shop: &Shop) {
+    eventually("no saga is left", async || (shop.count("saga").await == 0).then_some(())).await;
+}
+
+async fn dies_while_buying(points: &[&str]) {
+    let (shop, mut process) = Process::beside(LONG_MS).await;
+    for (bought, point) in (1..).zip(points) {
+        process.start(Some(point)).await;
+        let buying = async {
+            let order = place(&shop, point).await;
+            buy(&shop, &order).await
+        };
+        let (paid, ()) = tokio::join!(buying, process.dies_and_comes_back());
+        assert_eq!(
+            (paid.payment_state(), paid.stock_state()),
+            (OrderPaymentState::Paid, OrderStockState::Committed),
+            "{point}"
+        );
+        assert_eq!((shop.bank.captures(), shop.bank.kept()), (bought, 1_999 * bought as i64), "{point}");
+        assert_eq!(shop.warehouse.floor.lock().unwrap().holds.len(), bought, "{point}");
+        assert_eq!(shop.told(&paid).await, ["order.placed", "order.confirmed"], "{point}");
+    }
+    nothing_is_left_to_do(&shop).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_dies_while_placing_or_authorising_has_sold_once() {
+    dies_while_buying(&[
+        "after_reserve",
+        "after_insert",
+        "after_pay_begun",
+        "before_authorize",
+        "after_authorize",
+        "written_authorize",
+    ])
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_dies_while_committing_or_capturing_has_sold_once() {
+    dies_while_buying(&[
+        "before_commit",
+        "after_commit",
+        "written_commit",
+        "before_capture",
+        "after_capture",
+        "written_capture",
+    ])
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_dies_while_undoing_a_paid_order_has_refunded_once() {
+    let (shop, mut process) = Process::beside(LONG_MS).await;
+    let points = [
+        "after_cancel_begun",
+        "before_refund",
+        "after_refund",
+        "written_refund",
+        "before_return",
+        "after_return",
+        "written_return",
+    ];
+    for (undone, point) in (1..).zip(points) {
+        process.start(Some(point)).await;
+        let order = place(&shop, point).await;
+        buy(&shop, &order).await;
+        let (cancelled, ()) = tokio::join!(undo(&shop, &order), process.dies_and_comes_back());
+        assert_eq!(
+            (cancelled.payment_state(), cancelled.stock_state()),
+            (OrderPaymentState::Refunded, OrderStockState::Returned),
+            "{point}"
+        );
+        assert_eq!(
+            (shop.bank.refunds(), shop.bank.kept(), shop.warehouse.returns()),
+            (undone, 0, undone),
+            "{point}"
+        );
+        assert_eq!(
+            shop.told(&order).await,
+            ["order.placed", "order.confirmed", "order.cancelled"],
+            "{point}"
+        );
+    }
+    nothing_is_left_to_do(&shop).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_dies_while_undoing_an_unpaid_order_has_released_it() {
+    let (shop, mut process) = Process::beside(LONG_MS).await;
+    for point in ["after_cancel_begun", "before_release", "after_release", "written_release"] {
+        process.start(Some(point)).await;
+        let order = place(&shop, point).await;
+        let (cancelled, ()) = tokio::join!(undo(&shop, &order), process.dies_and_comes_back());
+        assert_eq!(cancelled.stock_state(), OrderStockState::Released, "{point}");
+        assert_eq!(shop.warehouse.hold(&order.reservation_id), Some(ReservationState::Released), "{point}");
+        assert_eq!(shop.told(&order).await, ["order.placed", "order.cancelled"], "{point}");
+    }
+    nothing_is_left_to_do(&shop).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_dies_while_letting_money_go_keeps_none_of_it() {
+    let (shop, mut process) = Process::beside(LONG_MS).await;
+    for point in ["before_void", "after_void", "written_void"] {
+        process.start(Some(point)).await;
+        let order = place(&shop, point).await;
+        shop.warehouse.expire(&order.reservation_id);
+        let paying = async {
+            let _ = shop.pay("alice", &order, "tok_visa").await;
+            seen(&shop, &order, OrderState::Expired).await
+        };
+        let (expired, ()) = tokio::join!(paying, process.dies_and_comes_back());
+        assert_eq!(expired.payment_state(), OrderPaymentState::Voided, "{point}");
+        assert_eq!(shop.bank.kept(), 0, "{point}");
+        assert_eq!(shop.told(&order).await, ["order.placed", "order.expired"], "{point}");
+    }
+    nothing_is_left_to_do(&shop).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_dies_while_expiring_has_released_once() {
+    let (shop, mut process) = Process::beside(300).await;
+    for point in ["before_release", "after_release", "written_release"] {
+        process.start(Some(point)).await;
+        let order = place(&shop, point).await;
+        process.dies_and_comes_back().await;
+        seen(&shop, &order, OrderState::Expired).await;
+        assert_eq!(shop.warehouse.hold(&order.reservation_id), Some(ReservationState::Released), "{point}");
+        assert_eq!(shop.told(&order).await, ["order.placed", "order.expired"], "{point}");
+    }
+    nothing_is_left_to_do(&shop).await;
+}
