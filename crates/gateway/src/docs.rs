@@ -13,6 +13,8 @@ use kit::contract::{Contract, Idempotency, Method, RateClass};
 use prost_reflect::MethodDescriptor;
 use serde_json::{Map, Value, json};
 use stampede_kit as kit;
+use stampede_proto::Declared;
+use stampede_proto::common::v1::ErrorReason;
 use stampede_transcode as transcode;
 use transcode::openapi::{self, HeaderParameter, MethodExtras, OpenApiOptions};
 
@@ -44,7 +46,7 @@ pub(crate) fn router(routes: &transcode::Router, contract: &Contract) -> anyhow:
 
 /// The OpenAPI document of the contract.
 pub(crate) fn document(routes: &transcode::Router, contract: &Contract) -> Value {
-    openapi::document(
+    let mut document = openapi::document(
         routes,
         &OpenApiOptions {
             title: "Stampede".to_owned(),
@@ -53,7 +55,28 @@ pub(crate) fn document(routes: &transcode::Router, contract: &Contract) -> Value
             servers: vec!["/".to_owned()],
             method_extras: &|descriptor| extras(contract, descriptor),
         },
-    )
+    );
+    document["x-error-reasons"] = reasons();
+    document
+}
+
+/// Every reason word with what it means on each face.
+fn reasons() -> Value {
+    let declared = (1..).map_while(|number| ErrorReason::try_from(number).ok()).map(ErrorReason::declared);
+    let meaning = |reason: &Declared| json!({ "code": screaming(&format!("{:?}", reason.code)), "http": reason.http_status, "en": reason.en, "zh-CN": reason.zh_cn });
+    declared.map(|reason| (reason.word.to_owned(), meaning(reason))).collect()
+}
+
+/// `NotFound` to `NOT_FOUND`, as the specification spells it.
+fn screaming(code: &str) -> String {
+    let mut name = String::new();
+    for letter in code.chars() {
+        if letter.is_ascii_uppercase() && !name.is_empty() {
+            name.push('_');
+        }
+        name.push(letter.to_ascii_uppercase());
+    }
+    name
 }
 
 async fn page() -> Response {

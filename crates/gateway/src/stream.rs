@@ -1,6 +1,7 @@
-//! Server streams as server-sent events: a `data:` line of JSON for every message, an `id:` to resume from where the messages
-//! carry one, a comment now and then so that nobody in between thinks the line is dead, and `event: error` at a bad end.
+//! Server streams over HTTP, message by message: a piece of the body for each, a heartbeat now and then so that nobody in between
+//! thinks the line is dead, and the reason at a bad end. How a piece is written is the framing's.
 
+mod framing;
 mod resume;
 
 use std::convert::Infallible;
@@ -22,12 +23,11 @@ use crate::admission::Permit;
 use crate::call::Messages;
 use crate::errors::{Language, Problem};
 use crate::rest::{self, Binding};
+use framing::Framing;
 pub(crate) use resume::Resume;
 
 /// Proxies close lines that are silent for half a minute or more.
 const HEARTBEAT: Duration = Duration::from_secs(15);
-const HEARTBEAT_LINE: &[u8] = b": still here\n\n";
-const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// nginx would hold the events back until its buffer is full.
@@ -43,8 +43,9 @@ pub(crate) async fn answer(
     id: &HeaderValue,
     permit: Permit,
 ) -> Result<Response<Body>, Problem> {
+    let framing = Framing::of_caller(&parts.headers);
     if parts.method == Method::HEAD {
-        return Ok(event_stream(Body::empty()));
+        return Ok(begun(framing, Body::empty()));
     }
     if let Some(last) = parts.headers.get(LAST_EVENT_ID) {
         binding.resume.from(last.as_bytes(), &mut frame);
@@ -56,6 +57,7 @@ pub(crate) async fn answer(
     heartbeat.reset();
     let feed = Feed {
         gateway: gateway.clone(),
+        framing,
         resume: binding.resume,
         route,
         messages,
@@ -68,13 +70,13 @@ pub(crate) async fn answer(
         let event = feed.next().await?;
         Some((Ok::<_, Infallible>(event), feed))
     });
-    Ok(event_stream(Body::from_stream(events)))
+    Ok(begun(framing, Body::from_stream(events)))
 }
 
-fn event_stream(body: Body) -> Response<Body> {
+fn begun(framing: Framing, body: Body) -> Response<Body> {
     let mut response = Response::new(body);
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, EVENT_STREAM);
+    headers.insert(CONTENT_TYPE, framing.media_type());
     headers.insert(CACHE_CONTROL, NO_STORE);
     headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
     response
@@ -83,6 +85,7 @@ fn event_stream(body: Body) -> Response<Body> {
 /// One open feed. It reads no further than its client does.
 struct Feed {
     gateway: Arc<Gateway>,
+    framing: Framing,
     resume: Resume,
     route: usize,
     messages: Messages,
@@ -101,30 +104,24 @@ impl Feed {
         let message = tokio::select! {
             biased;
             message = self.messages.next() => message,
-            _ = self.heartbeat.tick() => return Some(Bytes::from_static(HEARTBEAT_LINE)),
+            _ = self.heartbeat.tick() => return Some(Bytes::from_static(self.framing.heartbeat())),
             () = self.gateway.stop.cancelled() => Err(stopping()),
         };
         self.heartbeat.reset();
         match message {
             Ok(None) => None,
-            Ok(Some(message)) => Some(self.event(&message)),
+            Ok(Some(message)) => Some(self.piece(&message)),
             Err(status) => Some(self.error(&status)),
         }
     }
 
-    /// Canonical JSON has no line breaks, so one `data:` line holds it.
-    fn event(&mut self, message: &[u8]) -> Bytes {
-        let mut event = Vec::with_capacity(message.len() * 4 + 64);
-        if let Some(id) = self.resume.token(message) {
-            event.extend_from_slice(b"id: ");
-            event.extend_from_slice(id);
-            event.push(b'\n');
-        }
-        event.extend_from_slice(b"data: ");
-        match self.gateway.routes.route(self.route).response(message, &rest::COMPLETE, &mut event) {
+    fn piece(&mut self, message: &[u8]) -> Bytes {
+        let mut piece = Vec::with_capacity(message.len() * 4 + 64);
+        self.framing.open(self.resume.token(message), &mut piece);
+        match self.gateway.routes.route(self.route).response(message, &rest::COMPLETE, &mut piece) {
             Ok(()) => {
-                event.extend_from_slice(b"\n\n");
-                Bytes::from(event)
+                self.framing.close(&mut piece);
+                Bytes::from(piece)
             }
             Err(error) => self.error(rest::unreadable(&error).status()),
         }
@@ -132,8 +129,7 @@ impl Feed {
 
     fn error(&mut self, status: &Status) -> Bytes {
         self.ended = true;
-        let body = self.gateway.errors.body(status, self.language);
-        [&b"event: error\ndata: "[..], &body, b"\n\n"].concat().into()
+        self.framing.error(&self.gateway.errors.body(status, self.language))
     }
 }
 

@@ -20,6 +20,8 @@ async fn every_route_is_documented_with_its_permission_its_deadline_and_its_refu
     let routes = Router::build(contract.pool()).unwrap();
 
     assert_eq!(document["openapi"], "3.1.0");
+    assert_eq!(document["x-error-reasons"]["OUT_OF_STOCK"]["http"], 409);
+    assert_eq!(document["x-error-reasons"]["OUT_OF_STOCK"]["code"], "FAILED_PRECONDITION");
     assert!(routes.routes().len() >= 40, "the contract has {} routes", routes.routes().len());
     for route in routes.routes() {
         let method = route.http_method().to_ascii_lowercase();

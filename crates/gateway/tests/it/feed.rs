@@ -77,3 +77,20 @@ async fn an_open_feed_shows_each_event_at_once_and_ends_when_the_gateway_drains(
     assert_eq!(name, "error");
     assert_eq!(detail(last, "ErrorInfo")["reason"], "UNAVAILABLE");
 }
+
+#[tokio::test]
+async fn the_same_feed_comes_as_lines_when_lines_are_asked_for() {
+    let house = House::start().await;
+    let watch = house
+        .buyer(Method::GET, "/v1/stock:watch?campaignId=breaks")
+        .header("accept", "application/x-ndjson");
+
+    let response = watch.send().await.unwrap();
+
+    assert_eq!(response.headers()["content-type"], "application/x-ndjson");
+    let text = response.text().await.unwrap();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 4);
+    assert_eq!(lines[0]["resumeToken"], "t-1");
+    assert_eq!(detail(&lines[3]["error"], "ErrorInfo")["reason"], "CAMPAIGN_NOT_FOUND");
+}
