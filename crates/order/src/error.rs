@@ -159,6 +159,7 @@ impl Error {
                 | ErrorReason::SkuNotFound,
             ) => Error::Peer(Box::new(status)),
             Some(ErrorReason::ReservationConflict) => Error::KeyReused,
+            Some(ErrorReason::ReservationResolved) => Error::FirstTryDied,
             Some(ErrorReason::Overloaded) => Error::Overloaded,
             Some(_) | None => {
                 tracing::warn!(code = ?status.code(), reason = word, message = status.message(), "a peer failed");

@@ -138,9 +138,8 @@ fn answer(order: Order) -> Result<Order, Error> {
         // Still on its way.
         (OrderState::AwaitingPayment, _) => Ok(order),
         (OrderState::Expired, _) => Err(Error::Expired),
-        (OrderState::Cancelling | OrderState::Cancelled, PaymentState::Voided)
-            if !order.decline.is_empty() =>
-        {
+        // The money was not to be had after all.
+        (OrderState::Cancelling | OrderState::Cancelled, _) if !order.decline.is_empty() => {
             Err(Error::Declined { class: order.decline })
         }
         (_, _) => Err(Error::illegal(&order, Event::PaymentBegun)),

@@ -7,13 +7,14 @@ use super::state::{Event, PaymentState, StockState};
 use super::words::words;
 
 words! {
-    /// What is to be done next for an order. A step that undoes names how the order ends.
+    /// What is to be done next for an order. A step that undoes names how the order ends, or what comes after it.
     Step {
         Authorize = "AUTHORIZE",
         Commit = "COMMIT",
         Capture = "CAPTURE",
         VoidExpired = "VOID_EXPIRED",
         VoidCancelled = "VOID_CANCELLED",
+        VoidReturn = "VOID_RETURN",
         ReleaseExpired = "RELEASE_EXPIRED",
         ReleaseCancelled = "RELEASE_CANCELLED",
         Refund = "REFUND",
@@ -40,7 +41,7 @@ impl Step {
             Step::Authorize => Action::Authorize,
             Step::Commit => Action::Commit,
             Step::Capture => Action::Capture,
-            Step::VoidExpired | Step::VoidCancelled => Action::Void,
+            Step::VoidExpired | Step::VoidCancelled | Step::VoidReturn => Action::Void,
             Step::ReleaseExpired | Step::ReleaseCancelled => Action::Release,
             Step::Refund => Action::Refund,
             Step::Return => Action::Return,
@@ -106,6 +107,7 @@ fn done(step: Step) -> Next {
         Step::VoidCancelled => {
             Next::End(Change { event: Some(Event::Undone), ..payment(PaymentState::Voided) })
         }
+        Step::VoidReturn => Next::Go(Step::Return, payment(PaymentState::Voided)),
         Step::ReleaseExpired => {
             Next::End(Change { event: Some(Event::HoldEnded), ..stock(StockState::Released) })
         }
@@ -120,18 +122,16 @@ fn done(step: Step) -> Next {
 fn declined(step: Step, class: String) -> Next {
     match step {
         Step::Authorize => Next::End(Change { decline: Some(class), ..payment(PaymentState::Unpaid) }),
-        // The stock was won and the money is not to be had: what was committed goes back.
-        Step::Capture => Next::Go(
-            Step::Return,
-            Change {
-                event: Some(Event::CancelRequested),
-                decline: Some(class),
-                ..payment(PaymentState::Voided)
-            },
-        ),
+        // The stock was won and the money is not to be had: what is held of either goes back.
+        Step::Capture => {
+            let change =
+                Change { event: Some(Event::CancelRequested), decline: Some(class), ..Change::default() };
+            Next::Go(Step::VoidReturn, change)
+        }
         Step::Commit
         | Step::VoidExpired
         | Step::VoidCancelled
+        | Step::VoidReturn
         | Step::ReleaseExpired
         | Step::ReleaseCancelled
         | Step::Refund
@@ -148,6 +148,7 @@ fn hold_expired(step: Step) -> Next {
         | Step::Capture
         | Step::VoidExpired
         | Step::VoidCancelled
+        | Step::VoidReturn
         | Step::Refund
         | Step::Return => Next::Review(format!("{step} found the hold expired")),
     }
@@ -164,6 +165,7 @@ fn hold_released(step: Step) -> Next {
         | Step::Capture
         | Step::VoidExpired
         | Step::VoidCancelled
+        | Step::VoidReturn
         | Step::Refund
         | Step::Return => Next::Review(format!("{step} found the hold released")),
     }

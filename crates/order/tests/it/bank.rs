@@ -59,8 +59,8 @@ impl Bank {
         }
     }
 
-    /// Every authorisation runs out before it is captured.
-    pub fn let_authorisations_run_out(&self) {
+    /// No money that was authorised is given when it is asked for.
+    pub fn refuse_captures(&self) {
         self.books.lock().unwrap().refuses_captures = true;
     }
 }
@@ -71,11 +71,10 @@ impl Books {
     }
 
     fn capture(&mut self, request: CapturePaymentRequest) -> Result<Payment, Status> {
-        let runs_out = self.refuses_captures;
+        let refuses = self.refuses_captures;
         let payment = self.payments.get_mut(&request.payment_id).ok_or_else(not_found)?;
-        if runs_out {
-            payment.set_state(PaymentState::Expired);
-            return Err(refusal(ErrorReason::PaymentState).metadata("state", "EXPIRED").into());
+        if refuses {
+            return Err(refusal(ErrorReason::PaymentDeclined).metadata("decline", "hold_expired").into());
         }
         assert!(matches!(payment.state(), PaymentState::Authorized | PaymentState::Captured));
         if self.captures.insert(request.capture_id) {

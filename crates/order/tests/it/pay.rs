@@ -114,11 +114,15 @@ async fn a_hold_that_ended_before_the_commit_costs_the_buyer_nothing() {
 async fn money_that_is_not_to_be_had_after_the_commit_gives_the_stock_back() {
     let shop = Shop::open().await;
     let order = shop.tee("k1").await;
-    shop.bank.let_authorisations_run_out();
+    shop.bank.refuse_captures();
     assert_eq!(reason(shop.pay("alice", &order, "tok_visa").await), "PAYMENT_DECLINED");
     let after = shop.reaches(&order, OrderState::Cancelled).await;
-    assert_eq!(after.stock_state(), OrderStockState::Returned);
+    assert_eq!(
+        (after.payment_state(), after.stock_state()),
+        (OrderPaymentState::Voided, OrderStockState::Returned)
+    );
     assert_eq!((shop.warehouse.returns(), shop.bank.kept()), (1, 0));
+    assert_eq!(shop.bank.payments()[0].state(), PaymentState::Voided);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
