@@ -1,1 +1,74 @@
-//! stub
+//! Inventory: catalogue, campaigns, stock and reservations. Redis admits, Postgres decides.
+
+mod adjust;
+mod campaigns;
+mod catalogue;
+mod config;
+pub mod domain;
+mod error;
+mod events;
+mod feed;
+mod gate;
+pub mod grpc;
+mod inventory;
+mod ledger;
+mod metrics;
+mod reconcile;
+mod reserve;
+mod resolve;
+mod return_stock;
+mod store;
+mod watch;
+mod wire;
+
+use std::sync::Arc;
+
+use stampede_kit::{App, Contract, nats, outbox, postgres};
+use stampede_proto::DESCRIPTOR_SET;
+use stampede_proto::inventory::v1::campaign_service_server::CampaignServiceServer;
+use stampede_proto::inventory::v1::catalog_service_server::CatalogServiceServer;
+use stampede_proto::inventory::v1::inventory_service_server::InventoryServiceServer;
+
+pub use config::Config;
+pub use error::Error;
+pub use feed::Feed;
+pub use gate::Gate;
+pub use inventory::Inventory;
+pub use ledger::{AfterCommit, Ledger};
+pub use metrics::Metrics;
+pub use reconcile::Reconciler;
+
+/// The schema, embedded: the service brings it up to date when it starts.
+pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations/inventory");
+
+/// Wires the service.
+pub async fn app(config: Config) -> anyhow::Result<App> {
+    let mut app = App::bind(&config.server, Contract::parse(DESCRIPTOR_SET)?).await?;
+    let db = postgres::connect(&config.database_url, config.connections, &MIGRATIONS).await?;
+    let events = nats::connect(&config.nats_url).await?;
+    let metrics = Arc::new(Metrics::default());
+    let after_commit = AfterCommit::default();
+    let gate = Gate::start(&config.redis_url, &config.redis_prefix, db.clone(), metrics.clone())?;
+    let ledger = Ledger::start(&db, after_commit.clone());
+    let feed = Arc::new(Feed::start(&db).await?);
+    let inventory = Inventory::new(db.clone(), gate.clone(), ledger, feed.clone(), metrics);
+
+    let pool = db.clone();
+    app.ready("postgres", move || {
+        let pool = pool.clone();
+        async move { Ok(sqlx::query("SELECT 1").execute(&pool).await.map(|_| ())?) }
+    });
+    let relay = outbox::Relay::new(db.clone(), events).wake(after_commit.outbox.clone());
+    app.task("outbox", |stop| relay.run(stop));
+    let sweeper = inventory.clone();
+    app.task("expire", |stop| sweeper.expire(stop));
+    let compared = inventory.clone();
+    app.task("reconcile", |stop| Reconciler::default().run(compared, stop));
+    app.task("feed", move |stop| feed.run(db, gate, after_commit.feed, stop));
+
+    let streams = grpc::InventoryApi::new(inventory.clone(), app.clock(), app.stop());
+    app.grpc(InventoryServiceServer::new(streams))
+        .grpc(CatalogServiceServer::new(grpc::CatalogApi::new(inventory.clone())))
+        .grpc(CampaignServiceServer::new(grpc::CampaignApi::new(inventory)));
+    Ok(app)
+}

@@ -1,0 +1,129 @@
+//! Admission: one script call for all requests of a pool that have gathered.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use stampede_kit::metrics::KeyValue;
+use stampede_types::BuyerId;
+use uuid::Uuid;
+
+use super::Shared;
+use super::cells::Cell;
+use super::link::Down;
+
+/// The most lines one script call decides: Lua takes no more than about 8,000 arguments at once.
+const MAX_LINES: usize = 2_000;
+/// Integers of a reply.
+const REPLY: usize = 4;
+
+/// A request's lines in one pool, one line a cell.
+#[derive(Debug, Clone)]
+pub struct Ask {
+    pub token: Uuid,
+    pub buyer: BuyerId,
+    pub lines: Arc<[(Arc<Cell>, i64)]>,
+}
+
+/// What the script said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Code {
+    Admitted,
+    Already,
+    SoldOut,
+    BuyerLimit,
+    NotOpen,
+    Closed,
+    NotLoaded,
+}
+
+impl Code {
+    fn parse(code: i64) -> Option<Self> {
+        use Code::{Admitted, Already, BuyerLimit, Closed, NotLoaded, NotOpen, SoldOut};
+        let codes = [Admitted, Already, SoldOut, BuyerLimit, NotOpen, Closed, NotLoaded];
+        codes.get(usize::try_from(code).ok()?).copied()
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct Reply {
+    pub code: Code,
+    /// The cell the code is about.
+    pub cell: Arc<Cell>,
+    /// Free units of that cell.
+    pub free: i64,
+}
+
+/// Decides a batch: pools apart, each in as few calls as the size allows, all under way together.
+pub async fn run(gate: Arc<Shared>, asks: Vec<Ask>) -> Vec<Result<Reply, Down>> {
+    let calls = split(&asks);
+    let replies = calls.iter().map(|members| call(&gate, &asks, members));
+    let replies = futures::future::join_all(replies).await;
+    let mut answers: Vec<Result<Reply, Down>> = asks.iter().map(|_| Err(Down)).collect();
+    for (members, replies) in calls.iter().zip(replies) {
+        for (member, reply) in members.iter().zip(replies.into_iter().flatten()) {
+            answers[*member] = Ok(reply);
+        }
+    }
+    answers
+}
+
+/// The members of each call: of one pool, in their order, at most so many lines.
+fn split(asks: &[Ask]) -> Vec<Vec<usize>> {
+    let mut calls: Vec<Vec<usize>> = Vec::new();
+    let mut open: HashMap<&str, (usize, usize)> = HashMap::new();
+    for (member, ask) in asks.iter().enumerate() {
+        let Some((cell, _)) = ask.lines.first() else { continue };
+        let pool = cell.key.pool.as_str();
+        match open.get_mut(pool) {
+            Some((call, lines)) if *lines + ask.lines.len() <= MAX_LINES => {
+                calls[*call].push(member);
+                *lines += ask.lines.len();
+            }
+            Some(_) | None => {
+                open.insert(pool, (calls.len(), ask.lines.len()));
+                calls.push(vec![member]);
+            }
+        }
+    }
+    calls
+}
+
+async fn call(gate: &Shared, asks: &[Ask], members: &[usize]) -> Result<Vec<Reply>, Down> {
+    let mut places: HashMap<&str, usize> = HashMap::new();
+    let mut cells: Vec<&Arc<Cell>> = Vec::new();
+    let mut invocation = gate.scripts.admit.prepare_invoke();
+    for ask in members.iter().map(|member| &asks[*member]) {
+        invocation.arg(ask.token.as_bytes().as_slice()).arg(ask.buyer.as_str()).arg(ask.lines.len());
+        for (cell, quantity) in ask.lines.iter() {
+            let place = *places.entry(&cell.keys[0]).or_insert_with(|| {
+                cells.push(cell);
+                cells.len()
+            });
+            invocation.arg(place).arg(*quantity);
+        }
+    }
+    for key in cells.iter().flat_map(|cell| &cell.keys) {
+        invocation.key(key);
+    }
+    gate.metrics.gate_batch.record(members.len() as f64, &[KeyValue::new("script", "admit")]);
+    let reply: Vec<i64> = gate.link.script(&invocation).await?;
+    let parsed: Option<Vec<Reply>> = reply.chunks_exact(REPLY).map(|reply| parse(reply, &cells)).collect();
+    parsed.filter(|replies| replies.len() == members.len()).ok_or_else(|| {
+        tracing::error!(
+            asked = members.len(),
+            answered = reply.len() / REPLY,
+            "the gate's script answered wrongly"
+        );
+        Down
+    })
+}
+
+fn parse(reply: &[i64], cells: &[&Arc<Cell>]) -> Option<Reply> {
+    let [code, about, free, version] = *reply else { return None };
+    let cell = Arc::clone(cells.get(usize::try_from(about - 1).ok()?)?);
+    let code = Code::parse(code)?;
+    if code == Code::SoldOut && free == 0 {
+        cell.sold_out(version);
+    }
+    Some(Reply { code, cell, free })
+}

@@ -1,0 +1,10 @@
+//! The wire's side of inventory: messages to values and back. It decides nothing.
+
+mod campaigns;
+mod catalog;
+mod parse;
+mod stock;
+
+pub use campaigns::CampaignApi;
+pub use catalog::CatalogApi;
+pub use stock::InventoryApi;

@@ -1,0 +1,180 @@
+//! `InventoryService` on the wire.
+
+use std::pin::Pin;
+
+use futures::Stream;
+use stampede_kit::clock::Clock;
+use stampede_proto::inventory::v1::inventory_service_server::InventoryService;
+use stampede_proto::inventory::v1::{
+    AdjustStockRequest, CommitReservationRequest, DeductStockRequest, DeductStockResponse,
+    ExtendReservationRequest, GetReservationRequest, GetStockRequest, GetStockResponse,
+    ReleaseReservationRequest, Reservation, ReserveStockRequest, ReserveStreamRequest, ReserveStreamResponse,
+    ReturnStockRequest, ReturnStockResponse, StockLevel, WatchStockRequest, WatchStockResponse,
+};
+use stampede_types::{BuyerId, Pool, ReservationId, SkuId};
+use time::Duration;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::parse;
+use crate::domain::books::summed;
+use crate::domain::{CellKey, Level, Line};
+use crate::error::{Error, Violation, not_implemented};
+use crate::feed::Filter;
+use crate::inventory::Inventory;
+use crate::wire;
+
+/// How long a hold lasts when the caller does not say.
+const HOLD: Duration = Duration::minutes(15);
+
+pub struct InventoryApi {
+    inventory: Inventory,
+    clock: Clock,
+    stop: CancellationToken,
+}
+
+impl InventoryApi {
+    /// `stop` ends the streams.
+    pub const fn new(inventory: Inventory, clock: Clock, stop: CancellationToken) -> Self {
+        Self { inventory, clock, stop }
+    }
+}
+
+fn reservation_id(text: &str) -> Result<ReservationId, Error> {
+    Ok(parse::uuid("reservation_id", text).map(ReservationId::new)?)
+}
+
+fn levels(levels: Vec<(CellKey, Level)>) -> Vec<StockLevel> {
+    levels.iter().map(|(cell, level)| wire::level(cell, level)).collect()
+}
+
+/// The id, buyer and lines of a reservation.
+fn reserve(request: &ReserveStockRequest) -> Result<(ReservationId, BuyerId, Vec<Line>), Error> {
+    if request.lines.is_empty() {
+        return Err(Violation::new("lines", "must have 1 or more").into());
+    }
+    let id = reservation_id(&request.reservation_id)?;
+    Ok((id, parse::text("buyer_id", &request.buyer_id)?, parse::lines(&request.lines)?))
+}
+
+#[tonic::async_trait]
+impl InventoryService for InventoryApi {
+    type WatchStockStream = Pin<Box<dyn Stream<Item = Result<WatchStockResponse, Status>> + Send>>;
+    type ReserveStreamStream = Pin<Box<dyn Stream<Item = Result<ReserveStreamResponse, Status>> + Send>>;
+
+    async fn get_stock(
+        &self,
+        request: Request<GetStockRequest>,
+    ) -> Result<Response<GetStockResponse>, Status> {
+        let sku = parse::text("sku_id", &request.into_inner().sku_id).map_err(Error::from)?;
+        Ok(Response::new(GetStockResponse { levels: levels(self.inventory.stock(sku).await?) }))
+    }
+
+    async fn adjust_stock(
+        &self,
+        request: Request<AdjustStockRequest>,
+    ) -> Result<Response<StockLevel>, Status> {
+        let request = request.into_inner();
+        let cell = parse::cell("", &request.sku_id, &request.campaign_id).map_err(Error::from)?;
+        let id = parse::uuid("adjustment_id", &request.adjustment_id).map_err(Error::from)?;
+        if request.delta == 0 {
+            return Err(Error::from(Violation::new("delta", "must not be zero")).into());
+        }
+        let level = self.inventory.adjust(id, cell.clone(), request.delta, request.reason).await?;
+        Ok(Response::new(wire::level(&cell, &level)))
+    }
+
+    async fn deduct_stock(
+        &self,
+        request: Request<DeductStockRequest>,
+    ) -> Result<Response<DeductStockResponse>, Status> {
+        let request = request.into_inner();
+        let id = parse::uuid("deduction_id", &request.deduction_id).map_err(Error::from)?;
+        let buyer = parse::text("buyer_id", &request.buyer_id).map_err(Error::from)?;
+        let cell = parse::cell("", &request.sku_id, &request.campaign_id).map_err(Error::from)?;
+        let quantity = parse::quantity("quantity", request.quantity).map_err(Error::from)?;
+        let receipt = self.inventory.deduct(ReservationId::new(id), buyer, Line { cell, quantity }).await?;
+        Ok(Response::new(DeductStockResponse {
+            deduction_id: request.deduction_id,
+            remaining: receipt.remaining,
+            version: receipt.version,
+        }))
+    }
+
+    async fn watch_stock(
+        &self,
+        request: Request<WatchStockRequest>,
+    ) -> Result<Response<Self::WatchStockStream>, Status> {
+        let WatchStockRequest { sku_ids, campaign_id, resume_token } = request.into_inner();
+        let skus = sku_ids.iter().enumerate().map(|(at, id)| parse::text(&format!("sku_ids[{at}]"), id));
+        let skus: Vec<SkuId> = skus.collect::<Result<_, Violation>>().map_err(Error::from)?;
+        let pool = match campaign_id.as_str() {
+            "" => None,
+            id => Some(Pool::Campaign(parse::text("campaign_id", id).map_err(Error::from)?)),
+        };
+        let (clock, stop) = (self.clock.clone(), self.stop.clone());
+        let watch = self.inventory.watch(Filter { skus, pool }, &resume_token, clock, stop).await?;
+        Ok(Response::new(Box::pin(watch)))
+    }
+
+    async fn reserve_stock(
+        &self,
+        request: Request<ReserveStockRequest>,
+    ) -> Result<Response<Reservation>, Status> {
+        let request = request.into_inner();
+        let (id, buyer, lines) = reserve(&request)?;
+        let hold = if request.hold_ms == 0 { HOLD } else { Duration::milliseconds(request.hold_ms.into()) };
+        let held = self.inventory.reserve(id, buyer, hold, lines).await?;
+        Ok(Response::new(wire::reservation(&held)))
+    }
+
+    async fn get_reservation(
+        &self,
+        request: Request<GetReservationRequest>,
+    ) -> Result<Response<Reservation>, Status> {
+        let id = reservation_id(&request.into_inner().reservation_id)?;
+        Ok(Response::new(wire::reservation(&self.inventory.reservation(id).await?)))
+    }
+
+    async fn commit_reservation(
+        &self,
+        request: Request<CommitReservationRequest>,
+    ) -> Result<Response<Reservation>, Status> {
+        let id = reservation_id(&request.into_inner().reservation_id)?;
+        Ok(Response::new(wire::reservation(&self.inventory.commit(id).await?)))
+    }
+
+    async fn release_reservation(
+        &self,
+        request: Request<ReleaseReservationRequest>,
+    ) -> Result<Response<Reservation>, Status> {
+        let id = reservation_id(&request.into_inner().reservation_id)?;
+        Ok(Response::new(wire::reservation(&self.inventory.release(id).await?)))
+    }
+
+    async fn return_stock(
+        &self,
+        request: Request<ReturnStockRequest>,
+    ) -> Result<Response<ReturnStockResponse>, Status> {
+        let request = request.into_inner();
+        let id = reservation_id(&request.reservation_id)?;
+        let return_id = parse::uuid("return_id", &request.return_id).map_err(Error::from)?;
+        let lines = summed(parse::lines(&request.lines).map_err(Error::from)?);
+        let returned = self.inventory.return_stock(id, return_id, lines).await?;
+        Ok(Response::new(ReturnStockResponse { levels: levels(returned) }))
+    }
+
+    async fn extend_reservation(
+        &self,
+        _: Request<ExtendReservationRequest>,
+    ) -> Result<Response<Reservation>, Status> {
+        Err(not_implemented())
+    }
+
+    async fn reserve_stream(
+        &self,
+        _: Request<Streaming<ReserveStreamRequest>>,
+    ) -> Result<Response<Self::ReserveStreamStream>, Status> {
+        Err(not_implemented())
+    }
+}

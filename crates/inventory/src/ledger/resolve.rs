@@ -1,0 +1,65 @@
+//! Committing, releasing and expiring: one transaction for a batch of endings.
+
+use std::collections::{BTreeSet, HashMap};
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use sqlx::PgPool;
+use stampede_types::BuyerId;
+
+use super::{Answers, Ending, write};
+use crate::domain::{Account, Books, CellKey, Denied, Reservation, Resolution, Resolved};
+use crate::error::Error;
+use crate::store;
+
+pub(super) fn apply<'a>(
+    db: &'a PgPool,
+    endings: &'a [Ending],
+) -> BoxFuture<'a, Answers<(Reservation, Resolved)>> {
+    async move {
+        let mut tx = db.begin().await?;
+        let ids: Vec<_> = endings.iter().map(|ending| ending.id).collect();
+        let accounts = store::levels::lock_of(&mut tx, &ids).await?;
+        // Everything below is read after the locks: it cannot change before the commit.
+        let known = store::reservations::read(&mut tx, &ids).await?;
+        let (now, sequences) =
+            store::levels::stamp(&mut tx, known.iter().map(|r| r.lines.len()).sum()).await?;
+        let quotas = store::quotas::read(&mut tx, &limited(&known, &accounts)).await?;
+
+        let mut books = Books::open(now, accounts, known, quotas, sequences);
+        let answers = endings.iter().map(|ending| end(&mut books, ending)).collect();
+        let changes = books.close();
+        if !changes.resolved.is_empty() || !changes.made.is_empty() {
+            write(&mut tx, &changes, now).await?;
+        }
+        tx.commit().await?;
+        Ok(answers)
+    }
+    .boxed()
+}
+
+fn end(books: &mut Books, ending: &Ending) -> Result<(Reservation, Resolved), Error> {
+    match books.resolve(ending.id, ending.resolution) {
+        Ok((_, Resolved::Lost(state))) if ending.resolution != Resolution::Expire => {
+            Err(Denied::Resolved { id: ending.id, state }.into())
+        }
+        Ok(ended) => Ok(ended),
+        // Released before it arrived: remembered, so that it is refused when it comes.
+        Err(Denied::NotFound { id }) if ending.resolution == Resolution::Release => {
+            let reservation = books.bury(id);
+            let state = reservation.state;
+            Ok((reservation, Resolved::Now(state)))
+        }
+        Err(denied) => Err(denied.into()),
+    }
+}
+
+fn limited(known: &[Reservation], accounts: &HashMap<CellKey, Account>) -> Vec<(CellKey, BuyerId)> {
+    let has_limit = |cell| accounts.get(cell).is_some_and(|account| account.terms.per_buyer_limit.is_some());
+    let keys =
+        known.iter().filter_map(|r| r.buyer.as_ref().map(|buyer| (r, buyer))).flat_map(|(r, buyer)| {
+            let lines = r.lines.iter().filter(|line| has_limit(&line.cell));
+            lines.map(|line| (line.cell.clone(), buyer.clone()))
+        });
+    keys.collect::<BTreeSet<_>>().into_iter().collect()
+}

@@ -1,0 +1,147 @@
+//! Reserving and deducting: sold-out flag, gate, ledger, in this order, and only the ledger says yes. What the gate put
+//! aside and the ledger did not take goes back to the gate.
+
+use std::sync::Arc;
+
+use stampede_kit::task;
+use stampede_types::{BuyerId, ReservationId};
+use time::Duration;
+
+use crate::domain::{Demand, Denied, Line, Receipt, Reservation, ReservationState};
+use crate::error::Error;
+use crate::gate::{self, Admission, Ask, Cell};
+use crate::inventory::Inventory;
+use crate::ledger::Held;
+
+impl Inventory {
+    /// Holds all lines or none for so long; durable when it answers. The same id is the same reservation.
+    pub async fn reserve(
+        &self,
+        id: ReservationId,
+        buyer: BuyerId,
+        hold: Duration,
+        lines: Vec<Line>,
+    ) -> Result<Reservation, Error> {
+        Ok(self.take(id, buyer, Some(hold), lines).await?.reservation)
+    }
+
+    /// Takes units at once and for good; durable when it answers. The same id is the same deduction.
+    pub async fn deduct(&self, id: ReservationId, buyer: BuyerId, line: Line) -> Result<Receipt, Error> {
+        let held = self.take(id, buyer, None, vec![line]).await?;
+        held.reservation.receipt.ok_or(Error::Internal)
+    }
+
+    async fn take(
+        &self,
+        id: ReservationId,
+        buyer: BuyerId,
+        hold: Option<Duration>,
+        lines: Vec<Line>,
+    ) -> Result<Held, Error> {
+        let result = self.admit_and_hold(id, buyer, hold, lines).await;
+        self.metrics.reservation(outcome(&result), 1);
+        result
+    }
+
+    async fn admit_and_hold(
+        &self,
+        id: ReservationId,
+        buyer: BuyerId,
+        hold: Option<Duration>,
+        lines: Vec<Line>,
+    ) -> Result<Held, Error> {
+        // In the caller's order, so that a refusal names the caller's line.
+        self.cells(&lines.iter().map(|line| &line.cell).collect::<Vec<_>>()).await?;
+        let demand = Demand::new(id, buyer, hold, lines);
+        let cells = self.cells(&demand.lines().iter().map(|line| &line.cell).collect::<Vec<_>>()).await?;
+        if let Some(cell) = cells.iter().find(|cell| cell.is_sold_out())
+            && !self.recent.contains(id)
+        {
+            self.metrics.sold_out_locally.add(1, &[]);
+            return Err(Denied::OutOfStock { cell: cell.key.clone(), free: 0 }.into());
+        }
+        let quantities = demand.lines().iter().map(|line| line.quantity);
+        let lines: Vec<(Arc<Cell>, i64)> = cells.into_iter().zip(quantities).collect();
+        // A caller that goes away must not leave units at the gate that nobody has: the rest is carried to its end.
+        let inventory = self.clone();
+        let deciding = task::spawn("reserve", async move { inventory.decide(demand, &lines).await });
+        deciding.await.unwrap_or(Err(Error::Internal))
+    }
+
+    async fn decide(&self, demand: Demand, lines: &[(Arc<Cell>, i64)]) -> Result<Held, Error> {
+        let mut admitted: Vec<Ask> = Vec::new();
+        for ask in gate::asks(demand.id.uuid(), &demand.buyer, lines) {
+            match self.gate.admit(&ask).await {
+                Ok(Admission::Fresh) => admitted.push(ask),
+                Ok(Admission::Already | Admission::Bypassed) => {}
+                Ok(Admission::Refused(denied)) => {
+                    self.give_back(&admitted).await;
+                    return self.refused(demand, denied).await;
+                }
+                Err(error) => {
+                    self.give_back(&admitted).await;
+                    return Err(error);
+                }
+            }
+        }
+        let deduction = demand.hold.is_none();
+        let held = self.ledger.demand(demand).await;
+        self.settle(&held, deduction, &admitted, lines).await;
+        if let Ok(held) = &held {
+            self.recent.insert(held.reservation.id);
+        }
+        held
+    }
+
+    /// The gate forgets ids that have ended: before it refuses, the ledger is asked whether it has answered this one.
+    async fn refused(&self, demand: Demand, denied: Denied) -> Result<Held, Error> {
+        if self.ledger.find(demand.id).await?.is_some() {
+            return self.ledger.demand(demand).await;
+        }
+        Err(denied.into())
+    }
+
+    /// Tells the gate what became of the units it put aside.
+    async fn settle(
+        &self,
+        held: &Result<Held, Error>,
+        deduction: bool,
+        admitted: &[Ask],
+        lines: &[(Arc<Cell>, i64)],
+    ) {
+        match held {
+            Ok(held) if held.fresh && deduction => {
+                for (cell, _) in admitted.iter().flat_map(|ask| ask.lines.iter()) {
+                    self.gate.drop_token(cell.clone(), held.reservation.id.uuid());
+                }
+            }
+            Ok(held) if held.fresh || held.reservation.state == ReservationState::Pending => {}
+            // An old answer, or nothing was taken: what was put aside is free again.
+            Ok(_) | Err(Error::Overloaded) => self.give_back(admitted).await,
+            Err(Error::Denied(denied)) => {
+                self.give_back(admitted).await;
+                if denied.is_about_stock() {
+                    for (cell, _) in admitted.iter().flat_map(|ask| ask.lines.iter()) {
+                        self.gate.take_level(cell).await;
+                    }
+                }
+            }
+            // Nobody knows whether the ledger took the units: its word is read before the gate is used again.
+            Err(_) => lines.iter().for_each(|(cell, _)| cell.invalidate()),
+        }
+    }
+
+    async fn give_back(&self, admitted: &[Ask]) {
+        for ask in admitted {
+            self.gate.give_back(ask.lines.iter().map(|(cell, _)| cell.clone()), ask.token).await;
+        }
+    }
+}
+
+fn outcome(result: &Result<Held, Error>) -> &'static str {
+    match result {
+        Ok(held) if held.reservation.state == ReservationState::Pending => "HELD",
+        Ok(_) => "DEDUCTED",
+        Err(error) => error.reason().declared().word,
+    }
+}

@@ -1,0 +1,84 @@
+//! Committing, releasing and expiring: each reservation ends once, by one transaction's decision; the gate hears after it.
+
+use std::time::Duration;
+
+use stampede_types::ReservationId;
+use tokio_util::sync::CancellationToken;
+
+use crate::domain::{Denied, Reservation, ReservationState, Resolution, Resolved};
+use crate::error::Error;
+use crate::inventory::Inventory;
+use crate::ledger::Ending;
+use crate::store;
+
+/// How often overdue holds are looked for. Only their units wait for it: an overdue hold cannot be committed anyway.
+const SWEEP_EVERY: Duration = Duration::from_millis(500);
+/// Overdue holds of one look; a full one is followed by the next at once.
+const SWEEP: i64 = 256;
+
+impl Inventory {
+    /// Turns a hold into a sale.
+    pub async fn commit(&self, id: ReservationId) -> Result<Reservation, Error> {
+        self.resolve(id, Resolution::Commit).await
+    }
+
+    /// Gives a hold back. An id that is not known is remembered as released.
+    pub async fn release(&self, id: ReservationId) -> Result<Reservation, Error> {
+        self.resolve(id, Resolution::Release).await
+    }
+
+    /// One reservation as it stands by the ledger's clock.
+    pub async fn reservation(&self, id: ReservationId) -> Result<Reservation, Error> {
+        self.ledger.find(id).await?.ok_or_else(|| Denied::NotFound { id }.into())
+    }
+
+    /// Ends overdue holds until it is told to stop. A ledger that is away is asked again.
+    pub async fn expire(self, stop: CancellationToken) -> anyhow::Result<()> {
+        loop {
+            let swept = self.sweep().await.unwrap_or_else(|error| {
+                tracing::warn!(?error, "overdue holds were not swept");
+                0
+            });
+            let full = i64::try_from(swept).is_ok_and(|swept| swept >= SWEEP);
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(()),
+                () = tokio::time::sleep(if full { Duration::ZERO } else { SWEEP_EVERY }) => {}
+            }
+        }
+    }
+
+    /// How many overdue holds were found and ended, by whomever.
+    pub async fn sweep(&self) -> Result<usize, Error> {
+        let mut conn = self.db.acquire().await?;
+        let due = store::reservations::due(&mut conn, SWEEP).await?;
+        drop(conn);
+        let endings = due.iter().map(|id| self.resolve(*id, Resolution::Expire));
+        for ended in futures::future::join_all(endings).await {
+            ended?;
+        }
+        Ok(due.len())
+    }
+
+    async fn resolve(&self, id: ReservationId, resolution: Resolution) -> Result<Reservation, Error> {
+        let (reservation, resolved) = self.ledger.resolve(Ending { id, resolution }).await?;
+        if let Resolved::Now(state) = resolved {
+            self.metrics.reservation(state.as_str(), 1);
+            self.tell_gate(&reservation, state).await;
+        }
+        Ok(reservation)
+    }
+
+    async fn tell_gate(&self, reservation: &Reservation, state: ReservationState) {
+        let cells = reservation.lines.iter().map(|line| self.gate.cells().meet(&line.cell));
+        match state {
+            ReservationState::Committed => {
+                cells.for_each(|cell| self.gate.drop_token(cell, reservation.id.uuid()));
+            }
+            ReservationState::Released | ReservationState::Expired => {
+                self.gate.give_back(cells, reservation.id.uuid()).await;
+            }
+            ReservationState::Pending => {}
+        }
+    }
+}

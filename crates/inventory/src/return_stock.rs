@@ -1,0 +1,109 @@
+//! Returning: committed units go back to their pool, once a return id, and free the buyer's limit.
+
+use serde_json::{Value, json};
+use stampede_kit::outbox;
+use stampede_types::ReservationId;
+use uuid::Uuid;
+
+use crate::domain::{Books, CellKey, Denied, Level, Line, Reservation, ReservationState};
+use crate::error::{Error, Violation};
+use crate::events;
+use crate::inventory::Inventory;
+use crate::store::{self, returns::Returnable};
+
+impl Inventory {
+    /// Gives back these lines, or everything not given back yet when there are none. The levels of what was touched.
+    pub async fn return_stock(
+        &self,
+        id: ReservationId,
+        return_id: Uuid,
+        asked: Vec<Line>,
+    ) -> Result<Vec<(CellKey, Level)>, Error> {
+        let mut tx = self.db.begin().await?;
+        let accounts = store::levels::lock_of(&mut tx, &[id]).await?;
+        let said = as_said(&asked);
+        if let Some(made) = store::returns::find(&mut tx, return_id).await? {
+            let same = made.reservation == id && made.asked == said;
+            let levels = accounts.into_iter().map(|(cell, account)| (cell, account.level)).collect();
+            return if same { Ok(levels) } else { Err(Denied::Conflict { id }.into()) };
+        }
+        let reservation = committed(store::reservations::read(&mut tx, &[id]).await?.pop(), id)?;
+        let lines = returning(asked, &store::returns::lines(&mut tx, id).await?)?;
+        let (now, sequences) = store::levels::stamp(&mut tx, lines.len()).await?;
+        let buyers = lines.iter().filter_map(|line| Some((line.cell.clone(), reservation.buyer.clone()?)));
+        let quotas = store::quotas::read(&mut tx, &buyers.collect::<Vec<_>>()).await?;
+
+        let mut books = Books::open(now, accounts, [], quotas, sequences);
+        for line in &lines {
+            books.give_back(line, reservation.buyer.as_ref(), return_id);
+        }
+        let changes = books.close();
+        store::returns::insert(&mut tx, return_id, id, &said, &lines).await?;
+        if !changes.movements.is_empty() {
+            store::levels::record(&mut tx, &changes, now).await?;
+            outbox::append(&mut tx, &[events::returned(id, return_id, &lines, now)]).await?;
+        }
+        tx.commit().await?;
+        self.ledger.after_commit.wake();
+        self.open_gate(&reservation, &lines).await;
+        Ok(changes.levels)
+    }
+
+    async fn open_gate(&self, reservation: &Reservation, lines: &[Line]) {
+        let buyer = reservation.buyer.as_ref().map_or("", |buyer| buyer.as_str());
+        for line in lines {
+            self.gate.give(self.gate.cells().meet(&line.cell), buyer, line.quantity).await;
+        }
+    }
+}
+
+/// Only what was sold can come back.
+fn committed(found: Option<Reservation>, id: ReservationId) -> Result<Reservation, Error> {
+    let reservation = found.ok_or(Denied::NotFound { id })?;
+    match reservation.state {
+        ReservationState::Committed => Ok(reservation),
+        state @ (ReservationState::Pending | ReservationState::Released | ReservationState::Expired) => {
+            Err(Denied::Resolved { id, state }.into())
+        }
+    }
+}
+
+/// What comes back: as asked, each at most what has not come back yet; all that is left when nothing was named.
+fn returning(asked: Vec<Line>, sold: &[Returnable]) -> Result<Vec<Line>, Error> {
+    let left = |sold: &Returnable| sold.line.quantity - sold.returned;
+    if asked.is_empty() {
+        let rest = sold.iter().filter(|sold| left(sold) > 0);
+        return Ok(rest.map(|sold| Line { cell: sold.line.cell.clone(), quantity: left(sold) }).collect());
+    }
+    for line in &asked {
+        let most = sold.iter().find(|sold| sold.line.cell == line.cell).map_or(0, left);
+        if line.quantity > most {
+            let why = format!("at most {most} of {} can come back", line.cell.sku);
+            return Err(Violation::new("lines.quantity", why).into());
+        }
+    }
+    Ok(asked)
+}
+
+/// What was asked for, in a form that can be compared.
+fn as_said(asked: &[Line]) -> Value {
+    let line = |line: &Line| json!([line.cell.pool.as_str(), line.cell.sku.as_str(), line.quantity]);
+    Value::Array(asked.iter().map(line).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use stampede_types::Pool;
+
+    use super::*;
+
+    #[test]
+    fn nothing_comes_back_twice() {
+        let cell = CellKey { pool: Pool::Shelf, sku: "tee".parse().unwrap() };
+        let line = |quantity| Line { cell: cell.clone(), quantity };
+        let sold = [Returnable { line: line(3), returned: 1 }];
+        assert_eq!(returning(vec![], &sold).unwrap(), vec![line(2)]);
+        assert_eq!(returning(vec![line(2)], &sold).unwrap(), vec![line(2)]);
+        assert!(returning(vec![line(3)], &sold).is_err());
+    }
+}

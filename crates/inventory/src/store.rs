@@ -1,0 +1,50 @@
+//! Every SQL statement of inventory, one function each, on a borrowed connection. It never decides.
+
+pub mod adjustments;
+pub mod campaigns;
+pub mod feed;
+pub mod levels;
+pub mod quotas;
+pub mod reservations;
+pub mod returns;
+pub mod skus;
+
+use stampede_types::Pool;
+
+use crate::domain::{CellKey, Level};
+
+/// A stored value that breaks the rule it was stored under.
+fn broken<E: std::error::Error + Send + Sync + 'static>(error: E) -> sqlx::Error {
+    sqlx::Error::Decode(Box::new(error))
+}
+
+fn cell(pool: &str, sku_id: &str) -> Result<CellKey, sqlx::Error> {
+    Ok(CellKey { pool: Pool::from_stored(pool).map_err(broken)?, sku: sku_id.parse().map_err(broken)? })
+}
+
+/// Pools and SKUs side by side, as UNNEST takes them.
+fn columns<'a>(cells: impl IntoIterator<Item = &'a CellKey>) -> (Vec<String>, Vec<String>) {
+    cells.into_iter().map(|cell| (cell.pool.as_str().to_owned(), cell.sku.as_str().to_owned())).unzip()
+}
+
+/// A level as it is read.
+struct LevelRow {
+    pool: String,
+    sku_id: String,
+    on_hand: i64,
+    held: i64,
+    committed: i64,
+    version: i64,
+}
+
+impl LevelRow {
+    fn parse(&self) -> Result<(CellKey, Level), sqlx::Error> {
+        let level = Level {
+            on_hand: self.on_hand,
+            held: self.held,
+            committed: self.committed,
+            version: self.version,
+        };
+        Ok((cell(&self.pool, &self.sku_id)?, level))
+    }
+}

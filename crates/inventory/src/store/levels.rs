@@ -1,0 +1,212 @@
+//! Levels and the movements that change them.
+
+use std::collections::HashMap;
+
+use sqlx::PgConnection;
+use stampede_types::{Pool, ReservationId, SkuId};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{LevelRow, broken, cell, columns};
+use crate::domain::{Account, CellKey, Changes, Level, Terms, Window};
+
+struct AccountRow {
+    level: LevelRow,
+    per_buyer_limit: Option<i64>,
+    opens_at: Option<OffsetDateTime>,
+    closes_at: Option<OffsetDateTime>,
+}
+
+impl AccountRow {
+    fn parse(self) -> Result<(CellKey, Account), sqlx::Error> {
+        let (cell, level) = self.level.parse()?;
+        let window =
+            self.opens_at.zip(self.closes_at).map(|(opens_at, closes_at)| Window { opens_at, closes_at });
+        Ok((cell, Account { level, terms: Terms { per_buyer_limit: self.per_buyer_limit, window } }))
+    }
+}
+
+/// Locks these cells, in the order everybody locks them in. Cells that do not exist are left out.
+pub async fn lock(
+    conn: &mut PgConnection,
+    cells: impl IntoIterator<Item = &CellKey>,
+) -> Result<HashMap<CellKey, Account>, sqlx::Error> {
+    let (pools, skus) = columns(cells);
+    let rows = sqlx::query!(
+        r#"SELECT s.pool, s.sku_id, s.on_hand, s.held, s.committed, s.version,
+                  i.per_buyer_limit AS "per_buyer_limit?", c.opens_at AS "opens_at?", c.closes_at AS "closes_at?"
+           FROM stock s
+           LEFT JOIN campaign_item i ON i.campaign_id = s.pool AND i.sku_id = s.sku_id
+           LEFT JOIN campaign c ON c.campaign_id = s.pool
+           WHERE (s.pool, s.sku_id) IN (SELECT * FROM unnest($1::text[], $2::text[]))
+           ORDER BY s.pool, s.sku_id
+           FOR UPDATE OF s"#,
+        &pools,
+        &skus
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter()
+        .map(|r| {
+            let level = LevelRow {
+                pool: r.pool,
+                sku_id: r.sku_id,
+                on_hand: r.on_hand,
+                held: r.held,
+                committed: r.committed,
+                version: r.version,
+            };
+            let account = AccountRow {
+                level,
+                per_buyer_limit: r.per_buyer_limit,
+                opens_at: r.opens_at,
+                closes_at: r.closes_at,
+            };
+            account.parse()
+        })
+        .collect()
+}
+
+/// Locks every cell these reservations have lines in.
+pub async fn lock_of(
+    conn: &mut PgConnection,
+    reservations: &[ReservationId],
+) -> Result<HashMap<CellKey, Account>, sqlx::Error> {
+    let ids: Vec<Uuid> = reservations.iter().map(|id| id.uuid()).collect();
+    // A reservation's lines never change, so they may be read before anything is locked.
+    let rows = sqlx::query!(
+        "SELECT DISTINCT pool, sku_id FROM reservation_line WHERE reservation_id = ANY($1)",
+        &ids
+    )
+    .fetch_all(&mut *conn)
+    .await?;
+    let cells = rows.iter().map(|r| cell(&r.pool, &r.sku_id)).collect::<Result<Vec<_>, _>>()?;
+    lock(conn, &cells).await
+}
+
+/// The ledger's clock and so many movement numbers. Ask for them after the locks, so that a level's numbers only grow.
+pub async fn stamp(
+    conn: &mut PgConnection,
+    numbers: usize,
+) -> Result<(OffsetDateTime, Vec<i64>), sqlx::Error> {
+    let numbers = i32::try_from(numbers).map_err(broken)?;
+    let row = sqlx::query!(
+        r#"SELECT clock_timestamp() AS "now!",
+                  ARRAY(SELECT nextval('movement_sequence') FROM generate_series(1, $1)) AS "sequences!""#,
+        numbers
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok((row.now, row.sequences))
+}
+
+/// Appends the movements and sets the levels and quotas they lead to. The CHECKs are the last word.
+pub async fn record(
+    conn: &mut PgConnection,
+    changes: &Changes,
+    at: OffsetDateTime,
+) -> Result<(), sqlx::Error> {
+    let moved = &changes.movements;
+    let (movement_pools, movement_skus) = columns(moved.iter().map(|m| &m.cell));
+    let kinds: Vec<String> = moved.iter().map(|m| m.kind.as_str().to_owned()).collect();
+    let sequences: Vec<i64> = moved.iter().map(|m| m.sequence).collect();
+    let references: Vec<Uuid> = moved.iter().map(|m| m.reference).collect();
+    let deltas: Vec<_> = moved.iter().map(|m| m.kind.deltas(m.quantity)).collect();
+    let (pools, skus) = columns(changes.levels.iter().map(|(cell, _)| cell));
+    let level =
+        |of: fn(&Level) -> i64| -> Vec<i64> { changes.levels.iter().map(|(_, level)| of(level)).collect() };
+    let (quota_pools, quota_skus) = columns(changes.quotas.iter().map(|(cell, ..)| cell));
+    let buyers: Vec<String> = changes.quotas.iter().map(|(_, buyer, ..)| buyer.as_str().to_owned()).collect();
+    sqlx::query!(
+        "WITH moved AS (
+             INSERT INTO movement
+                 (sequence, pool, sku_id, kind, on_hand_delta, held_delta, committed_delta, reference, at)
+             SELECT m.*, $9::timestamptz FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[],
+                                                     $6::bigint[], $7::bigint[], $8::uuid[]) AS m
+         ), used AS (
+             INSERT INTO buyer_quota (pool, sku_id, buyer_id, used, max)
+             SELECT * FROM unnest($10::text[], $11::text[], $12::text[], $13::bigint[], $14::bigint[])
+             ON CONFLICT (pool, sku_id, buyer_id) DO UPDATE SET used = excluded.used, max = excluded.max
+         )
+         UPDATE stock s SET on_hand = l.on_hand, held = l.held, committed = l.committed, version = l.version,
+                            changed_in = pg_current_xact_id()
+         FROM unnest($15::text[], $16::text[], $17::bigint[], $18::bigint[], $19::bigint[], $20::bigint[])
+              AS l (pool, sku_id, on_hand, held, committed, version)
+         WHERE s.pool = l.pool AND s.sku_id = l.sku_id",
+        &sequences,
+        &movement_pools,
+        &movement_skus,
+        &kinds,
+        &deltas.iter().map(|d| d.0).collect::<Vec<_>>(),
+        &deltas.iter().map(|d| d.1).collect::<Vec<_>>(),
+        &deltas.iter().map(|d| d.2).collect::<Vec<_>>(),
+        &references,
+        at,
+        &quota_pools,
+        &quota_skus,
+        &buyers,
+        &changes.quotas.iter().map(|q| q.2).collect::<Vec<_>>(),
+        &changes.quotas.iter().map(|q| q.3).collect::<Vec<_>>(),
+        &pools,
+        &skus,
+        &level(|l| l.on_hand),
+        &level(|l| l.held),
+        &level(|l| l.committed),
+        &level(|l| l.version),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Opens cells with units on hand, each with its first movement. False when one was there already: nothing was opened.
+pub async fn open(conn: &mut PgConnection, pool: &Pool, units: &[(SkuId, i64)]) -> Result<(), sqlx::Error> {
+    let skus: Vec<String> = units.iter().map(|(sku, _)| sku.as_str().to_owned()).collect();
+    let on_hand: Vec<i64> = units.iter().map(|(_, units)| *units).collect();
+    sqlx::query!(
+        "WITH opened AS (
+             INSERT INTO stock (pool, sku_id, on_hand, version)
+             SELECT $1, o.sku_id, o.on_hand, nextval('movement_sequence')
+             FROM unnest($2::text[], $3::bigint[]) AS o (sku_id, on_hand)
+             RETURNING pool, sku_id, on_hand, version
+         )
+         INSERT INTO movement (sequence, pool, sku_id, kind, on_hand_delta)
+         SELECT version, pool, sku_id, 'OPEN', on_hand FROM opened",
+        pool.as_str(),
+        &skus,
+        &on_hand
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// The levels of these cells, unlocked. Cells that do not exist are left out.
+pub async fn read(
+    conn: &mut PgConnection,
+    cells: impl IntoIterator<Item = &CellKey>,
+) -> Result<HashMap<CellKey, Level>, sqlx::Error> {
+    let (pools, skus) = columns(cells);
+    let rows = sqlx::query_as!(
+        LevelRow,
+        "SELECT pool, sku_id, on_hand, held, committed, version FROM stock
+         WHERE (pool, sku_id) IN (SELECT * FROM unnest($1::text[], $2::text[]))",
+        &pools,
+        &skus
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.iter().map(LevelRow::parse).collect()
+}
+
+/// The levels of one SKU in every pool, the shelf among them.
+pub async fn of_sku(conn: &mut PgConnection, sku: &SkuId) -> Result<Vec<(CellKey, Level)>, sqlx::Error> {
+    let rows = sqlx::query_as!(
+        LevelRow,
+        "SELECT pool, sku_id, on_hand, held, committed, version FROM stock WHERE sku_id = $1 ORDER BY pool",
+        sku.as_str()
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.iter().map(LevelRow::parse).collect()
+}

@@ -1,0 +1,112 @@
+//! When Redis is wrong or gone: never an oversell, and gate and ledger agree again by themselves.
+
+use std::sync::Arc;
+
+use stampede_inventory::Reconciler;
+use uuid::Uuid;
+
+use crate::shop::{FLASH, Shop, TEE, reason};
+
+/// Nobody listens here.
+const NO_REDIS: &str = "redis://127.0.0.1:9";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flushed_gate_is_loaded_from_the_ledger_in_the_middle_of_a_sale() {
+    let shop = Arc::new(Shop::open().await);
+    shop.flash(60, 1).await;
+    let buyers = (0..300).map(|n| {
+        let shop = shop.clone();
+        tokio::spawn(async move {
+            if n % 50 == 25 {
+                shop.flush().await;
+            }
+            shop.deduct(Uuid::now_v7(), &format!("buyer-{n}"), (TEE, FLASH, 1)).await.is_ok()
+        })
+    });
+    let sold =
+        futures::future::join_all(buyers).await.into_iter().filter(|sold| *sold.as_ref().unwrap()).count();
+    assert_eq!(sold, 60);
+    assert_eq!(shop.level(TEE, FLASH).await.committed, 60);
+    shop.reconcile().await;
+    assert_eq!(reason(shop.deduct(Uuid::now_v7(), "late", (TEE, FLASH, 1)).await), "OUT_OF_STOCK");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_redis_the_ledger_sells_alone_and_right() {
+    let shop = Arc::new(Shop::with_redis(NO_REDIS).await);
+    shop.flash(20, 1).await;
+    let buyers = (0..100).map(|n| {
+        let shop = shop.clone();
+        tokio::spawn(
+            async move { shop.reserve(Uuid::now_v7(), &format!("buyer-{n}"), &[(TEE, FLASH, 1)]).await },
+        )
+    });
+    let answers = futures::future::join_all(buyers).await.into_iter().map(Result::unwrap);
+    let (held, refused): (Vec<_>, Vec<_>) = answers.partition(Result::is_ok);
+    assert_eq!(held.len(), 20);
+    assert!(refused.into_iter().all(|refusal| reason(refusal) == "OUT_OF_STOCK"));
+    let first: Uuid = held.into_iter().next().unwrap().unwrap().reservation_id.parse().unwrap();
+    shop.release(first).await.unwrap();
+    shop.reserve(Uuid::now_v7(), "late", &[(TEE, FLASH, 1)]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_gate_that_is_too_open_is_corrected_by_the_ledgers_refusal() {
+    let shop = Shop::open().await;
+    shop.flash(1, 5).await;
+    shop.deduct(Uuid::now_v7(), "alice", (TEE, FLASH, 1)).await.unwrap();
+    set_free(&shop, 100).await;
+    assert_eq!(reason(shop.deduct(Uuid::now_v7(), "bob", (TEE, FLASH, 1)).await), "OUT_OF_STOCK");
+    assert_eq!(shop.gate_free(TEE, FLASH).await, Some(0));
+}
+
+#[tokio::test]
+async fn a_gate_that_is_too_closed_is_opened_by_the_reconciler() {
+    let shop = Shop::open().await;
+    shop.flash(5, 5).await;
+    set_free(&shop, 2).await;
+    let mut reconciler = Reconciler::default();
+    assert_eq!(reconciler.round(&shop.inventory).await.unwrap(), 3);
+    assert_eq!(shop.gate_free(TEE, FLASH).await, Some(2), "once may be somebody on the way to the ledger");
+    assert_eq!(reconciler.round(&shop.inventory).await.unwrap(), 3);
+    assert_eq!(shop.gate_free(TEE, FLASH).await, Some(5));
+    assert_eq!(reconciler.round(&shop.inventory).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_loaded_gate_knows_limits_and_pending_holds() {
+    let shop = Shop::open().await;
+    shop.flash(5, 2).await;
+    let (held, sold) = (Uuid::now_v7(), Uuid::now_v7());
+    shop.reserve(held, "alice", &[(TEE, FLASH, 1)]).await.unwrap();
+    shop.deduct(sold, "alice", (TEE, FLASH, 1)).await.unwrap();
+    shop.flush().await;
+    assert_eq!(reason(shop.reserve(Uuid::now_v7(), "alice", &[(TEE, FLASH, 1)]).await), "BUYER_LIMIT");
+    assert_eq!(shop.gate_free(TEE, FLASH).await, Some(3));
+    shop.release(held).await.unwrap();
+    assert_eq!(shop.gate_free(TEE, FLASH).await, Some(4));
+    shop.reserve(Uuid::now_v7(), "alice", &[(TEE, FLASH, 1)]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_sold_out_answer_ends_when_units_come_back_anywhere() {
+    let shop = Shop::open().await;
+    shop.flash(1, 5).await;
+    let neighbour = shop.neighbour().await;
+    let id = Uuid::now_v7();
+    shop.reserve(id, "alice", &[(TEE, FLASH, 1)]).await.unwrap();
+    for stock in [&shop.stock, &neighbour] {
+        let refused = crate::shop::reserve(stock, Uuid::now_v7(), "bob", &[(TEE, FLASH, 1)], 0).await;
+        assert_eq!(reason(refused), "OUT_OF_STOCK");
+    }
+    shop.release(id).await.unwrap();
+    crate::shop::eventually("the neighbour sells again", async || {
+        crate::shop::reserve(&neighbour, Uuid::now_v7(), "bob", &[(TEE, FLASH, 1)], 0).await.is_ok()
+    })
+    .await;
+}
+
+async fn set_free(shop: &Shop, free: i64) {
+    let key = format!("{}:{{pool:{FLASH}}}:counters:{TEE}", shop.prefix);
+    redis::cmd("HSET").arg(key).arg("free").arg(free).exec_async(&mut shop.redis.clone()).await.unwrap();
+}

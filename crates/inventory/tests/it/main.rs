@@ -1,0 +1,15 @@
+//! Inventory over a real Postgres and a real Redis. The services are called in the process; mTLS is `e2e`'s.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "tests start tasks, read the clock, and a test that cannot go on has failed"
+)]
+
+mod catalogue;
+mod deduct;
+mod gate;
+mod ledger;
+mod reserve;
+mod resolve;
+mod shop;
+mod watch;

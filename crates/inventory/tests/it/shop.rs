@@ -1,0 +1,275 @@
+//! A shop of a test's own: its database, its keys in Redis, its background tasks.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::stream::BoxStream;
+use futures::{FutureExt as _, StreamExt as _};
+use stampede_inventory::grpc::{CampaignApi, CatalogApi, InventoryApi};
+use stampede_inventory::{AfterCommit, Feed, Gate, Inventory, Ledger, MIGRATIONS, Metrics, Reconciler};
+use stampede_kit::clock::Clock;
+use stampede_kit::refusal::reason_of;
+use stampede_kit::testing::{self, TestDatabase};
+use stampede_kit::{Secret, outbox};
+use stampede_proto::common::v1::Money;
+use stampede_proto::inventory::v1::campaign_service_server::CampaignService as _;
+use stampede_proto::inventory::v1::catalog_service_server::CatalogService as _;
+use stampede_proto::inventory::v1::inventory_service_server::InventoryService as _;
+use stampede_proto::inventory::v1::{
+    Campaign, CampaignItem, CommitReservationRequest, CreateCampaignRequest, CreateSkuRequest,
+    DeductStockRequest, DeductStockResponse, GetReservationRequest, GetStockRequest,
+    ReleaseReservationRequest, Reservation, ReservationLine, ReserveStockRequest, Sku, StockLevel,
+    WatchStockRequest, WatchStockResponse,
+};
+use stampede_proto::timestamp;
+use time::OffsetDateTime;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Status};
+use uuid::Uuid;
+
+pub const TEE: &str = "tee";
+pub const FLASH: &str = "flash";
+
+pub struct Shop {
+    pub stock: InventoryApi,
+    pub catalog: CatalogApi,
+    pub campaigns: CampaignApi,
+    pub inventory: Inventory,
+    pub redis: redis::aio::MultiplexedConnection,
+    pub prefix: String,
+    pub stop: CancellationToken,
+    pub database: TestDatabase,
+}
+
+impl Shop {
+    /// With a Redis; no background task but the feed.
+    pub async fn open() -> Self {
+        Self::with_redis(&testing::redis_url()).await
+    }
+
+    pub async fn with_redis(redis_url: &str) -> Self {
+        let database = testing::database(&MIGRATIONS).await;
+        let prefix = format!("test-{}", Uuid::now_v7().simple());
+        Self::over(database, redis_url, prefix).await
+    }
+
+    async fn over(database: TestDatabase, redis_url: &str, prefix: String) -> Self {
+        let stop = CancellationToken::new();
+        let (inventory, feed) = process(&database, redis_url, &prefix, &stop).await;
+        tokio::spawn(feed);
+        let client = redis::Client::open(testing::redis_url()).unwrap();
+        Self {
+            stock: InventoryApi::new(inventory.clone(), Clock::system(), stop.clone()),
+            catalog: CatalogApi::new(inventory.clone()),
+            campaigns: CampaignApi::new(inventory.clone()),
+            inventory,
+            redis: client.get_multiplexed_async_connection().await.unwrap(),
+            prefix,
+            stop,
+            database,
+        }
+    }
+
+    /// A second process on the same stores.
+    pub async fn neighbour(&self) -> InventoryApi {
+        let (inventory, feed) =
+            process(&self.database, &testing::redis_url(), &self.prefix, &self.stop).await;
+        tokio::spawn(feed);
+        InventoryApi::new(inventory, Clock::system(), self.stop.clone())
+    }
+
+    pub async fn sku(&self, sku_id: &str, on_hand: i64) -> Sku {
+        let sku =
+            Sku { sku_id: sku_id.into(), title: sku_id.to_uppercase(), price: eur(1_999), created_at: None };
+        let request = CreateSkuRequest { sku: Some(sku), on_hand };
+        self.catalog.create_sku(Request::new(request)).await.unwrap().into_inner()
+    }
+
+    /// An open campaign of TEE, which is created with an empty shelf.
+    pub async fn flash(&self, units: i64, per_buyer_limit: u32) -> Campaign {
+        self.sku(TEE, 0).await;
+        let campaign = campaign(FLASH, -60, 3_600, &[(TEE, units, per_buyer_limit)]);
+        self.create_campaign(campaign).await.unwrap()
+    }
+
+    pub async fn create_campaign(&self, campaign: Campaign) -> Result<Campaign, Status> {
+        let request = CreateCampaignRequest { campaign: Some(campaign) };
+        self.campaigns.create_campaign(Request::new(request)).await.map(tonic::Response::into_inner)
+    }
+
+    pub async fn reserve(&self, id: Uuid, buyer: &str, lines: &[Asked<'_>]) -> Result<Reservation, Status> {
+        reserve(&self.stock, id, buyer, lines, 0).await
+    }
+
+    pub async fn deduct(
+        &self,
+        id: Uuid,
+        buyer: &str,
+        asked: Asked<'_>,
+    ) -> Result<DeductStockResponse, Status> {
+        let (sku, campaign, quantity) = asked;
+        let request = DeductStockRequest {
+            sku_id: sku.into(),
+            campaign_id: campaign.into(),
+            buyer_id: buyer.into(),
+            quantity,
+            deduction_id: id.to_string(),
+        };
+        self.stock.deduct_stock(Request::new(request)).await.map(tonic::Response::into_inner)
+    }
+
+    pub async fn commit(&self, id: Uuid) -> Result<Reservation, Status> {
+        let request = CommitReservationRequest { reservation_id: id.to_string() };
+        self.stock.commit_reservation(Request::new(request)).await.map(tonic::Response::into_inner)
+    }
+
+    pub async fn release(&self, id: Uuid) -> Result<Reservation, Status> {
+        let request = ReleaseReservationRequest { reservation_id: id.to_string() };
+        self.stock.release_reservation(Request::new(request)).await.map(tonic::Response::into_inner)
+    }
+
+    pub async fn reservation(&self, id: Uuid) -> Result<Reservation, Status> {
+        let request = GetReservationRequest { reservation_id: id.to_string() };
+        self.stock.get_reservation(Request::new(request)).await.map(tonic::Response::into_inner)
+    }
+
+    pub async fn level(&self, sku: &str, campaign: &str) -> StockLevel {
+        let request = GetStockRequest { sku_id: sku.into() };
+        let levels = self.stock.get_stock(Request::new(request)).await.unwrap().into_inner().levels;
+        levels.into_iter().find(|level| level.campaign_id == campaign).unwrap()
+    }
+
+    pub async fn watch(
+        &self,
+        request: WatchStockRequest,
+    ) -> Result<BoxStream<'_, WatchStockResponse>, Status> {
+        let stream = self.stock.watch_stock(Request::new(request)).await?.into_inner();
+        Ok(stream.map(Result::unwrap).boxed())
+    }
+
+    /// Free units as Redis has them.
+    pub async fn gate_free(&self, sku: &str, campaign: &str) -> Option<i64> {
+        let pool = if campaign.is_empty() { "shelf" } else { campaign };
+        let key = format!("{}:{{pool:{pool}}}:counters:{sku}", self.prefix);
+        redis::cmd("HGET").arg(key).arg("free").query_async(&mut self.redis.clone()).await.unwrap()
+    }
+
+    /// Forgets everything this shop has in Redis.
+    pub async fn flush(&self) {
+        for key in self.keys().await {
+            redis::cmd("DEL").arg(key).exec_async(&mut self.redis.clone()).await.unwrap();
+        }
+    }
+
+    pub async fn keys(&self) -> Vec<String> {
+        let pattern = format!("{}:*", self.prefix);
+        redis::cmd("KEYS").arg(pattern).query_async(&mut self.redis.clone()).await.unwrap()
+    }
+
+    /// Compares gate and ledger until they agree.
+    pub async fn reconcile(&self) {
+        let mut reconciler = Reconciler::default();
+        eventually("gate and ledger agree", async || {
+            let drift = reconciler.round(&self.inventory).await.unwrap();
+            drift == 0
+        })
+        .await;
+    }
+
+    /// Subjects of the events in the outbox, oldest first.
+    pub async fn events(&self) -> Vec<String> {
+        sqlx::query_scalar("SELECT subject FROM outbox ORDER BY position")
+            .fetch_all(&self.database.pool)
+            .await
+            .unwrap()
+    }
+}
+
+impl Drop for Shop {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+async fn process(
+    database: &TestDatabase,
+    redis_url: &str,
+    prefix: &str,
+    stop: &CancellationToken,
+) -> (Inventory, futures::future::BoxFuture<'static, anyhow::Result<()>>) {
+    let db = database.pool.clone();
+    let metrics = Arc::new(Metrics::default());
+    let gate = Gate::start(&Secret::from(redis_url), prefix, db.clone(), metrics.clone()).unwrap();
+    let after_commit = AfterCommit { outbox: outbox::Wake::default(), feed: Arc::default() };
+    let ledger = Ledger::start(&db, after_commit.clone());
+    let feed = Arc::new(Feed::start(&db).await.unwrap());
+    let inventory = Inventory::new(db.clone(), gate.clone(), ledger, feed.clone(), metrics);
+    (inventory, feed.run(db, gate, after_commit.feed, stop.clone()).boxed())
+}
+
+/// SKU, campaign, quantity.
+pub type Asked<'a> = (&'a str, &'a str, u32);
+
+pub async fn reserve(
+    stock: &InventoryApi,
+    id: Uuid,
+    buyer: &str,
+    lines: &[Asked<'_>],
+    hold_ms: u32,
+) -> Result<Reservation, Status> {
+    let line = |(sku, campaign, quantity): &Asked<'_>| ReservationLine {
+        sku_id: (*sku).into(),
+        campaign_id: (*campaign).into(),
+        quantity: *quantity,
+    };
+    let request = ReserveStockRequest {
+        reservation_id: id.to_string(),
+        buyer_id: buyer.into(),
+        lines: lines.iter().map(line).collect(),
+        hold_ms,
+    };
+    stock.reserve_stock(Request::new(request)).await.map(tonic::Response::into_inner)
+}
+
+/// `items`: SKU, units, limit.
+pub fn campaign(id: &str, opens_in_s: i64, closes_in_s: i64, items: &[(&str, i64, u32)]) -> Campaign {
+    let now = OffsetDateTime::now_utc();
+    let item = |(sku, units, per_buyer_limit): &(&str, i64, u32)| CampaignItem {
+        sku_id: (*sku).into(),
+        price: eur(999),
+        units: *units,
+        per_buyer_limit: *per_buyer_limit,
+        free: 0,
+    };
+    Campaign {
+        campaign_id: id.into(),
+        title: id.into(),
+        opens_at: Some(timestamp(now + time::Duration::seconds(opens_in_s))),
+        closes_at: Some(timestamp(now + time::Duration::seconds(closes_in_s))),
+        items: items.iter().map(item).collect(),
+        state: 0,
+    }
+}
+
+pub fn eur(amount_minor: i64) -> Option<Money> {
+    Some(Money { amount_minor, currency: "EUR".into() })
+}
+
+pub fn reason<T: std::fmt::Debug>(result: Result<T, Status>) -> String {
+    let status = result.expect_err("a refusal");
+    reason_of(&status).unwrap_or_else(|| panic!("{status} has no reason"))
+}
+
+pub fn metadata(status: &Status, key: &str) -> Option<String> {
+    use tonic_types::StatusExt as _;
+    status.get_details_error_info()?.metadata.get(key).cloned()
+}
+
+/// Polls until it is so, or fails after ten seconds.
+pub async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let until = tokio::time::Instant::now() + Duration::from_secs(10);
+    while !is_so().await {
+        assert!(tokio::time::Instant::now() < until, "not so within ten seconds: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
