@@ -10,6 +10,9 @@ const BODY_TIME: Duration = Duration::from_secs(10);
 /// Feeds open at once, unless the configuration says otherwise.
 const STREAMS: usize = 10_000;
 
+/// The largest body anybody may configure: it is held in memory whole.
+const MAX_BODY_BYTES: usize = 64 * 1024 * 1024;
+
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The keys every server has. `listen` is the public port, `limits.message_bytes` the largest body,
@@ -39,6 +42,9 @@ impl Config {
     /// Reads every key; all problems are reported at once.
     pub fn read(reader: &mut Reader) -> Result<Config, Problems> {
         let server = Server::read(reader);
+        if server.as_ref().is_some_and(|server| server.limits.message_bytes > MAX_BODY_BYTES) {
+            reader.refuse("limits.message_bytes", format!("must be at most {MAX_BODY_BYTES}"));
+        }
         let inventory = reader.required("peers.inventory");
         let order = reader.required("peers.order");
         let payment = reader.required("peers.payment");

@@ -65,7 +65,7 @@ async fn answer(State(gateway): State<Arc<Gateway>>, request: Request<Body>) -> 
     let observed = gateway.observer.start(face);
     let id = gateway.ids.of(request.headers());
     let origin = gateway.cors.allowed(request.headers());
-    let span = observe::span(face, request.headers());
+    let span = observe::span(face, request.headers(), &id);
     let Answer { mut response, method } = route(&gateway, face, request, &id).instrument(span.clone()).await;
     span.record("http.response.status_code", response.status().as_u16());
     if let Some(method) = &method {

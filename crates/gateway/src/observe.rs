@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use kit::metrics::{self, KeyValue};
 use opentelemetry::metrics::{Histogram, UpDownCounter};
 use opentelemetry::propagation::Extractor;
@@ -69,12 +69,13 @@ impl Drop for Observed<'_> {
 }
 
 /// The span of a request, in the trace its headers name. Which RPC it is, is recorded when that is known.
-pub(crate) fn span(face: Face, headers: &HeaderMap) -> Span {
+pub(crate) fn span(face: Face, headers: &HeaderMap, id: &HeaderValue) -> Span {
     let span = tracing::info_span!(
         parent: None,
         "http",
         otel.name = face.name(),
         otel.kind = "server",
+        request_id = id.to_str().unwrap_or_default(),
         rpc.method = Empty,
         http.response.status_code = Empty,
         trace_id = Empty,

@@ -1,6 +1,5 @@
 //! gRPC and gRPC-web through the gateway, with the clients people use.
 
-use futures::stream;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use kit::refusal::reason_of;
@@ -9,6 +8,7 @@ use stampede_proto::inventory::v1::WatchStockRequest;
 use stampede_proto::inventory::v1::inventory_service_client::InventoryServiceClient;
 use stampede_proto::order::v1::order_service_client::OrderServiceClient;
 use stampede_proto::order::v1::{CreateOrderRequest, GetOrderRequest, LineItem};
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::client::Grpc;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
@@ -172,20 +172,28 @@ async fn grpc_over_http_1_is_told_what_it_needs() {
 }
 
 #[tokio::test]
-async fn tools_find_the_contract_by_reflection() {
+async fn tools_ask_for_the_contract_by_reflection_and_both_sides_of_the_stream_flow() {
     let house = House::start().await;
     let mut reflection = ServerReflectionClient::new(channel(&house));
-    let ask = ServerReflectionRequest {
-        host: String::new(),
-        message_request: Some(MessageRequest::ListServices(String::new())),
-    };
+    let (questions, asked) = tokio::sync::mpsc::channel(1);
+    let ask = |request| ServerReflectionRequest { host: String::new(), message_request: Some(request) };
+    questions.send(ask(MessageRequest::ListServices(String::new()))).await.unwrap();
 
-    let mut answers = reflection.server_reflection_info(stream::iter([ask])).await.unwrap().into_inner();
-
+    let mut answers =
+        reflection.server_reflection_info(ReceiverStream::new(asked)).await.unwrap().into_inner();
     let Some(MessageResponse::ListServicesResponse(list)) =
         answers.message().await.unwrap().unwrap().message_response
     else {
         panic!("the answer is no list");
     };
     assert!(list.service.iter().any(|service| service.name == "stampede.order.v1.OrderService"));
+
+    // The second question leaves after the first answer came.
+    let symbol = "stampede.order.v1.OrderService.CreateOrder".to_owned();
+    questions.send(ask(MessageRequest::FileContainingSymbol(symbol))).await.unwrap();
+    let answer = answers.message().await.unwrap().unwrap().message_response;
+    assert!(matches!(answer, Some(MessageResponse::FileDescriptorResponse(_))), "{answer:?}");
+
+    drop(questions);
+    assert!(answers.message().await.unwrap().is_none());
 }

@@ -1,6 +1,6 @@
 //! A gateway with its three services, on free ports, for one test; all of it ends with the value.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
@@ -21,6 +21,8 @@ use crate::services;
 /// Longer than any start takes; a test that needs it has failed.
 const READY_TIME: Duration = Duration::from_secs(20);
 
+const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
 pub struct House {
     pub address: SocketAddr,
     pub client: Client,
@@ -28,8 +30,9 @@ pub struct House {
     /// Ends the services one by one.
     pub order: CancellationToken,
     pub gateway: CancellationToken,
-    _guards: Vec<DropGuard>,
-    _folder: TempDir,
+    order_address: SocketAddr,
+    guards: Vec<DropGuard>,
+    folder: TempDir,
 }
 
 impl House {
@@ -48,10 +51,11 @@ impl House {
         authority.renew(&requests, "dev", now).unwrap();
         let issuer = Issuer::from_pem(authority.issuer().key_pem()).unwrap();
 
-        let (order, order_stop) = service("order", folder.path(), services::order).await;
-        let (inventory, inventory_stop) = service("inventory", folder.path(), services::inventory).await;
-        let (payment, payment_stop) = service("payment", folder.path(), |_| {}).await;
-        let mut pairs = common("gateway", folder.path());
+        let (order, order_stop) = service("order", folder.path(), ANY_PORT, services::order).await;
+        let (inventory, inventory_stop) =
+            service("inventory", folder.path(), ANY_PORT, services::inventory).await;
+        let (payment, payment_stop) = service("payment", folder.path(), ANY_PORT, |_| {}).await;
+        let mut pairs = common("gateway", folder.path(), ANY_PORT);
         for (key, address) in
             [("peers.order", order), ("peers.inventory", inventory), ("peers.payment", payment)]
         {
@@ -71,8 +75,9 @@ impl House {
             issuer,
             order: order_stop,
             gateway,
-            _guards: guards.into(),
-            _folder: folder,
+            order_address: order,
+            guards: guards.into(),
+            folder,
         };
         house.wait_until_ready().await;
         house
@@ -103,6 +108,19 @@ impl House {
             .header("idempotency-key", "key-1")
             .header("content-type", "application/json")
             .body(body)
+    }
+
+    /// A new order service where the old one was; the old one has to be gone.
+    pub async fn start_order_again(&mut self) {
+        let bound = async {
+            while std::net::TcpListener::bind(self.order_address).is_err() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(READY_TIME, bound).await.expect("the old service frees its port");
+        let (_, stop) = service("order", self.folder.path(), self.order_address, services::order).await;
+        self.guards.push(stop.clone().drop_guard());
+        self.order = stop;
     }
 
     async fn wait_until_ready(&self) {
@@ -138,9 +156,10 @@ pub fn detail<'a>(body: &'a Value, name: &str) -> &'a Value {
 async fn service(
     name: &'static str,
     folder: &Path,
+    listen: SocketAddr,
     fill: impl FnOnce(&mut kit::App),
 ) -> (SocketAddr, CancellationToken) {
-    let mut reader = Reader::from_pairs(name, common(name, folder));
+    let mut reader = Reader::from_pairs(name, common(name, folder, listen));
     let server = Server::read(&mut reader);
     let config = reader.finish(|| server).unwrap();
     let contract = Contract::parse(stampede_proto::DESCRIPTOR_SET).unwrap();
@@ -156,11 +175,11 @@ fn serve(app: kit::App) -> CancellationToken {
     stop
 }
 
-fn common(name: &str, folder: &Path) -> Vec<(String, String)> {
+fn common(name: &str, folder: &Path, listen: SocketAddr) -> Vec<(String, String)> {
     let path = |file: &str| folder.join(file).display().to_string();
     [
-        ("listen", "127.0.0.1:0".to_owned()),
-        ("admin.listen", "127.0.0.1:0".to_owned()),
+        ("listen", listen.to_string()),
+        ("admin.listen", ANY_PORT.to_string()),
         ("tls.cert", path(&format!("{name}.pem"))),
         ("tls.key", path(&format!("{name}.key"))),
         ("tls.ca", path("ca.pem")),

@@ -1,5 +1,7 @@
 //! REST calls that go well, and what every answer carries.
 
+use std::time::Duration;
+
 use http::Method;
 use serde_json::{Value, json};
 
@@ -97,22 +99,44 @@ async fn a_service_that_does_not_answer_is_given_up_at_the_deadline_of_the_contr
 }
 
 #[tokio::test]
-async fn a_service_that_is_down_is_unavailable_and_the_rest_works() {
-    let house = House::start().await;
+async fn a_service_that_is_down_is_unavailable_the_rest_works_and_it_is_found_again() {
+    let mut house = House::start().await;
+    let path = format!("/v1/orders/{ORDER_ID}");
     house.order.cancel();
-    let gone = async {
-        loop {
-            let response = house.buyer(Method::GET, &format!("/v1/orders/{ORDER_ID}")).send().await.unwrap();
-            if response.status() != 200 {
-                return response;
-            }
-        }
-    };
-
-    let response = tokio::time::timeout(std::time::Duration::from_secs(10), gone).await.unwrap();
-
-    assert_eq!(response.status(), 503);
-    assert!(response.headers().contains_key("retry-after"));
+    let gone = answer_with(&house, &path, 503).await;
+    assert!(gone.headers().contains_key("retry-after"));
     let watch = house.buyer(Method::GET, "/v1/stock:watch?skuIds=A-1").send().await.unwrap();
     assert_eq!(watch.status(), 200);
+
+    house.start_order_again().await;
+
+    answer_with(&house, &path, 200).await;
+    answer_with(&house, "/readyz", 200).await;
+}
+
+/// Asks until the answer has this status.
+async fn answer_with(house: &House, path: &str, status: u16) -> reqwest::Response {
+    let asked = async {
+        loop {
+            let response = house.buyer(Method::GET, path).send().await.unwrap();
+            if response.status() == status {
+                return response;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), asked)
+        .await
+        .unwrap_or_else(|_| panic!("{path} never said {status}"))
+}
+
+#[tokio::test]
+async fn http_2_without_tls_is_spoken_too() {
+    let house = House::start().await;
+    let client = reqwest::Client::builder().http2_prior_knowledge().build().unwrap();
+    let path = house.url(&format!("/v1/orders/{ORDER_ID}"));
+
+    let response = client.get(path).bearer_auth(house.token("auditor")).send().await.unwrap();
+
+    assert_eq!((response.version(), response.status().as_u16()), (http::Version::HTTP_2, 200));
 }
