@@ -6,8 +6,8 @@ CREATE TABLE saga (
                   CONSTRAINT saga_of_an_order REFERENCES orders (order_id),
     -- The step that is to be done next, or is being done.
     step          text NOT NULL CONSTRAINT saga_step_known CHECK (step IN (
-                      'AUTHORIZE', 'COMMIT', 'CAPTURE', 'VOID_EXPIRED', 'VOID_CANCELLED', 'VOID_RETURN',
-                      'RELEASE_EXPIRED', 'RELEASE_CANCELLED', 'REFUND', 'RETURN')),
+                      'AUTHORIZE', 'COMMIT', 'CAPTURE', 'VOID_EXPIRED', 'VOID_CANCELLED', 'RELEASE_EXPIRED',
+                      'RELEASE_CANCELLED', 'REFUND', 'RETURN')),
     -- Failed tries of this step.
     attempt       integer NOT NULL DEFAULT 0 CONSTRAINT saga_attempt_counts CHECK (attempt >= 0),
     -- How the buyer pays: the kind and a token, never a card. It goes with the row.
