@@ -15,6 +15,7 @@ use crate::up;
 
 /// What the flash campaign sells, one to a buyer.
 pub const FLASH_SKU: &str = "phone-15-black";
+const FLASH_PREFIX: &str = "flash-";
 const FLASH_UNITS: i64 = 1_000;
 const FLASH_PRICE_MINOR: i64 = 39_900;
 const FLASH_LASTS: Duration = Duration::days(30);
@@ -62,14 +63,15 @@ pub async fn put(api: &Api) -> anyhow::Result<String> {
     Ok(format!("{} SKUs; the campaign {campaign} sells {FLASH_SKU}", CATALOGUE.len()))
 }
 
-/// The open campaign that sells the flash SKU, if there is one.
+/// The open flash campaign, if there is one; other campaigns may sell the same SKU.
 pub async fn open_campaign(api: &Api) -> anyhow::Result<Option<String>> {
     let answer = api.get("/v1/campaigns?state=CAMPAIGN_STATE_OPEN&pageSize=100").await?;
     let listed =
         answer.map_err(|refused| anyhow::anyhow!("the gateway refuses to list campaigns: {refused}"))?;
     let sells = |campaign: &&Value| {
+        let ours = campaign["campaignId"].as_str().is_some_and(|id| id.starts_with(FLASH_PREFIX));
         let items = campaign["items"].as_array().map(Vec::as_slice).unwrap_or_default();
-        items.iter().any(|item| item["skuId"] == FLASH_SKU)
+        ours && items.iter().any(|item| item["skuId"] == FLASH_SKU)
     };
     let found = listed["campaigns"].as_array().map(Vec::as_slice).unwrap_or_default().iter().find(sells);
     Ok(found.and_then(|campaign| campaign["campaignId"].as_str()).map(str::to_owned))
@@ -79,7 +81,7 @@ async fn create_campaign(api: &Api) -> anyhow::Result<String> {
     let now = Clock::system().now();
     let opens = now.replace_nanosecond(0).context("zero is a nanosecond")? - Duration::minutes(1);
     // A campaign that has closed keeps its name, so the next one has another.
-    let id = format!("flash-{}", now.date());
+    let id = format!("{FLASH_PREFIX}{}", now.date());
     let body = json!({ "campaign": {
         "campaignId": id,
         "title": "Flash sale: half the price, one each",

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use serde_json::json;
+use stampede_kit::clock::Clock;
+use time::format_description::well_known::Rfc3339;
 
 use super::rest::{Api, Refused};
 use crate::seed;
@@ -16,8 +18,11 @@ const POLL: Duration = Duration::from_millis(100);
 /// Below this the campaign is restocked first: a story needs two units.
 const UNITS_NEEDED: i64 = 5;
 const RESTOCK: i64 = 100;
-/// The provider's usual test card.
+/// The provider's test cards: one that pays and one that has nothing on it.
 const CARD: &str = "tok_visa";
+const EMPTY_CARD: &str = "tok_declined_insufficient_funds";
+/// A sale of one unit, over soon after the story.
+const LAST_UNIT_LASTS: time::Duration = time::Duration::minutes(2);
 
 /// An order as the story compares it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +64,7 @@ pub async fn tell(face: &impl Face, staff: &Api) -> anyhow::Result<()> {
     free_becomes(face, &buyer, sku, &campaign, before - 1).await?;
     step(format!("stock went down by one, to {}", before - 1));
 
+    decline(face, &buyer, &order).await?;
     pay(face, &buyer, &order).await?;
     free_becomes(face, &buyer, sku, &campaign, before - 1).await?;
     step("stock stays down by one".to_owned());
@@ -71,7 +77,8 @@ pub async fn tell(face: &impl Face, staff: &Api) -> anyhow::Result<()> {
     cancel(face, &other, &second).await?;
     free_becomes(face, &other, sku, &campaign, before - 1).await?;
     step(format!("its unit came back: {} free", before - 1));
-    foreign(face, &other, &order).await
+    foreign(face, &other, &order).await?;
+    sold_out(face, staff, &run, sku).await
 }
 
 /// Free units, restocked first when they would not last for a story.
@@ -101,6 +108,36 @@ async fn buy(face: &impl Face, buyer: &str, key: &str, sku: &str, campaign: &str
     Ok(order)
 }
 
+async fn decline(face: &impl Face, buyer: &str, order: &Order) -> anyhow::Result<()> {
+    refused_with("PAYMENT_DECLINED", "an empty card", face.pay(buyer, &order.id, EMPTY_CARD).await?)?;
+    let kept = settle(face, buyer, &order.id, "AWAITING_PAYMENT").await?;
+    step(format!("the order still awaits payment of {}", kept.total_minor));
+    Ok(())
+}
+
+/// One unit for two buyers.
+async fn sold_out(face: &impl Face, staff: &Api, run: &str, sku: &str) -> anyhow::Result<()> {
+    let (campaign, opens) = (format!("smoke-{run}"), Clock::system().now() - time::Duration::minutes(1));
+    let body = json!({ "campaign": {
+        "campaignId": campaign,
+        "title": "Smoke: the last one",
+        "opensAt": opens.format(&Rfc3339)?,
+        "closesAt": (opens + LAST_UNIT_LASTS).format(&Rfc3339)?,
+        "items": [{
+            "skuId": sku,
+            "price": { "amountMinor": "100", "currency": "EUR" },
+            "units": "1",
+            "perBuyerLimit": 1,
+        }],
+    }});
+    let opened = staff.post("/v1/campaigns", &body).await?;
+    opened.map_err(|refused| anyhow::anyhow!("the campaign {campaign} is refused: {refused}"))?;
+    let (first, late) = (format!("smoke-{run}-c"), format!("smoke-{run}-d"));
+    accepted("the last unit", face.place(&first, &format!("{run}-4"), sku, &campaign).await?)?;
+    let answer = face.place(&late, &format!("{run}-5"), sku, &campaign).await?;
+    refused_with("OUT_OF_STOCK", "one more of a campaign of one unit", answer)
+}
+
 async fn pay(face: &impl Face, buyer: &str, order: &Order) -> anyhow::Result<()> {
     let paid = accepted("the payment", face.pay(buyer, &order.id, CARD).await?)?;
     let confirmed =
@@ -120,16 +157,7 @@ async fn over_the_limit(
     sku: &str,
     campaign: &str,
 ) -> anyhow::Result<()> {
-    match face.place(buyer, key, sku, campaign).await? {
-        Err(refused) if refused.reason == "BUYER_LIMIT" => {
-            step(format!("one more for the same buyer is refused: {refused}"));
-            Ok(())
-        }
-        Err(refused) => {
-            bail!("one more for the same buyer should be refused with BUYER_LIMIT, not {refused}")
-        }
-        Ok(order) => bail!("the buyer's limit does not hold: {order:?}"),
-    }
+    refused_with("BUYER_LIMIT", "one more for the same buyer", face.place(buyer, key, sku, campaign).await?)
 }
 
 async fn cancel(face: &impl Face, buyer: &str, order: &Order) -> anyhow::Result<()> {
@@ -143,14 +171,7 @@ async fn cancel(face: &impl Face, buyer: &str, order: &Order) -> anyhow::Result<
 
 /// Somebody else's order is nobody's business, not even that it exists.
 async fn foreign(face: &impl Face, stranger: &str, order: &Order) -> anyhow::Result<()> {
-    match face.get(stranger, &order.id).await? {
-        Err(refused) if refused.reason == "ORDER_NOT_FOUND" || refused.reason == "PERMISSION_DENIED" => {
-            step(format!("another buyer does not see the order: {refused}"));
-            Ok(())
-        }
-        Err(refused) => bail!("another buyer's look should be refused with ORDER_NOT_FOUND, not {refused}"),
-        Ok(order) => bail!("another buyer sees the order: {order:?}"),
-    }
+    refused_with("ORDER_NOT_FOUND", "another buyer's look at the order", face.get(stranger, &order.id).await?)
 }
 
 async fn settle(face: &impl Face, buyer: &str, order_id: &str, state: &str) -> anyhow::Result<Order> {
@@ -185,6 +206,17 @@ async fn free_becomes(
 
 fn accepted(what: &str, answer: Result<Order, Refused>) -> anyhow::Result<Order> {
     answer.map_err(|refused| anyhow::anyhow!("{what} is refused: {refused}"))
+}
+
+fn refused_with(reason: &str, what: &str, answer: Result<Order, Refused>) -> anyhow::Result<()> {
+    match answer {
+        Err(refused) if refused.reason == reason => {
+            step(format!("{what} is refused: {refused}"));
+            Ok(())
+        }
+        Err(refused) => bail!("{what} should be refused with {reason}, not {refused}"),
+        Ok(order) => bail!("{what} should be refused with {reason}, not answered with {order:?}"),
+    }
 }
 
 fn is_state(order: &Order, state: &str) -> anyhow::Result<()> {
