@@ -1,1 +1,63 @@
-//! stub
+//! Payments: money moved at most once. An intent is written down before a provider is called, a lost answer is asked for under the
+//! same key until it is known, and every movement is a balanced transfer in the books. Card numbers never come here.
+
+mod authorize;
+mod begin;
+mod capture;
+mod config;
+mod crash;
+mod domain;
+mod error;
+mod event;
+mod finish;
+mod get;
+mod grpc;
+mod metrics;
+mod payments;
+mod provider;
+mod refund;
+mod resolve;
+mod store;
+mod void;
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use stampede_kit as kit;
+use stampede_proto::payment::v1::payment_service_server::PaymentServiceServer;
+
+pub use authorize::Authorize;
+pub use config::Config;
+pub use crash::Crash;
+pub use domain::{Amounts, Method, MethodKind, Payment, State, Terms, Token};
+pub use error::Error;
+pub use payments::Payments;
+pub use provider::{Call, Found, Provider, Simulator};
+
+/// The schema, in order.
+pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations/payment");
+
+/// The service, wired and bound, not yet serving.
+///
+/// # Errors
+/// A port in use, a certificate or key that cannot be read, a database that does not answer.
+pub async fn app(config: Config) -> anyhow::Result<kit::App> {
+    let contract = kit::Contract::parse(stampede_proto::DESCRIPTOR_SET).context("reading the contract")?;
+    let mut app = kit::App::bind(&config.server, contract).await?;
+    let db = kit::postgres::connect(&config.database_url, config.database_connections, &MIGRATIONS).await?;
+    let nats = kit::nats::connect(&config.nats_url).await?;
+    let provider = Simulator::new(&config.psp_url, config.psp_timeout)?;
+    let payments =
+        Payments::new(db.clone(), Arc::new(provider), app.clock(), config.psp_timeout, config.crash);
+
+    app.grpc(PaymentServiceServer::new(grpc::Service::new(payments.clone())));
+    let ready = db.clone();
+    app.ready("postgres", move || {
+        let db = ready.clone();
+        async move { Ok(store::ping(&db).await?) }
+    });
+    let relay = kit::outbox::Relay::new(db, nats).wake(payments.wake());
+    app.task("outbox", move |stop| relay.run(stop));
+    app.task("resolver", move |stop| async move { payments.resolve_until(stop).await });
+    Ok(app)
+}

@@ -1,1 +1,65 @@
-//! stub
+//! A payment provider that misbehaves on request. It listens on loopback in plain HTTP, keeps its own truth about who was charged
+//! what, and is never deployed to production.
+//!
+//! Every command carries an `Idempotency-Key`: the same key with the same content gives the stored operation, with other content
+//! 422. `payment` is the merchant's name for the payment; captures, voids and refunds name it.
+//!
+//! | call | body |
+//! | --- | --- |
+//! | `POST /v1/authorizations` | `{"payment", "amount_minor", "currency", "source"}` |
+//! | `POST /v1/captures`, `/v1/refunds` | `{"payment", "amount_minor", "currency"}` |
+//! | `POST /v1/voids` | `{"payment"}`: lets go of what is not captured; nothing authorised: closes the payment for good |
+//! | `GET /v1/operations/{key}` | the operation that was done under this key; 404: nothing happened |
+//! | `GET /v1/truth/{payment}`, `GET /v1/truth` | amounts and how often each thing took effect, of one payment and of all |
+//! | `GET /healthz` | 200 |
+//!
+//! A command answers 200 with the operation when it succeeded and 402 with it when it was declined.
+//!
+//! Misbehaviour is scripted by the payment's token (`source`), one or more directives joined by `__`:
+//!
+//! | token | what happens to the authorisation |
+//! | --- | --- |
+//! | `tok_visa`, `tok_mastercard`, `tok_amex`, `tok_unionpay` | it succeeds |
+//! | `tok_declined_<class>` | it is declined with that class, such as `insufficient_funds` or `do_not_honour` |
+//! | `tok_timeout_before` | the first call has no effect and is never answered; the next one works |
+//! | `tok_timeout_after` | the first call takes effect and is never answered; queries and repetitions are |
+//! | `tok_slow_<ms>` | it takes effect, and is answered, that much later |
+//! | `tok_error_500_once` | the first call has no effect and answers 500 |
+//! | `tok_error_500_after` | the first call takes effect and answers 500 |
+//! | `tok_outage`, `tok_outage_<ms>` | from the first call on, everything about the payment answers 503 for 5 s or that long |
+//! | any other `tok_…` | declined as `invalid_token` |
+//!
+//! The same behaviours for a later step carry its name: `tok_capture_timeout_after`, `tok_refund_declined_closed_account`,
+//! `tok_void_slow_500`, and together: `tok_slow_50__capture_timeout_before`. Sources that are no `tok_…` (wallet sessions) succeed.
+
+mod bank;
+mod config;
+mod http;
+mod journal;
+mod script;
+mod truth;
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+pub use config::Config;
+
+/// Serves until `stop`; what the journal holds from an earlier life is still true.
+///
+/// # Errors
+/// The port is in use, or the journal cannot be read or written.
+pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .with_context(|| format!("listen: cannot listen on {}", config.listen))?;
+    let bank = bank::Bank::open(config.state.as_deref())?;
+    let provider = Arc::new(http::Provider::new(bank, config.latency, stop.clone()));
+    tracing::info!(address = %listener.local_addr()?, "the provider is open");
+    axum::serve(listener, http::router(provider))
+        .with_graceful_shutdown(stop.cancelled_owned())
+        .await
+        .context("serving HTTP")
+}

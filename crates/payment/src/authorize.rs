@@ -1,0 +1,58 @@
+//! Authorising: the intent is committed before the provider is called, so that whatever happens there is known here.
+
+use stampede_types::PaymentId;
+
+use crate::crash::Stage;
+use crate::domain::{Operation, Payment, Terms};
+use crate::error::Error;
+use crate::payments::{Begun, Errand, Payments};
+use crate::store::{attempts, intents, payments};
+
+/// The same id with the same terms is the same payment.
+#[derive(Debug, Clone)]
+pub struct Authorize {
+    pub payment: PaymentId,
+    pub terms: Terms,
+}
+
+impl Payments {
+    /// The payment as it stands afterwards: AUTHORIZED, FAILED with its class, UNKNOWN, or whatever it already was.
+    ///
+    /// # Errors
+    /// The id was used with other terms, or the database does not answer.
+    pub async fn authorize(&self, command: Authorize) -> Result<Payment, Error> {
+        let begun = self.begin_authorize(command).await?;
+        self.carry_out(begun).await
+    }
+
+    async fn begin_authorize(&self, command: Authorize) -> Result<Begun, Error> {
+        let at = self.now();
+        let payment = Payment::new(command.payment, command.terms, self.provider.name(), at);
+        let mut tx = self.db.begin().await?;
+        // The id is claimed first: two equal requests must meet here, not at the bank.
+        if !intents::insert(&mut tx, &payment).await? {
+            let known = payments::lock(&mut tx, payment.id).await?.ok_or(Error::NotFound(payment.id))?;
+            tx.rollback().await?;
+            return again(payment, known);
+        }
+        for attempt in &payment.attempts {
+            attempts::insert(&mut tx, payment.id, attempt, self.lease, at).await?;
+        }
+        tx.commit().await?;
+        self.crash.at(Stage::Intent, Operation::Authorize);
+        let errand = payment.attempts.first().and_then(|attempt| Errand::of(&payment, attempt));
+        Ok(errand.map_or_else(|| Begun::Settled(Box::new(payment)), Begun::Fresh))
+    }
+}
+
+/// The id is known: the same payment goes on, another one is refused. One that was voided first has no terms to compare.
+fn again(asked: Payment, known: Payment) -> Result<Begun, Error> {
+    if known.terms.is_some() && known.terms != asked.terms {
+        return Err(Error::Conflict(asked.id));
+    }
+    let open = known.open_attempt(Operation::Authorize).filter(|_| !known.void_requested).cloned();
+    Ok(match open {
+        Some(attempt) => Begun::resume(known, &attempt),
+        None => Begun::Settled(Box::new(known)),
+    })
+}

@@ -1,0 +1,61 @@
+//! Every setting of the payment service.
+
+use std::time::Duration;
+
+use stampede_kit::Secret;
+use stampede_kit::config::{Problems, Reader, Server};
+
+use crate::crash::Crash;
+
+/// Connections to Postgres unless told.
+const CONNECTIONS: u32 = 16;
+const PSP_TIMEOUT: Duration = Duration::from_secs(3);
+
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The settings every server has.
+    pub server: Server,
+    /// `database.url` (`PAYMENT_DATABASE_URL`).
+    pub database_url: Secret,
+    /// `database.connections` (`PAYMENT_DATABASE_CONNECTIONS`): 16 unless told.
+    pub database_connections: u32,
+    /// `nats.url` (`PAYMENT_NATS_URL`).
+    pub nats_url: Secret,
+    /// `psp.url` (`PAYMENT_PSP_URL`): the provider's base address.
+    pub psp_url: String,
+    /// `psp.timeout_ms` (`PAYMENT_PSP_TIMEOUT_MS`): after this long an answer counts as lost. 3000 unless told.
+    pub psp_timeout: Duration,
+    /// `crash_at` (`PAYMENT_CRASH_AT`): where to abort, in debug builds only.
+    pub crash: Crash,
+}
+
+impl Config {
+    /// # Errors
+    /// Everything that is wrong with the settings, at once.
+    pub fn read(reader: &mut Reader) -> Result<Self, Problems> {
+        let server = Server::read(reader);
+        let database_url = reader.required("database.url");
+        let database_connections = reader.or("database.connections", CONNECTIONS);
+        if database_connections < 2 {
+            reader.refuse("database.connections", "must be 2 or more: the relay keeps one");
+        }
+        let nats_url = reader.required("nats.url");
+        let psp_url: Option<String> = reader.required("psp.url");
+        if psp_url.as_ref().is_some_and(|url| !url.starts_with("http://") && !url.starts_with("https://")) {
+            reader.refuse("psp.url", "must begin with http:// or https://");
+        }
+        let psp_timeout = reader.or("psp.timeout_ms", PSP_TIMEOUT);
+        let crash = Crash::read(reader);
+        reader.finish(|| {
+            Some(Self {
+                server: server?,
+                database_url: database_url?,
+                database_connections,
+                nats_url: nats_url?,
+                psp_url: psp_url?,
+                psp_timeout,
+                crash,
+            })
+        })
+    }
+}

@@ -1,0 +1,22 @@
+//! The rules of a payment as functions of values: what a state allows, what an answer changes, what the books say. It never
+//! awaits, logs, reads time or makes ids.
+
+mod amounts;
+mod attempt;
+mod books;
+mod event;
+mod payment;
+mod settle;
+mod standing;
+mod state;
+mod terms;
+
+pub use amounts::Amounts;
+pub use attempt::{Answer, Attempt, AttemptState, Operation, attempt_id};
+pub use books::{Entry, entries};
+pub use event::{Event, EventKind};
+pub use payment::Payment;
+pub use settle::{Conflict, Settlement};
+pub use standing::{IllegalStep, Refused, Standing, VoidPlan};
+pub use state::State;
+pub use terms::{Method, MethodKind, Terms, Token};

@@ -1,0 +1,134 @@
+//! What is asked of a provider: one attempt, one key, for ever. An open attempt is asked about until it is known.
+
+use std::str::FromStr;
+
+use stampede_types::PaymentId;
+use uuid::Uuid;
+
+use super::state::UnknownName;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Operation {
+    Authorize,
+    Capture,
+    Void,
+    Refund,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AttemptState {
+    /// Written down before the provider is called: it may or may not have heard of it.
+    Sent,
+    /// The answer was lost at least once; it is being asked for.
+    Lost,
+    Succeeded,
+    Refused,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// Also the idempotency key the provider sees.
+    pub id: Uuid,
+    pub operation: Operation,
+    pub provider: String,
+    /// What is asked for; 0 for a void of what may never have been authorised.
+    pub amount_minor: i64,
+    pub state: AttemptState,
+    pub reference: Option<String>,
+    pub decline: Option<String>,
+    pub lost_answers: i32,
+}
+
+/// What a provider says became of an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    Done {
+        reference: String,
+        amount_minor: i64,
+        currency: String,
+    },
+    /// Nothing moved, and nothing will under this key.
+    Refused {
+        reference: Option<String>,
+        decline: String,
+    },
+    /// It may have happened or not: a timeout, a broken connection, an answer without meaning.
+    Lost,
+}
+
+/// The one attempt that belongs to this payment and the caller's own word for it ("1", a capture id, a refund id).
+#[must_use]
+pub fn attempt_id(payment: PaymentId, operation: Operation, word: &str) -> Uuid {
+    payment.derive(&format!("{}/{word}", operation.as_str()))
+}
+
+impl Attempt {
+    #[must_use]
+    pub fn new(id: Uuid, operation: Operation, provider: &str, amount_minor: i64) -> Self {
+        Self {
+            id,
+            operation,
+            provider: provider.to_owned(),
+            amount_minor,
+            state: AttemptState::Sent,
+            reference: None,
+            decline: None,
+            lost_answers: 0,
+        }
+    }
+
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        match self.state {
+            AttemptState::Sent | AttemptState::Lost => true,
+            AttemptState::Succeeded | AttemptState::Refused => false,
+        }
+    }
+}
+
+impl Operation {
+    const ALL: [Self; 4] = [Self::Authorize, Self::Capture, Self::Void, Self::Refund];
+
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Authorize => "AUTHORIZE",
+            Self::Capture => "CAPTURE",
+            Self::Void => "VOID",
+            Self::Refund => "REFUND",
+        }
+    }
+}
+
+impl FromStr for Operation {
+    type Err = UnknownName;
+
+    fn from_str(name: &str) -> Result<Self, UnknownName> {
+        Self::ALL
+            .into_iter()
+            .find(|operation| operation.as_str() == name)
+            .ok_or_else(|| UnknownName(name.to_owned()))
+    }
+}
+
+impl AttemptState {
+    const ALL: [Self; 4] = [Self::Sent, Self::Lost, Self::Succeeded, Self::Refused];
+
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sent => "SENT",
+            Self::Lost => "LOST",
+            Self::Succeeded => "SUCCEEDED",
+            Self::Refused => "REFUSED",
+        }
+    }
+}
+
+impl FromStr for AttemptState {
+    type Err = UnknownName;
+
+    fn from_str(name: &str) -> Result<Self, UnknownName> {
+        Self::ALL.into_iter().find(|state| state.as_str() == name).ok_or_else(|| UnknownName(name.to_owned()))
+    }
+}

@@ -1,0 +1,95 @@
+//! Facts about a payment. They are added, never changed.
+
+use std::str::FromStr;
+
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::state::UnknownName;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum EventKind {
+    Authorized,
+    Declined,
+    Captured,
+    Voided,
+    RefundPending,
+    Refunded,
+    RefundFailed,
+    DisputeOpened,
+    DisputeClosed,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// Derived from the attempt and the kind: the same fact has the same id however often it is learned.
+    pub id: Uuid,
+    pub kind: EventKind,
+    pub amount_minor: i64,
+    /// Who said it.
+    pub provider: String,
+    /// The provider's name for it; none for what we decided ourselves.
+    pub reference: Option<String>,
+    pub at: OffsetDateTime,
+}
+
+impl Event {
+    /// The id of the one event of this kind that the attempt can have.
+    #[must_use]
+    pub fn id_of(attempt: Uuid, kind: EventKind) -> Uuid {
+        Uuid::new_v5(&attempt, kind.as_str().as_bytes())
+    }
+}
+
+impl EventKind {
+    pub const ALL: [Self; 9] = [
+        Self::Authorized,
+        Self::Declined,
+        Self::Captured,
+        Self::Voided,
+        Self::RefundPending,
+        Self::Refunded,
+        Self::RefundFailed,
+        Self::DisputeOpened,
+        Self::DisputeClosed,
+    ];
+
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Authorized => "AUTHORIZED",
+            Self::Declined => "DECLINED",
+            Self::Captured => "CAPTURED",
+            Self::Voided => "VOIDED",
+            Self::RefundPending => "REFUND_PENDING",
+            Self::Refunded => "REFUNDED",
+            Self::RefundFailed => "REFUND_FAILED",
+            Self::DisputeOpened => "DISPUTE_OPENED",
+            Self::DisputeClosed => "DISPUTE_CLOSED",
+        }
+    }
+
+    /// The subject under which others hear of it, below the stream's prefix.
+    #[must_use]
+    pub const fn subject(self) -> &'static str {
+        match self {
+            Self::Authorized => "payment.authorized",
+            Self::Declined => "payment.declined",
+            Self::Captured => "payment.captured",
+            Self::Voided => "payment.voided",
+            Self::RefundPending => "payment.refund_pending",
+            Self::Refunded => "payment.refunded",
+            Self::RefundFailed => "payment.refund_failed",
+            Self::DisputeOpened => "payment.dispute_opened",
+            Self::DisputeClosed => "payment.dispute_closed",
+        }
+    }
+}
+
+impl FromStr for EventKind {
+    type Err = UnknownName;
+
+    fn from_str(name: &str) -> Result<Self, UnknownName> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name).ok_or_else(|| UnknownName(name.to_owned()))
+    }
+}

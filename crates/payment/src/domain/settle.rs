@@ -1,0 +1,197 @@
+//! What a provider's answer changes. An attempt is settled once; a later answer agrees with it, or is a conflict that a person
+//! looks at and that overwrites nothing.
+
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::payment::OURSELVES;
+use super::{Answer, Attempt, AttemptState, Event, EventKind, Operation, Payment};
+
+/// The class of an authorisation that never reached the provider because it was voided first.
+const VOIDED_FIRST: &str = "voided";
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Settlement {
+    /// The answer said what was known.
+    Unchanged,
+    /// No answer: the attempt stays open.
+    Lost,
+    /// The attempt is settled; these facts are new.
+    Settled {
+        facts: Vec<Event>,
+        follow_up: Option<Attempt>,
+    },
+    /// Money was let go that we do not know to be held: the authorisation's own answer has to be heard first.
+    Premature,
+    Conflict(Conflict),
+}
+
+/// What a provider said that does not agree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conflict {
+    pub attempt: Uuid,
+    pub reference: Option<String>,
+    pub amount_minor: Option<i64>,
+    pub reason: &'static str,
+}
+
+impl Payment {
+    /// Applies an answer to one of this payment's attempts.
+    pub fn settle(&mut self, id: Uuid, answer: &Answer, at: OffsetDateTime) -> Settlement {
+        let Some(index) = self.attempts.iter().position(|attempt| attempt.id == id) else {
+            return Settlement::Unchanged;
+        };
+        if !self.attempts[index].is_open() {
+            return self.compare(index, answer);
+        }
+        match answer {
+            Answer::Lost => {
+                let attempt = &mut self.attempts[index];
+                attempt.state = AttemptState::Lost;
+                attempt.lost_answers = attempt.lost_answers.saturating_add(1);
+                Settlement::Lost
+            }
+            Answer::Refused { reference, decline } => self.refused(index, reference.clone(), decline, at),
+            Answer::Done { reference, amount_minor, currency } => {
+                self.done(index, reference, *amount_minor, currency, at)
+            }
+        }
+    }
+
+    fn compare(&mut self, index: usize, answer: &Answer) -> Settlement {
+        let attempt = &self.attempts[index];
+        let reason = match (attempt.state, answer) {
+            (_, Answer::Lost)
+            | (AttemptState::Succeeded, Answer::Done { .. })
+            | (AttemptState::Refused, Answer::Refused { .. })
+            | (AttemptState::Sent | AttemptState::Lost, _) => return Settlement::Unchanged,
+            (AttemptState::Succeeded, Answer::Refused { .. }) => "refused after it was done",
+            (AttemptState::Refused, Answer::Done { .. }) => "done after it was refused",
+        };
+        self.conflict(index, answer, reason)
+    }
+
+    fn refused(
+        &mut self,
+        index: usize,
+        reference: Option<String>,
+        decline: &str,
+        at: OffsetDateTime,
+    ) -> Settlement {
+        let attempt = &mut self.attempts[index];
+        attempt.state = AttemptState::Refused;
+        attempt.reference.clone_from(&reference);
+        attempt.decline = Some(decline.to_owned());
+        let attempt = attempt.clone();
+        let kind = match attempt.operation {
+            Operation::Authorize => {
+                self.decline = Some(decline.to_owned());
+                EventKind::Declined
+            }
+            Operation::Refund => EventKind::RefundFailed,
+            // The hold stays as it was; the caller is told the class.
+            Operation::Capture => return Settlement::Settled { facts: Vec::new(), follow_up: None },
+            Operation::Void => {
+                let answer = Answer::Refused { reference, decline: decline.to_owned() };
+                return self.conflict(index, &answer, "a hold that cannot be let go");
+            }
+        };
+        Settlement::Settled {
+            facts: vec![self.add(&attempt, kind, attempt.amount_minor, at)],
+            follow_up: None,
+        }
+    }
+
+    fn done(
+        &mut self,
+        index: usize,
+        reference: &str,
+        amount: i64,
+        currency: &str,
+        at: OffsetDateTime,
+    ) -> Settlement {
+        let attempt = &self.attempts[index];
+        let asked =
+            if attempt.operation == Operation::Void { self.held_minor() } else { attempt.amount_minor };
+        if attempt.operation == Operation::Void
+            && amount > 0
+            && self.open_attempt(Operation::Authorize).is_some()
+        {
+            return Settlement::Premature;
+        }
+        let foreign = amount > 0
+            && self.terms.as_ref().is_some_and(|terms| terms.amount.currency().as_str() != currency);
+        if amount != asked || foreign {
+            let answer = Answer::Done {
+                reference: reference.to_owned(),
+                amount_minor: amount,
+                currency: currency.to_owned(),
+            };
+            self.attempts[index].state = AttemptState::Refused;
+            self.attempts[index].decline = Some("conflict".to_owned());
+            return self.conflict(index, &answer, "another amount than asked for");
+        }
+        let attempt = &mut self.attempts[index];
+        attempt.state = AttemptState::Succeeded;
+        attempt.reference = Some(reference.to_owned());
+        let attempt = attempt.clone();
+        let kind = match attempt.operation {
+            Operation::Authorize => EventKind::Authorized,
+            Operation::Capture => EventKind::Captured,
+            Operation::Void => EventKind::Voided,
+            Operation::Refund => EventKind::Refunded,
+        };
+        let facts = vec![self.add(&attempt, kind, amount, at)];
+        let follow_up = match attempt.operation {
+            Operation::Authorize if self.void_requested => Some(self.begin_void(amount, &attempt.provider)),
+            Operation::Void => {
+                self.close_authorization();
+                None
+            }
+            Operation::Authorize | Operation::Capture | Operation::Refund => None,
+        };
+        Settlement::Settled { facts, follow_up }
+    }
+
+    /// The provider has closed the payment with nothing held: what was asked for before can no longer happen.
+    fn close_authorization(&mut self) {
+        let open = |attempt: &&mut Attempt| attempt.operation == Operation::Authorize && attempt.is_open();
+        if let Some(attempt) = self.attempts.iter_mut().find(open) {
+            attempt.state = AttemptState::Refused;
+            attempt.decline = Some(VOIDED_FIRST.to_owned());
+        }
+    }
+
+    /// Records the fact that a refund was accepted and is on its way.
+    pub fn note_refund(&mut self, attempt: &Attempt, at: OffsetDateTime) -> Event {
+        let ours = Attempt { provider: OURSELVES.to_owned(), reference: None, ..attempt.clone() };
+        self.add(&ours, EventKind::RefundPending, attempt.amount_minor, at)
+    }
+
+    fn add(&mut self, attempt: &Attempt, kind: EventKind, amount_minor: i64, at: OffsetDateTime) -> Event {
+        let id = Event::id_of(attempt.id, kind);
+        let (provider, reference) = (attempt.provider.clone(), attempt.reference.clone());
+        let event = Event { id, kind, amount_minor, provider, reference, at };
+        self.events.push(event.clone());
+        event
+    }
+
+    fn conflict(&mut self, index: usize, answer: &Answer, reason: &'static str) -> Settlement {
+        let (reference, amount_minor) = match answer {
+            Answer::Done { reference, amount_minor, .. } => (Some(reference.clone()), Some(*amount_minor)),
+            Answer::Refused { reference, .. } => (reference.clone(), None),
+            Answer::Lost => (None, None),
+        };
+        self.conflict.get_or_insert_with(|| reason.to_owned());
+        Settlement::Conflict(Conflict { attempt: self.attempts[index].id, reference, amount_minor, reason })
+    }
+
+    fn held_minor(&self) -> i64 {
+        let amounts = self.amounts();
+        amounts.authorized_minor - amounts.captured_minor - amounts.voided_minor
+    }
+}
+
+#[cfg(test)]
+#[path = "settle_tests.rs"]
+mod tests;

@@ -1,0 +1,96 @@
+//! Why a command is refused, and the one place where that becomes a status. Callers get a reason word and facts, never our
+//! internal text: that is logged here, once.
+
+use std::time::Duration;
+
+use stampede_kit::{Refusal, postgres};
+use stampede_proto::common::v1::ErrorReason;
+use stampede_types::PaymentId;
+use tonic::Status;
+
+use crate::domain::{IllegalStep, Refused};
+
+/// When a caller may ask for an outcome again.
+const ASK_AGAIN_AFTER: Duration = Duration::from_millis(500);
+/// When a caller may try again after our own trouble.
+const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("there is no payment {0}")]
+    NotFound(PaymentId),
+    #[error("{0} was used for something else")]
+    Conflict(PaymentId),
+    #[error(transparent)]
+    Illegal(IllegalStep),
+    #[error("the amount is larger than what is left")]
+    Exceeded { left_minor: Option<i64> },
+    #[error("the provider declined: {0}")]
+    Declined(String),
+    #[error("the outcome is not known yet")]
+    Unknown,
+    #[error("{field}: {rule}")]
+    Invalid { field: &'static str, rule: &'static str },
+    #[error("this comes later")]
+    NotImplemented,
+    #[error(transparent)]
+    Database(sqlx::Error),
+}
+
+impl From<Refused> for Error {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Illegal(step) => Self::Illegal(step),
+            Refused::Exceeds { left_minor } => Self::Exceeded { left_minor: Some(left_minor) },
+        }
+    }
+}
+
+impl From<sqlx::Error> for Error {
+    /// The ceilings have names, and the names are rules.
+    fn from(error: sqlx::Error) -> Self {
+        match error.as_database_error().and_then(|database| database.constraint()) {
+            Some("payment_captured_within_authorized" | "payment_refunded_within_captured") => {
+                Self::Exceeded { left_minor: None }
+            }
+            Some(_) | None => Self::Database(error),
+        }
+    }
+}
+
+impl From<Error> for Status {
+    fn from(error: Error) -> Self {
+        let refuse = |reason: ErrorReason| {
+            let declared = reason.declared();
+            Refusal::new(declared.code, declared.word, declared.en)
+        };
+        let refusal = match error {
+            Error::NotFound(id) => {
+                refuse(ErrorReason::PaymentNotFound).metadata("payment_id", id.to_string())
+            }
+            Error::Conflict(id) => {
+                refuse(ErrorReason::PaymentConflict).metadata("payment_id", id.to_string())
+            }
+            Error::Illegal(IllegalStep { state, operation }) => refuse(ErrorReason::PaymentState)
+                .metadata("state", state.as_str())
+                .metadata("event", operation.as_str()),
+            Error::Exceeded { left_minor: Some(left) } => {
+                refuse(ErrorReason::AmountExceeded).metadata("left_minor", left.to_string())
+            }
+            Error::Exceeded { left_minor: None } => refuse(ErrorReason::AmountExceeded),
+            Error::Declined(class) => refuse(ErrorReason::PaymentDeclined).metadata("decline", class),
+            Error::Unknown => refuse(ErrorReason::PaymentUnknown).retry_after(ASK_AGAIN_AFTER),
+            Error::Invalid { field, rule } => refuse(ErrorReason::InvalidArgument).field(field, rule),
+            Error::NotImplemented => refuse(ErrorReason::NotImplemented),
+            Error::Database(error) if postgres::is_outage(&error) => {
+                tracing::warn!(%error, "the database does not answer");
+                refuse(ErrorReason::Unavailable).retry_after(TRY_AGAIN_AFTER)
+            }
+            Error::Database(error) => {
+                tracing::error!(%error, "a statement failed");
+                refuse(ErrorReason::Internal)
+            }
+        };
+        refusal.into()
+    }
+}

@@ -1,0 +1,146 @@
+//! Carrying an attempt to its end: the provider is called outside any transaction, and its answer is applied under the row lock
+//! with its facts, its entries in the books and its events in one commit.
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use crate::crash::Stage;
+use crate::domain::{Answer, Event, Operation, Payment, Settlement, entries};
+use crate::error::Error;
+use crate::payments::{Begun, Errand, Payments};
+use crate::provider::{Call, Found};
+use crate::store::attempts::{self, Wait};
+use crate::store::{events, intents, ledger, payments};
+use crate::{event, metrics};
+
+/// Waits between questions after lost answers: growing with the attempt's age.
+const SHORTEST_WAIT: Duration = Duration::from_millis(200);
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// The void's own answer, after the authorisation's was heard.
+const APPLY_AT_MOST: usize = 2;
+
+impl Payments {
+    /// Sends or resumes, and gives the payment as it stands afterwards.
+    pub(crate) async fn carry_out(&self, begun: Begun) -> Result<Payment, Error> {
+        let (errand, answer) = match begun {
+            Begun::Settled(payment) => return Ok(*payment),
+            Begun::Fresh(errand) => {
+                let answer = self.send(&errand).await;
+                (errand, answer)
+            }
+            Begun::Resume(errand) => {
+                let answer = self.ask_then_send(&errand).await;
+                (errand, answer)
+            }
+        };
+        if answer != Answer::Lost {
+            self.crash.at(Stage::Provider, errand.attempt.operation);
+        }
+        let payment = self.finish(&errand, &answer).await?;
+        if answer != Answer::Lost {
+            self.crash.at(Stage::Commit, errand.attempt.operation);
+        }
+        Ok(payment)
+    }
+
+    async fn send(&self, errand: &Errand) -> Answer {
+        let call = Call {
+            key: errand.attempt.id,
+            payment: errand.payment,
+            amount_minor: errand.attempt.amount_minor,
+            currency: errand.terms.amount.currency(),
+        };
+        match errand.attempt.operation {
+            Operation::Authorize => self.provider.authorize(&call, &errand.terms.method).await,
+            Operation::Capture => self.provider.capture(&call).await,
+            Operation::Void => self.provider.void(&call).await,
+            Operation::Refund => self.provider.refund(&call).await,
+        }
+    }
+
+    /// A key the provider does not know has done nothing: the same key is sent again, never another one.
+    async fn ask_then_send(&self, errand: &Errand) -> Answer {
+        match self.provider.query(errand.attempt.id).await {
+            Found::Known(answer) => answer,
+            Found::Absent => self.send(errand).await,
+            Found::Lost => Answer::Lost,
+        }
+    }
+
+    /// Applies an answer; a void that let go of money whose authorisation we have not heard of waits for that one's answer first.
+    pub(crate) async fn finish(&self, errand: &Errand, answer: &Answer) -> Result<Payment, Error> {
+        for _ in 0..APPLY_AT_MOST {
+            let (payment, settlement) = self.apply(errand, errand.attempt.id, answer).await?;
+            if settlement != Settlement::Premature {
+                return Ok(payment);
+            }
+            let Some(authorization) = payment.open_attempt(Operation::Authorize) else { continue };
+            let heard = match self.provider.query(authorization.id).await {
+                Found::Known(heard) => heard,
+                Found::Absent | Found::Lost => Answer::Lost,
+            };
+            self.apply(errand, authorization.id, &heard).await?;
+        }
+        let (payment, _) = self.apply(errand, errand.attempt.id, &Answer::Lost).await?;
+        Ok(payment)
+    }
+
+    async fn apply(
+        &self,
+        errand: &Errand,
+        attempt: Uuid,
+        answer: &Answer,
+    ) -> Result<(Payment, Settlement), Error> {
+        let at = self.now();
+        let mut tx = self.db.begin().await?;
+        let mut payment =
+            payments::lock(&mut tx, errand.payment).await?.ok_or(Error::NotFound(errand.payment))?;
+        let before = payment.attempts.clone();
+        let settlement = payment.settle(attempt, answer, at);
+        metrics::settlement(errand.attempt.operation, &settlement);
+        match &settlement {
+            Settlement::Unchanged | Settlement::Premature => return Ok((payment, settlement)),
+            Settlement::Lost => {}
+            Settlement::Settled { facts, follow_up } => {
+                if let Some(follow_up) = follow_up {
+                    attempts::insert(&mut tx, payment.id, follow_up, Duration::ZERO, at).await?;
+                }
+                record(&mut tx, &payment, facts).await?;
+            }
+            Settlement::Conflict(conflict) => {
+                tracing::error!(payment = %payment.id, reason = conflict.reason, "the provider contradicts itself or us");
+                events::insert_conflict(&mut tx, payment.id, conflict, at).await?;
+            }
+        }
+        for changed in
+            payment.attempts.iter().filter(|now| before.iter().any(|old| old.id == now.id && old != *now))
+        {
+            attempts::save(&mut tx, changed, &wait(), at).await?;
+        }
+        intents::save(&mut tx, &payment, at).await?;
+        tx.commit().await?;
+        self.wake.wake();
+        Ok((payment, settlement))
+    }
+}
+
+/// Facts, books and news belong to one commit.
+async fn record(
+    conn: &mut sqlx::PgConnection,
+    payment: &Payment,
+    facts: &[Event],
+) -> Result<(), sqlx::Error> {
+    for fact in facts {
+        events::insert(conn, payment.id, fact).await?;
+        if let Some(terms) = &payment.terms {
+            ledger::append(conn, &entries(fact, terms.amount.currency())).await?;
+        }
+    }
+    event::publish(conn, payment, facts).await
+}
+
+/// With jitter, so that a recovered provider is not met by everybody at once.
+fn wait() -> Wait {
+    Wait { shortest: SHORTEST_WAIT, longest: LONGEST_WAIT, jitter: rand::random_range(0.5..=1.0) }
+}

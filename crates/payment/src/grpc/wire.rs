@@ -1,0 +1,113 @@
+//! Messages to values and back. What the contract's field rules cannot say is refused here with the field's path.
+
+use stampede_proto::payment::v1 as pb;
+use stampede_proto::timestamp;
+use stampede_types::{Money, OrderId, PaymentId};
+use uuid::Uuid;
+
+use crate::authorize::Authorize;
+use crate::domain::{Event, EventKind, Method, MethodKind, Payment, State, Terms, Token};
+use crate::error::Error;
+
+const UUID: &str = "must be a UUID";
+
+impl TryFrom<pb::AuthorizePaymentRequest> for Authorize {
+    type Error = Error;
+
+    fn try_from(request: pb::AuthorizePaymentRequest) -> Result<Self, Error> {
+        let amount =
+            amount(request.amount)?.ok_or(Error::Invalid { field: "amount", rule: "must be set" })?;
+        if amount.amount_minor() <= 0 {
+            return Err(Error::Invalid { field: "amount.amount_minor", rule: "must be above 0" });
+        }
+        let terms = Terms {
+            order: OrderId::new(id("order_id", &request.order_id)?),
+            amount,
+            method: method(request.method)?,
+        };
+        Ok(Self { payment: payment_id(&request.payment_id)?, terms })
+    }
+}
+
+pub fn payment_id(text: &str) -> Result<PaymentId, Error> {
+    id("payment_id", text).map(PaymentId::new)
+}
+
+pub fn id(field: &'static str, text: &str) -> Result<Uuid, Error> {
+    Uuid::parse_str(text).map_err(|_| Error::Invalid { field, rule: UUID })
+}
+
+pub fn amount(wire: Option<stampede_proto::common::v1::Money>) -> Result<Option<Money>, Error> {
+    wire.map(Money::try_from)
+        .transpose()
+        .map_err(|_| Error::Invalid { field: "amount.currency", rule: "must be an ISO 4217 code" })
+}
+
+fn method(wire: Option<pb::PaymentMethod>) -> Result<Method, Error> {
+    use pb::payment_method::Method as Wire;
+    let (kind, token) = match wire.and_then(|method| method.method) {
+        Some(Wire::Card(card)) => (MethodKind::Card, card.token),
+        Some(Wire::Alipay(alipay)) => (MethodKind::Alipay, alipay.session),
+        Some(Wire::WechatPay(wechat)) => (MethodKind::WechatPay, wechat.session),
+        Some(Wire::StoredValue(stored)) => (MethodKind::StoredValue, stored.account),
+        None => return Err(Error::Invalid { field: "method", rule: "must be set" }),
+    };
+    Ok(Method { kind, token: Token::new(token) })
+}
+
+pub fn payment(payment: &Payment) -> pb::Payment {
+    let standing = payment.standing();
+    let money = |amount| payment.money(amount).map(Into::into);
+    pb::Payment {
+        payment_id: payment.id.to_string(),
+        order_id: payment.terms.as_ref().map(|terms| terms.order.to_string()).unwrap_or_default(),
+        state: state(standing.state).into(),
+        amount: payment.terms.as_ref().map(|terms| terms.amount.into()),
+        authorized: money(standing.amounts.authorized_minor),
+        captured: money(standing.amounts.captured_minor),
+        refunded: money(standing.amounts.refunded_minor),
+        refund_pending: money(standing.pending.refund_minor),
+        decline: payment.decline.clone().unwrap_or_default(),
+        events: payment.events.iter().map(|fact| event(payment, fact)).collect(),
+        created_at: Some(timestamp(payment.created_at)),
+    }
+}
+
+pub fn event(payment: &Payment, event: &Event) -> pb::PaymentEvent {
+    pb::PaymentEvent {
+        event_id: event.id.to_string(),
+        kind: kind(event.kind).into(),
+        amount: payment.money(event.amount_minor).map(Into::into),
+        provider_reference: event.reference.clone().unwrap_or_default(),
+        at: Some(timestamp(event.at)),
+    }
+}
+
+pub const fn state(state: State) -> pb::PaymentState {
+    match state {
+        State::RequiresAction => pb::PaymentState::RequiresAction,
+        State::Processing => pb::PaymentState::Processing,
+        State::Unknown => pb::PaymentState::Unknown,
+        State::Authorized => pb::PaymentState::Authorized,
+        State::PartiallyCaptured => pb::PaymentState::PartiallyCaptured,
+        State::Captured => pb::PaymentState::Captured,
+        State::Voided => pb::PaymentState::Voided,
+        State::Failed => pb::PaymentState::Failed,
+        State::Expired => pb::PaymentState::Expired,
+        State::Conflicted => pb::PaymentState::Conflicted,
+    }
+}
+
+const fn kind(kind: EventKind) -> pb::PaymentEventKind {
+    match kind {
+        EventKind::Authorized => pb::PaymentEventKind::Authorized,
+        EventKind::Declined => pb::PaymentEventKind::Declined,
+        EventKind::Captured => pb::PaymentEventKind::Captured,
+        EventKind::Voided => pb::PaymentEventKind::Voided,
+        EventKind::RefundPending => pb::PaymentEventKind::RefundPending,
+        EventKind::Refunded => pb::PaymentEventKind::Refunded,
+        EventKind::RefundFailed => pb::PaymentEventKind::RefundFailed,
+        EventKind::DisputeOpened => pb::PaymentEventKind::DisputeOpened,
+        EventKind::DisputeClosed => pb::PaymentEventKind::DisputeClosed,
+    }
+}

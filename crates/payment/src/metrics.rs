@@ -1,0 +1,31 @@
+//! What this service counts. Labels are operations, outcomes and statuses: never an id, an amount or a token.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use opentelemetry::metrics::{Counter, Histogram};
+use stampede_kit::metrics::{KeyValue, counter, seconds};
+
+use crate::domain::{Operation, Settlement};
+
+/// One provider call; no status means its answer was lost.
+pub fn provider_call(path: &'static str, status: Option<u16>, took: Duration) {
+    static CALLS: LazyLock<Histogram<f64>> =
+        LazyLock::new(|| seconds("payment_provider_call", "Calls of the payment provider"));
+    let status = status.map_or_else(|| "lost".to_owned(), |status| status.to_string());
+    CALLS.record(took.as_secs_f64(), &[KeyValue::new("path", path), KeyValue::new("status", status)]);
+}
+
+/// One answer applied to one attempt.
+pub fn settlement(operation: Operation, settlement: &Settlement) {
+    static SETTLEMENTS: LazyLock<Counter<u64>> =
+        LazyLock::new(|| counter("payment_settlements", "Provider answers applied to payments"));
+    let outcome = match settlement {
+        Settlement::Unchanged => "unchanged",
+        Settlement::Lost => "lost",
+        Settlement::Settled { .. } => "settled",
+        Settlement::Premature => "premature",
+        Settlement::Conflict(_) => "conflict",
+    };
+    SETTLEMENTS.add(1, &[KeyValue::new("operation", operation.as_str()), KeyValue::new("outcome", outcome)]);
+}

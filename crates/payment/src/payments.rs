@@ -1,0 +1,90 @@
+//! The service behind the RPCs: what every verb needs. Each verb is a file of its own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::PgPool;
+use stampede_kit::clock::Clock;
+use stampede_kit::outbox::Wake;
+use time::OffsetDateTime;
+
+use crate::crash::Crash;
+use crate::domain::{Attempt, Payment, Terms};
+use crate::provider::Provider;
+
+/// Beyond the provider's own deadline: our commits before and after the call.
+const MARGIN: Duration = Duration::from_millis(500);
+
+/// Payments over one database and one provider. Cheap to clone.
+#[derive(Clone)]
+pub struct Payments {
+    pub(crate) db: PgPool,
+    pub(crate) provider: Arc<dyn Provider>,
+    pub(crate) clock: Clock,
+    /// How long an attempt belongs to whoever began it: the longest call, twice (ask, then send), and a margin.
+    pub(crate) lease: Duration,
+    pub(crate) wake: Wake,
+    pub(crate) crash: Crash,
+}
+
+/// An attempt to carry out, with what its call needs.
+#[derive(Debug, Clone)]
+pub(crate) struct Errand {
+    pub payment: stampede_types::PaymentId,
+    pub terms: Terms,
+    pub attempt: Attempt,
+}
+
+/// How a command begins.
+#[derive(Debug)]
+pub(crate) enum Begun {
+    /// Written down just now: the provider has never heard of it.
+    Fresh(Errand),
+    /// Begun before and not known: the provider is asked first.
+    Resume(Errand),
+    /// Nothing to do any more.
+    Settled(Box<Payment>),
+}
+
+impl Payments {
+    /// `timeout` is the provider's: after it an answer counts as lost.
+    #[must_use]
+    pub fn new(
+        db: PgPool,
+        provider: Arc<dyn Provider>,
+        clock: Clock,
+        timeout: Duration,
+        crash: Crash,
+    ) -> Self {
+        Self { db, provider, clock, lease: timeout * 2 + MARGIN, wake: Wake::default(), crash }
+    }
+
+    /// In whole microseconds, as the store keeps it: what is answered now is what is read later.
+    pub(crate) fn now(&self) -> OffsetDateTime {
+        let now = self.clock.now();
+        now.replace_nanosecond(now.microsecond() * 1_000).unwrap_or(now)
+    }
+
+    /// Poked after every commit that others must hear of.
+    #[must_use]
+    pub fn wake(&self) -> Wake {
+        self.wake.clone()
+    }
+}
+
+impl Errand {
+    /// None when the payment has no terms: then nothing was ever asked of a provider.
+    pub fn of(payment: &Payment, attempt: &Attempt) -> Option<Self> {
+        Some(Self { payment: payment.id, terms: payment.terms.clone()?, attempt: attempt.clone() })
+    }
+}
+
+impl Begun {
+    /// Asks on when the attempt is open; otherwise there is nothing to do.
+    pub fn resume(payment: Payment, attempt: &Attempt) -> Self {
+        match Errand::of(&payment, attempt) {
+            Some(errand) if attempt.is_open() => Self::Resume(errand),
+            Some(_) | None => Self::Settled(Box::new(payment)),
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! Payment providers: the outside world behind one trait. An adapter translates and reports; it never retries, never decides,
+//! and calls an answer lost rather than guess.
+
+mod simulator;
+
+use futures::future::BoxFuture;
+use stampede_types::{Currency, PaymentId};
+use uuid::Uuid;
+
+pub use simulator::Simulator;
+
+use crate::domain::{Answer, Method};
+
+/// One command to a provider. The same key is the same command, however often it is sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    pub key: Uuid,
+    /// Our name for the payment: captures, voids and refunds refer to it.
+    pub payment: PaymentId,
+    pub amount_minor: i64,
+    pub currency: Currency,
+}
+
+/// What a provider knows of a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    Known(Answer),
+    /// Nothing happened under this key so far: sending it again is safe.
+    Absent,
+    /// It could not be asked.
+    Lost,
+}
+
+/// A payment provider.
+pub trait Provider: Send + Sync + 'static {
+    /// Its name in the store.
+    fn name(&self) -> &'static str;
+
+    /// Holds money.
+    fn authorize<'a>(&'a self, call: &'a Call, method: &'a Method) -> BoxFuture<'a, Answer>;
+
+    /// Takes held money.
+    fn capture<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Answer>;
+
+    /// Lets go of what is held and not captured, and says how much that was. With nothing held it closes the payment: an
+    /// authorisation that comes later is refused.
+    fn void<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Answer>;
+
+    /// Gives captured money back.
+    fn refund<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Answer>;
+
+    /// What became of a key.
+    fn query(&self, key: Uuid) -> BoxFuture<'_, Found>;
+}

@@ -1,0 +1,28 @@
+//! Refunding: gives captured money back. The amount is reserved as pending under the row lock before the provider is called; a
+//! refund that was accepted is carried to its end.
+
+use stampede_types::{Money, PaymentId};
+use uuid::Uuid;
+
+use crate::domain::{AttemptState, Operation, Payment, attempt_id};
+use crate::error::Error;
+use crate::payments::Payments;
+
+impl Payments {
+    /// `amount` None means all that is left. The same `refund` is the same refund. While its outcome is unknown the payment shows
+    /// it as pending.
+    ///
+    /// # Errors
+    /// No such payment, an illegal step, more than is left, or a decline.
+    pub async fn refund(&self, id: PaymentId, refund: Uuid, amount: Option<Money>) -> Result<Payment, Error> {
+        let begun = self.begin(id, Operation::Refund, refund, amount).await?;
+        let payment = self.carry_out(begun).await?;
+        let attempt = payment.attempt(attempt_id(id, Operation::Refund, &refund.to_string()));
+        match attempt.map(|attempt| (attempt.state, attempt.decline.clone())) {
+            Some((AttemptState::Refused, decline)) => Err(Error::Declined(decline.unwrap_or_default())),
+            Some((AttemptState::Sent | AttemptState::Lost | AttemptState::Succeeded, _)) | None => {
+                Ok(payment)
+            }
+        }
+    }
+}

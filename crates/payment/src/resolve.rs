@@ -1,0 +1,92 @@
+//! The resolver: whatever is open and not being worked on, after a lost answer or a crash, is asked about until it is known. It
+//! never uses another key, and it never gives up: an open attempt always has this owner.
+
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use stampede_kit::postgres;
+use tokio_util::sync::CancellationToken;
+
+use crate::domain::Operation;
+use crate::error::Error;
+use crate::payments::{Begun, Errand, Payments};
+use crate::provider::Found;
+use crate::store::attempts::{self, Due};
+use crate::store::payments;
+
+/// Attempts taken at once, and asked about at the same time.
+const BATCH: i64 = 32;
+const IN_FLIGHT: usize = 16;
+/// How often the store is looked at when nothing was due.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+impl Payments {
+    /// Runs until `stop`.
+    ///
+    /// # Errors
+    /// A statement that fails for another reason than an outage of the database.
+    pub async fn resolve_until(&self, stop: CancellationToken) -> anyhow::Result<()> {
+        while !stop.is_cancelled() {
+            let idle = match self.resolve_due().await {
+                Ok(resolved) => resolved == 0,
+                Err(Error::Database(error)) if postgres::is_outage(&error) => {
+                    tracing::warn!(%error, "the resolver waits for the database");
+                    true
+                }
+                Err(error) => return Err(error.into()),
+            };
+            if idle {
+                tokio::select! {
+                    () = tokio::time::sleep(LOOK_EVERY) => {}
+                    () = stop.cancelled() => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes what is due now and asks about each; how many there were.
+    ///
+    /// # Errors
+    /// The database's, when nothing could be taken. One payment's trouble is logged and leaves the others alone.
+    pub async fn resolve_due(&self) -> Result<usize, Error> {
+        let mut conn = self.db.acquire().await?;
+        let due = attempts::take_due(&mut conn, BATCH, self.lease).await?;
+        drop(conn);
+        let taken = due.len();
+        futures::stream::iter(due)
+            .for_each_concurrent(IN_FLIGHT, async |due| {
+                if let Err(error) = self.resolve(due).await {
+                    tracing::error!(payment = %due.payment, attempt = %due.attempt, %error, "a payment is not resolved yet");
+                }
+            })
+            .await;
+        Ok(taken)
+    }
+
+    async fn resolve(&self, due: Due) -> Result<(), Error> {
+        let mut conn = self.db.acquire().await?;
+        let Some(payment) = payments::read(&mut conn, due.payment).await? else { return Ok(()) };
+        drop(conn);
+        let Some(attempt) = payment.attempt(due.attempt).cloned() else { return Ok(()) };
+        if payment.void_requested && attempt.operation == Operation::Authorize {
+            return match Errand::of(&payment, &attempt) {
+                Some(errand) => self.close(errand).await,
+                None => Ok(()),
+            };
+        }
+        self.carry_out(Begun::resume(payment, &attempt)).await.map(drop)
+    }
+
+    /// A void is waiting for this authorisation. It is never sent again: either it is known, or the provider closes the payment.
+    async fn close(&self, errand: Errand) -> Result<(), Error> {
+        match self.provider.query(errand.attempt.id).await {
+            Found::Known(answer) => self.finish(&errand, &answer).await.map(drop),
+            Found::Lost => self.finish(&errand, &crate::domain::Answer::Lost).await.map(drop),
+            Found::Absent => {
+                let begun = self.begin_closing(errand.payment).await?;
+                self.carry_out(begun).await.map(drop)
+            }
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! The books hold by themselves: the database refuses what no rule should have let through, and news leaves with the fact.
+
+use prost::Message as _;
+use stampede_proto::event::v1::{Event, event::Fact};
+use uuid::Uuid;
+
+use crate::bench::{Bench, eur, new_id};
+
+#[tokio::test]
+async fn a_transfer_that_does_not_balance_cannot_be_committed() {
+    let bench = Bench::without_resolver().await;
+    let id = new_id();
+    let payment = bench.authorize(id, 100, "tok_declined_do_not_honour").await.unwrap();
+    let mut tx = bench.database.pool.begin().await.unwrap();
+    for (account, side, amount) in [("provider_receivable", "DEBIT", 100_i64), ("order_funds", "CREDIT", 99)]
+    {
+        sqlx::query("INSERT INTO ledger_entry (transfer_id, account, side, amount_minor, currency) VALUES ($1, $2, $3, $4, 'EUR')")
+            .bind(payment.events[0].id)
+            .bind(account)
+            .bind(side)
+            .bind(amount)
+            .execute(&mut *tx)
+            .await
+            .unwrap();
+    }
+    let refused = tx.commit().await.unwrap_err();
+    assert_eq!(
+        refused.as_database_error().and_then(|error| error.constraint()),
+        Some("ledger_transfer_balanced")
+    );
+}
+
+#[tokio::test]
+async fn facts_and_entries_never_change() {
+    let bench = Bench::without_resolver().await;
+    bench.captured("tok_visa").await;
+    for change in [
+        "UPDATE payment_event SET amount_minor = 1",
+        "DELETE FROM payment_event",
+        "UPDATE ledger_entry SET amount_minor = 1",
+        "DELETE FROM ledger_entry",
+        "TRUNCATE ledger_entry",
+    ] {
+        let refused = sqlx::query(change).execute(&bench.database.pool).await.unwrap_err();
+        assert!(refused.to_string().contains("append-only"), "{change}: {refused}");
+    }
+}
+
+#[tokio::test]
+async fn the_ceilings_hold_whoever_writes() {
+    let bench = Bench::without_resolver().await;
+    bench.captured("tok_visa").await;
+    for (change, ceiling) in [
+        ("UPDATE payment_intent SET captured_minor = 10001", "payment_captured_within_authorized"),
+        ("UPDATE payment_intent SET capture_pending_minor = 1", "payment_captured_within_authorized"),
+        ("UPDATE payment_intent SET refunded_minor = 10001", "payment_refunded_within_captured"),
+        (
+            "UPDATE payment_intent SET refunded_minor = 6000, refund_pending_minor = 6000",
+            "payment_refunded_within_captured",
+        ),
+        ("UPDATE payment_intent SET refunded_minor = -1", "payment_amounts_not_negative"),
+    ] {
+        let refused = sqlx::query(change).execute(&bench.database.pool).await.unwrap_err();
+        assert_eq!(
+            refused.as_database_error().and_then(|error| error.constraint()),
+            Some(ceiling),
+            "{change}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn every_fact_is_in_the_outbox_once_with_the_state_behind_it() {
+    let bench = Bench::without_resolver().await;
+    let id = bench.captured("tok_visa").await;
+    let refund = Uuid::now_v7();
+    bench.payments.refund(id, refund, Some(eur(1_000))).await.unwrap();
+    bench.payments.refund(id, refund, Some(eur(1_000))).await.unwrap();
+    let rows: Vec<(String, Vec<u8>)> =
+        sqlx::query_as("SELECT subject, payload FROM outbox WHERE event_key = $1 ORDER BY position")
+            .bind(id.to_string())
+            .fetch_all(&bench.database.pool)
+            .await
+            .unwrap();
+    let subjects: Vec<_> = rows.iter().map(|(subject, _)| subject.as_str()).collect();
+    assert_eq!(
+        subjects,
+        ["payment.authorized", "payment.captured", "payment.refund_pending", "payment.refunded"]
+    );
+    let states = rows.iter().map(|(_, payload)| match Event::decode(payload.as_slice()).unwrap().fact {
+        Some(Fact::PaymentChanged(changed)) => changed.state().as_str_name().to_owned(),
+        other => panic!("not a payment's event: {other:?}"),
+    });
+    assert_eq!(
+        states.collect::<Vec<_>>(),
+        [
+            "PAYMENT_STATE_AUTHORIZED",
+            "PAYMENT_STATE_CAPTURED",
+            "PAYMENT_STATE_CAPTURED",
+            "PAYMENT_STATE_CAPTURED"
+        ]
+    );
+}

@@ -1,0 +1,11 @@
+//! The payment service over real Postgres and the real provider simulator, compared with the simulator's own truth.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where it stood")]
+
+mod authorize;
+mod bench;
+mod books;
+mod capture;
+mod everything;
+mod refund;
+mod void;

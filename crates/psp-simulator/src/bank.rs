@@ -1,0 +1,212 @@
+//! The provider's books: operations by key, accounts by payment, each effect exactly once. It knows nothing of HTTP and never
+//! misbehaves: what it holds is the truth that tests compare with.
+
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::journal::{Entry, Journal};
+use crate::truth::{Totals, Truth};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    Authorization,
+    Capture,
+    Void,
+    Refund,
+}
+
+/// What a merchant asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Command {
+    pub kind: Kind,
+    pub payment: String,
+    /// 0 for a void: it lets go of all that is left.
+    pub amount_minor: i64,
+    pub currency: String,
+    /// Empty for everything but an authorisation.
+    pub source: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    Succeeded,
+    Declined,
+}
+
+/// What became of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Operation {
+    pub key: String,
+    pub command: Command,
+    pub status: Status,
+    /// Why not, as a class.
+    pub decline: Option<String>,
+    /// The money that moved; nothing when it was declined.
+    pub amount_minor: i64,
+    /// The payment's: a void does not say it.
+    pub currency: String,
+    /// The provider's name for it.
+    pub reference: String,
+}
+
+/// The key was used for something else.
+#[derive(Debug, PartialEq, Eq)]
+pub struct KeyReused;
+
+/// An operation, and whether this call is the one that did it.
+#[derive(Debug)]
+pub struct Done {
+    pub operation: Operation,
+    pub fresh: bool,
+}
+
+#[derive(Debug, Default)]
+pub struct Bank {
+    operations: HashMap<String, Operation>,
+    accounts: HashMap<String, Truth>,
+    /// The source each payment was first authorised with: it scripts the later steps.
+    sources: HashMap<String, String>,
+    /// Keys whose one misbehaviour without effect is used up.
+    spent: HashSet<String>,
+    journal: Journal,
+}
+
+impl Bank {
+    /// The books as the journal left them.
+    pub fn open(path: Option<&Path>) -> anyhow::Result<Self> {
+        let mut bank = Self::default();
+        let (journal, entries) = Journal::open(path)?;
+        for entry in entries {
+            match entry {
+                Entry::Operation(operation) => bank.enter(operation),
+                Entry::Spent(key) => {
+                    bank.spent.insert(key);
+                }
+            }
+        }
+        bank.journal = journal;
+        Ok(bank)
+    }
+
+    pub fn operation(&self, key: &str) -> Option<&Operation> {
+        self.operations.get(key)
+    }
+
+    /// The source that scripts this command.
+    pub fn source<'a>(&'a self, command: &'a Command) -> &'a str {
+        match command.kind {
+            Kind::Authorization => &command.source,
+            Kind::Capture | Kind::Void | Kind::Refund => {
+                self.sources.get(&command.payment).map_or("", String::as_str)
+            }
+        }
+    }
+
+    pub fn truth(&self, payment: &str) -> Option<&Truth> {
+        self.accounts.get(payment)
+    }
+
+    pub fn totals(&self) -> Totals {
+        Totals::of(self.accounts.values())
+    }
+
+    /// The stored operation of this key when there is one.
+    pub fn known(&self, key: &str, command: &Command) -> Result<Option<&Operation>, KeyReused> {
+        match self.operations.get(key) {
+            Some(known) if known.command == *command => Ok(Some(known)),
+            Some(_) => Err(KeyReused),
+            None => Ok(None),
+        }
+    }
+
+    /// Whether this is the key's first misbehaviour without effect; asking uses it up.
+    pub fn spend(&mut self, key: &str) -> anyhow::Result<bool> {
+        let first = self.spent.insert(key.to_owned());
+        if first {
+            self.journal.append(&Entry::Spent(key.to_owned()))?;
+        }
+        Ok(first)
+    }
+
+    /// Does what the command says, once for its key. `decline` is what the script says about it.
+    pub fn perform(
+        &mut self,
+        key: &str,
+        command: Command,
+        decline: Option<String>,
+    ) -> anyhow::Result<Result<Done, KeyReused>> {
+        match self.known(key, &command) {
+            Err(reused) => return Ok(Err(reused)),
+            Ok(Some(known)) => return Ok(Ok(Done { operation: known.clone(), fresh: false })),
+            Ok(None) => {}
+        }
+        let decided = decline.map_or_else(|| self.decide(&command), Err);
+        let (status, amount_minor, decline) = match decided {
+            Ok(amount_minor) => (Status::Succeeded, amount_minor, None),
+            Err(class) => (Status::Declined, 0, Some(class)),
+        };
+        let reference = format!("{}_{key}", command.kind.prefix());
+        let currency = match self.accounts.get(&command.payment) {
+            Some(account) if command.currency.is_empty() => account.currency.clone(),
+            Some(_) | None => command.currency.clone(),
+        };
+        let operation =
+            Operation { key: key.to_owned(), command, status, decline, amount_minor, currency, reference };
+        // Written first: what was answered is still true after a kill.
+        self.journal.append(&Entry::Operation(operation.clone()))?;
+        self.enter(operation.clone());
+        Ok(Ok(Done { operation, fresh: true }))
+    }
+
+    /// The amount that moves, or the class of the refusal.
+    fn decide(&self, command: &Command) -> Result<i64, String> {
+        let unknown = Truth::default();
+        let account = self.accounts.get(&command.payment).unwrap_or(&unknown);
+        if command.kind != Kind::Void && !account.currency.is_empty() && account.currency != command.currency
+        {
+            return Err("currency_mismatch".to_owned());
+        }
+        let within = |left: i64| {
+            if command.amount_minor <= left {
+                Ok(command.amount_minor)
+            } else {
+                Err("amount_exceeded".to_owned())
+            }
+        };
+        match command.kind {
+            Kind::Authorization if account.closed => Err("payment_voided".to_owned()),
+            Kind::Authorization => Ok(command.amount_minor),
+            Kind::Capture => within(account.capturable_minor()),
+            Kind::Void => Ok(account.capturable_minor()),
+            Kind::Refund => within(account.refundable_minor()),
+        }
+    }
+
+    fn enter(&mut self, operation: Operation) {
+        let command = &operation.command;
+        self.accounts.entry(command.payment.clone()).or_default().enter(&operation);
+        if command.kind == Kind::Authorization {
+            self.sources.entry(command.payment.clone()).or_insert_with(|| command.source.clone());
+        }
+        self.operations.insert(operation.key.clone(), operation);
+    }
+}
+
+impl Kind {
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::Authorization => "auth",
+            Self::Capture => "cap",
+            Self::Void => "void",
+            Self::Refund => "ref",
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "bank_tests.rs"]
+mod tests;

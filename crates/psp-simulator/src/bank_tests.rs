@@ -1,0 +1,66 @@
+//! The provider's books: once for a key, never beyond the ceilings, true after a restart.
+
+use super::*;
+
+fn command(kind: Kind, amount_minor: i64) -> Command {
+    let source = if kind == Kind::Authorization { "tok_visa" } else { "" };
+    Command { kind, payment: "p1".into(), amount_minor, currency: "EUR".into(), source: source.into() }
+}
+
+fn perform(bank: &mut Bank, key: &str, kind: Kind, amount_minor: i64) -> Done {
+    bank.perform(key, command(kind, amount_minor), None).unwrap().unwrap()
+}
+
+#[test]
+fn the_same_key_has_one_effect_and_another_content_is_refused() {
+    let mut bank = Bank::default();
+    assert!(perform(&mut bank, "k", Kind::Authorization, 100).fresh);
+    assert!(!perform(&mut bank, "k", Kind::Authorization, 100).fresh);
+    let other = bank.perform("k", command(Kind::Authorization, 101), None).unwrap();
+    assert_eq!(other.map(|done| done.fresh), Err(KeyReused));
+    assert_eq!(bank.truth("p1").map(|truth| (truth.authorized_minor, truth.authorizations)), Some((100, 1)));
+}
+
+#[test]
+fn no_more_is_captured_than_authorised_and_no_more_refunded_than_captured() {
+    let mut bank = Bank::default();
+    perform(&mut bank, "a", Kind::Authorization, 100);
+    assert_eq!(perform(&mut bank, "c1", Kind::Capture, 60).operation.status, Status::Succeeded);
+    assert_eq!(
+        perform(&mut bank, "c2", Kind::Capture, 60).operation.decline.as_deref(),
+        Some("amount_exceeded")
+    );
+    assert_eq!(perform(&mut bank, "r1", Kind::Refund, 61).operation.status, Status::Declined);
+    assert_eq!(perform(&mut bank, "r2", Kind::Refund, 60).operation.amount_minor, 60);
+    assert_eq!(perform(&mut bank, "v", Kind::Void, 0).operation.amount_minor, 40);
+}
+
+#[test]
+fn a_void_before_its_authorisation_closes_the_payment() {
+    let mut bank = Bank::default();
+    assert_eq!(perform(&mut bank, "v", Kind::Void, 0).operation.amount_minor, 0);
+    let late = perform(&mut bank, "a", Kind::Authorization, 100);
+    assert_eq!(late.operation.decline.as_deref(), Some("payment_voided"));
+}
+
+#[test]
+fn the_truth_survives_a_kill() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.jsonl");
+    let mut bank = Bank::open(Some(&path)).unwrap();
+    perform(&mut bank, "a", Kind::Authorization, 100);
+    perform(&mut bank, "c", Kind::Capture, 100);
+    assert!(bank.spend("k").unwrap());
+    drop(bank);
+    // A kill in the middle of a line leaves half of one: that operation was never answered.
+    let whole = std::fs::read(&path).unwrap();
+    std::fs::write(&path, [whole.as_slice(), b"{\"operation\":{\"key"].concat()).unwrap();
+
+    let mut bank = Bank::open(Some(&path)).unwrap();
+    assert_eq!(bank.truth("p1").map(|truth| truth.captured_minor), Some(100));
+    assert!(!bank.spend("k").unwrap());
+    assert!(!perform(&mut bank, "c", Kind::Capture, 100).fresh);
+    perform(&mut bank, "r", Kind::Refund, 10);
+    drop(bank);
+    assert_eq!(Bank::open(Some(&path)).unwrap().truth("p1").map(|truth| truth.refunded_minor), Some(10));
+}

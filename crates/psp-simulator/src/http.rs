@@ -1,0 +1,207 @@
+//! The provider's face, and its misbehaviour: what the script says happens here, around the books and never in them.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::Deserialize;
+use serde_json::json;
+use stampede_kit::task;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::bank::{Bank, Command, Done, KeyReused, Kind, Operation, Status};
+use crate::script::{self, Behaviour};
+
+/// How long an unanswered call hangs before the connection is given back.
+const HANG: Duration = Duration::from_secs(60);
+/// Longest key and payment name taken.
+const MAX_NAME: usize = 128;
+
+pub struct Provider {
+    bank: Mutex<Bank>,
+    /// When each payment with an outage was first heard of.
+    outages: Mutex<HashMap<String, Instant>>,
+    latency: Duration,
+    stop: CancellationToken,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Body {
+    payment: String,
+    #[serde(default)]
+    amount_minor: i64,
+    #[serde(default)]
+    currency: String,
+    #[serde(default)]
+    source: String,
+}
+
+impl Provider {
+    pub fn new(bank: Bank, latency: Duration, stop: CancellationToken) -> Self {
+        Self { bank: Mutex::new(bank), outages: Mutex::default(), latency, stop }
+    }
+
+    fn bank(&self) -> MutexGuard<'_, Bank> {
+        self.bank.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hangs as a lost answer does; a shutdown ends it.
+    async fn hang(&self) -> Response {
+        tokio::select! {
+            () = tokio::time::sleep(HANG) => {}
+            () = self.stop.cancelled() => {}
+        }
+        refusal(StatusCode::GATEWAY_TIMEOUT, "timeout")
+    }
+
+    /// Whether the payment is out of reach now. The first call about it starts the outage.
+    fn is_out(&self, payment: &str, source: &str) -> bool {
+        let Some(length) = script::outage(source) else { return false };
+        let mut outages = self.outages.lock().unwrap_or_else(PoisonError::into_inner);
+        outages.entry(payment.to_owned()).or_insert_with(Instant::now).elapsed() < length
+    }
+
+    /// Whether an outage that has begun is still going on for the payment whose authorisation has this key.
+    fn is_out_by_operation(&self, key: &str) -> bool {
+        let bank = self.bank();
+        let Some(operation) = bank.operation(key) else { return false };
+        let source = bank.source(&operation.command).to_owned();
+        let payment = operation.command.payment.clone();
+        drop(bank);
+        self.is_out(&payment, &source)
+    }
+
+    async fn command(&self, key: &str, command: Command) -> anyhow::Result<Response> {
+        tokio::time::sleep(self.latency).await;
+        let source = self.bank().source(&command).to_owned();
+        if self.is_out(&command.payment, &source) {
+            return Ok(refusal(StatusCode::SERVICE_UNAVAILABLE, "outage"));
+        }
+        let known = self.bank().known(key, &command).map(|known| known.cloned());
+        match known {
+            Err(KeyReused) => return Ok(refusal(StatusCode::UNPROCESSABLE_ENTITY, "key_reused")),
+            Ok(Some(known)) => return Ok(answer(&known)),
+            Ok(None) => {}
+        }
+        let behaviour = script::behaviour(&source, command.kind);
+        match &behaviour {
+            Behaviour::TimeoutBefore if self.bank().spend(key)? => return Ok(self.hang().await),
+            Behaviour::ErrorBefore if self.bank().spend(key)? => {
+                return Ok(refusal(StatusCode::INTERNAL_SERVER_ERROR, "internal"));
+            }
+            Behaviour::Slow(delay) => tokio::time::sleep(*delay).await,
+            Behaviour::Good
+            | Behaviour::Declined(_)
+            | Behaviour::TimeoutBefore
+            | Behaviour::TimeoutAfter
+            | Behaviour::ErrorBefore
+            | Behaviour::ErrorAfter
+            | Behaviour::Outage(_) => {}
+        }
+        self.perform(key, command, behaviour).await
+    }
+
+    async fn perform(&self, key: &str, command: Command, behaviour: Behaviour) -> anyhow::Result<Response> {
+        let decline = if let Behaviour::Declined(class) = &behaviour { Some(class.clone()) } else { None };
+        let performed = self.bank().perform(key, command, decline)?;
+        let Ok(Done { operation, fresh }) = performed else {
+            return Ok(refusal(StatusCode::UNPROCESSABLE_ENTITY, "key_reused"));
+        };
+        match behaviour {
+            Behaviour::TimeoutAfter if fresh => Ok(self.hang().await),
+            Behaviour::ErrorAfter if fresh => Ok(refusal(StatusCode::INTERNAL_SERVER_ERROR, "internal")),
+            Behaviour::Good
+            | Behaviour::Declined(_)
+            | Behaviour::TimeoutBefore
+            | Behaviour::TimeoutAfter
+            | Behaviour::Slow(_)
+            | Behaviour::ErrorBefore
+            | Behaviour::ErrorAfter
+            | Behaviour::Outage(_) => Ok(answer(&operation)),
+        }
+    }
+}
+
+pub fn router(provider: Arc<Provider>) -> Router {
+    Router::new()
+        .route("/v1/authorizations", post(|p, h, b| command(Kind::Authorization, p, h, b)))
+        .route("/v1/captures", post(|p, h, b| command(Kind::Capture, p, h, b)))
+        .route("/v1/voids", post(|p, h, b| command(Kind::Void, p, h, b)))
+        .route("/v1/refunds", post(|p, h, b| command(Kind::Refund, p, h, b)))
+        .route("/v1/operations/{key}", get(operation))
+        .route("/v1/truth/{payment}", get(truth))
+        .route("/v1/truth", get(async |State(provider): State<Arc<Provider>>| Json(provider.bank().totals())))
+        .route("/healthz", get(async || "ok"))
+        .with_state(provider)
+}
+
+async fn command(
+    kind: Kind,
+    State(provider): State<Arc<Provider>>,
+    headers: HeaderMap,
+    Json(body): Json<Body>,
+) -> Response {
+    let key = headers.get("idempotency-key").and_then(|key| key.to_str().ok()).unwrap_or_default().to_owned();
+    let named = |name: &str| (1..=MAX_NAME).contains(&name.len());
+    let amount_fits = if kind == Kind::Void { body.amount_minor == 0 } else { body.amount_minor > 0 };
+    if !named(&key) || !named(&body.payment) || !amount_fits {
+        return refusal(StatusCode::BAD_REQUEST, "malformed");
+    }
+    let Body { payment, amount_minor, currency, source } = body;
+    let command = Command { kind, payment, amount_minor, currency, source };
+    // A task of its own: what a caller has sent takes effect although the caller hangs up.
+    let done = task::spawn("command", async move { provider.command(&key, command).await }).await;
+    match done.map_err(anyhow::Error::from).flatten() {
+        Ok(response) => response,
+        Err(error) => {
+            tracing::error!(error = format!("{error:#}"), "a command failed in the provider itself");
+            refusal(StatusCode::INTERNAL_SERVER_ERROR, "internal")
+        }
+    }
+}
+
+async fn operation(State(provider): State<Arc<Provider>>, Path(key): Path<String>) -> Response {
+    if provider.is_out_by_operation(&key) {
+        return refusal(StatusCode::SERVICE_UNAVAILABLE, "outage");
+    }
+    let found = provider.bank().operation(&key).map(body_of);
+    found.map_or_else(|| refusal(StatusCode::NOT_FOUND, "no_operation"), |body| Json(body).into_response())
+}
+
+async fn truth(State(provider): State<Arc<Provider>>, Path(payment): Path<String>) -> Response {
+    let truth = provider.bank().truth(&payment).cloned();
+    truth.map_or_else(|| refusal(StatusCode::NOT_FOUND, "no_payment"), |truth| Json(truth).into_response())
+}
+
+fn answer(operation: &Operation) -> Response {
+    let status = match operation.status {
+        Status::Succeeded => StatusCode::OK,
+        Status::Declined => StatusCode::PAYMENT_REQUIRED,
+    };
+    (status, Json(body_of(operation))).into_response()
+}
+
+/// Never the source: a provider does not echo what one pays with.
+fn body_of(operation: &Operation) -> serde_json::Value {
+    json!({
+        "key": operation.key,
+        "payment": operation.command.payment,
+        "kind": operation.command.kind,
+        "status": operation.status,
+        "decline": operation.decline,
+        "amount_minor": operation.amount_minor,
+        "currency": operation.currency,
+        "reference": operation.reference,
+    })
+}
+
+fn refusal(status: StatusCode, error: &'static str) -> Response {
+    (status, Json(json!({ "error": error }))).into_response()
+}

@@ -1,0 +1,110 @@
+//! What a token asks the provider to do wrong, and at which step. It never does it: that is `http`.
+
+use std::time::Duration;
+
+use crate::bank::Kind;
+
+/// An outage whose token names no length.
+const OUTAGE: Duration = Duration::from_secs(5);
+/// Longest misbehaviour a token may ask for.
+const LONGEST_MS: u64 = 600_000;
+
+/// One step's behaviour.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Behaviour {
+    Good,
+    Declined(String),
+    TimeoutBefore,
+    TimeoutAfter,
+    Slow(Duration),
+    ErrorBefore,
+    ErrorAfter,
+    /// Everything about the payment is unreachable for this long after its first call.
+    Outage(Duration),
+}
+
+/// The behaviour of `step` for a payment with this source.
+pub fn behaviour(source: &str, step: Kind) -> Behaviour {
+    directives(source)
+        .filter_map(|(at, behaviour)| (at == step).then_some(behaviour))
+        .find(|behaviour| !matches!(behaviour, Behaviour::Outage(_)))
+        .unwrap_or(Behaviour::Good)
+}
+
+/// How long everything about the payment is out of reach, when it is.
+pub fn outage(source: &str) -> Option<Duration> {
+    directives(source).find_map(|(_, behaviour)| match behaviour {
+        Behaviour::Outage(length) => Some(length),
+        Behaviour::Good
+        | Behaviour::Declined(_)
+        | Behaviour::TimeoutBefore
+        | Behaviour::TimeoutAfter
+        | Behaviour::Slow(_)
+        | Behaviour::ErrorBefore
+        | Behaviour::ErrorAfter => None,
+    })
+}
+
+fn directives(source: &str) -> impl Iterator<Item = (Kind, Behaviour)> {
+    source.strip_prefix("tok_").into_iter().flat_map(|script| script.split("__")).map(|directive| {
+        let (step, rest) = step_of(directive);
+        (step, parse(rest).unwrap_or_else(|| Behaviour::Declined("invalid_token".to_owned())))
+    })
+}
+
+fn step_of(directive: &str) -> (Kind, &str) {
+    [(Kind::Capture, "capture_"), (Kind::Void, "void_"), (Kind::Refund, "refund_")]
+        .into_iter()
+        .find_map(|(step, prefix)| Some((step, directive.strip_prefix(prefix)?)))
+        .unwrap_or((Kind::Authorization, directive))
+}
+
+fn parse(text: &str) -> Option<Behaviour> {
+    let length = |text: &str| text.parse().ok().filter(|ms| *ms <= LONGEST_MS).map(Duration::from_millis);
+    match text {
+        "visa" | "mastercard" | "amex" | "unionpay" => Some(Behaviour::Good),
+        "timeout_before" => Some(Behaviour::TimeoutBefore),
+        "timeout_after" => Some(Behaviour::TimeoutAfter),
+        "error_500_once" => Some(Behaviour::ErrorBefore),
+        "error_500_after" => Some(Behaviour::ErrorAfter),
+        "outage" => Some(Behaviour::Outage(OUTAGE)),
+        other => {
+            if let Some(class) = other.strip_prefix("declined_").filter(|class| !class.is_empty()) {
+                return Some(Behaviour::Declined(class.to_owned()));
+            }
+            let slow = other.strip_prefix("slow_").and_then(length).map(Behaviour::Slow);
+            slow.or_else(|| other.strip_prefix("outage_").and_then(length).map(Behaviour::Outage))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_scripts_the_step_it_names_and_no_other() {
+        let token = "tok_slow_50__capture_timeout_after__refund_declined_closed_account";
+        assert_eq!(behaviour(token, Kind::Authorization), Behaviour::Slow(Duration::from_millis(50)));
+        assert_eq!(behaviour(token, Kind::Capture), Behaviour::TimeoutAfter);
+        assert_eq!(behaviour(token, Kind::Refund), Behaviour::Declined("closed_account".into()));
+        assert_eq!(behaviour(token, Kind::Void), Behaviour::Good);
+    }
+
+    #[test]
+    fn an_unknown_token_is_declined_and_a_wallet_session_is_not() {
+        assert_eq!(
+            behaviour("tok_nonsense", Kind::Authorization),
+            Behaviour::Declined("invalid_token".into())
+        );
+        assert_eq!(behaviour("session-1", Kind::Authorization), Behaviour::Good);
+    }
+
+    #[test]
+    fn an_outage_has_its_length_and_leaves_the_steps_as_they_are() {
+        assert_eq!(outage("tok_outage_250"), Some(Duration::from_millis(250)));
+        assert_eq!(outage("tok_outage"), Some(OUTAGE));
+        assert_eq!(outage("tok_visa"), None);
+        assert_eq!(behaviour("tok_outage_250", Kind::Authorization), Behaviour::Good);
+    }
+}
