@@ -103,9 +103,10 @@ impl Feed {
         }
         let message = tokio::select! {
             biased;
+            // First, or a feed that is never silent would never hear it.
+            () = self.gateway.stop.cancelled() => Err(stopping()),
             message = self.messages.next() => message,
             _ = self.heartbeat.tick() => return Some(Bytes::from_static(self.framing.heartbeat())),
-            () = self.gateway.stop.cancelled() => Err(stopping()),
         };
         self.heartbeat.reset();
         match message {
