@@ -1,6 +1,7 @@
 //! Free loopback ports: kept when still free, otherwise drawn anew. It never looks beyond 127.0.0.1.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::time::{Duration, Instant};
 
 use anyhow::bail;
 
@@ -9,15 +10,18 @@ const FIRST: u16 = 20_000;
 const LAST: u16 = 32_000;
 /// More failures than this mean that nothing may be bound at all.
 const DRAWS: usize = 200;
+/// A killed process keeps its ports until its last thread is gone; its peers know it by them.
+const FREED_WITHIN: Duration = Duration::from_secs(5);
+const POLL: Duration = Duration::from_millis(20);
 
 /// `port` on loopback.
 pub fn loopback(port: u16) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, port))
 }
 
-/// The port of last time when it is free, or another one.
-pub fn keep_or_draw(last: Option<u16>) -> anyhow::Result<u16> {
-    if let Some(port) = last.filter(|port| is_free(*port)) {
+/// The first free one of the ports wished for, such as that of last time, or another one.
+pub fn keep_or_draw(wished: impl IntoIterator<Item = u16>) -> anyhow::Result<u16> {
+    if let Some(port) = wished.into_iter().find(|port| is_free(*port)) {
         return Ok(port);
     }
     for _ in 0..DRAWS {
@@ -27,6 +31,17 @@ pub fn keep_or_draw(last: Option<u16>) -> anyhow::Result<u16> {
         }
     }
     bail!("no free port was found on 127.0.0.1 between {FIRST} and {LAST}")
+}
+
+fn is_freed(port: u16) -> bool {
+    let deadline = Instant::now() + FREED_WITHIN;
+    while !is_free(port) {
+        if Instant::now() >= deadline {
+            return false;
+        }
+        std::thread::sleep(POLL);
+    }
+    true
 }
 
 fn is_free(port: u16) -> bool {
