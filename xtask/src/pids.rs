@@ -11,6 +11,7 @@ use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
 
 const POLL: Duration = Duration::from_millis(20);
+const LOG_MAX_BYTES: u64 = 64 * 1024 * 1024;
 const NAMED_WITHIN: Duration = Duration::from_secs(1);
 
 /// A process of ours, told from a later one of the same number by when it began and what it runs.
@@ -146,11 +147,21 @@ impl Stat {
 /// Starts a process that outlives this one, away from its terminal's signals, writing to `log`.
 pub fn launch(command: &mut Command, log: &Path) -> anyhow::Result<Child> {
     let name = command.get_program().to_string_lossy().into_owned();
+    put_aside(log)?;
     let out = File::options().create(true).append(true).open(log);
     let out = out.with_context(|| format!("cannot write {}", log.display()))?;
     let errors = out.try_clone().with_context(|| format!("cannot write {}", log.display()))?;
     let started = command.stdin(Stdio::null()).stdout(out).stderr(errors).process_group(0).spawn();
     started.with_context(|| format!("cannot start {name}"))
+}
+
+/// A log that has grown large makes room for a new one; one old one is kept.
+fn put_aside(log: &Path) -> anyhow::Result<()> {
+    if fs::metadata(log).is_ok_and(|metadata| metadata.len() > LOG_MAX_BYTES) {
+        fs::rename(log, log.with_extension("old.log"))
+            .with_context(|| format!("cannot move {}", log.display()))?;
+    }
+    Ok(())
 }
 
 /// Waits for a child in the background, so that it leaves no zombie while this program lives.

@@ -19,9 +19,10 @@ pub fn loopback(port: u16) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, port))
 }
 
-/// The first free one of the ports wished for, such as that of last time, or another one.
-pub fn keep_or_draw(wished: impl IntoIterator<Item = u16>) -> anyhow::Result<u16> {
-    if let Some(port) = wished.into_iter().find(|port| is_free(*port)) {
+/// The port wished for when it is free, or that of last time, or another one.
+pub fn keep_or_draw(wished: Option<u16>, last: Option<u16>) -> anyhow::Result<u16> {
+    let kept = wished.filter(|port| is_free(*port)).or_else(|| last.filter(|port| is_freed(*port)));
+    if let Some(port) = kept {
         return Ok(port);
     }
     for _ in 0..DRAWS {

@@ -27,8 +27,10 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 const STOPPED_WITHIN: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(50);
 const LOG_LINES: usize = 8;
-/// Postgres says this while the backends of a killed postmaster are still on their way out.
-const OLD_BACKENDS: &str = "pre-existing shared memory block";
+/// A killed postmaster's backends are on their way out for a moment, and the kernel may still know its number.
+const STILL_LEAVING: [&str; 2] =
+    ["pre-existing shared memory block", "lock file \"postmaster.pid\" already exists"];
+const LEFT_WITHIN: Duration = Duration::from_secs(15);
 
 /// The servers this system stands on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -173,7 +175,7 @@ impl Servers {
 
     fn launch(&mut self, kind: Kind, step: &Step) -> anyhow::Result<()> {
         let last = self.state.entries.get(kind.name()).map(|entry| entry.port);
-        let port = ports::keep_or_draw(last)?;
+        let port = ports::keep_or_draw(None, last)?;
         let mut command = match kind {
             Kind::Postgres => postgres::prepare(&self.dir, &mut self.state, port, step)?,
             Kind::Redis => redis::prepare(&self.dir, &self.state, port, step)?,
@@ -189,18 +191,19 @@ impl Servers {
     }
 
     fn wait_ready(&mut self, kind: Kind, step: &Step) -> anyhow::Result<()> {
-        let deadline = Instant::now() + READY_WITHIN;
+        let began = Instant::now();
         loop {
             let Err(trouble) = self.probe(kind) else { return Ok(()) };
-            let (name, in_time) = (kind.name(), Instant::now() < deadline);
+            let name = kind.name();
             if !self.is_alive(kind) {
                 let lines = pids::last_lines(&self.log(kind), LOG_LINES);
-                if !(in_time && lines.contains(OLD_BACKENDS)) {
+                let leaving = STILL_LEAVING.iter().any(|word| lines.contains(word));
+                if !leaving || began.elapsed() > LEFT_WITHIN {
                     bail!("{name} ended while starting; its last lines were:\n{lines}");
                 }
                 self.launch(kind, step)?;
             }
-            if !in_time {
+            if began.elapsed() > READY_WITHIN {
                 let log = self.log(kind);
                 return Err(trouble.context(format!("{name} was not ready in time; see {}", log.display())));
             }

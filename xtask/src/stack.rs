@@ -233,9 +233,9 @@ impl Stack {
         }
         let last = self.state.entries.get(spec.name).cloned();
         let wished = self.layout.gateway_port.filter(|_| spec.name == "gateway");
-        let port = ports::keep_or_draw(last.as_ref().map(|entry| entry.port).or(wished))?;
+        let port = ports::keep_or_draw(wished, last.as_ref().map(|entry| entry.port))?;
         let admin_port = match spec.admin {
-            true => ports::keep_or_draw(last.as_ref().map(|entry| entry.admin_port))?,
+            true => ports::keep_or_draw(None, last.as_ref().map(|entry| entry.admin_port))?,
             false => 0,
         };
         let entry = Entry { pid: None, port, admin_port, fingerprint: String::new() };
