@@ -46,3 +46,17 @@ fn a_database_name_that_is_not_one_is_refused() {
         assert!(postgres::create_database("postgres://nowhere", name).is_err(), "{name}");
     }
 }
+
+#[test]
+fn a_folder_others_cannot_enter_serves_too() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
+    let servers = Servers::start_some(dir.path(), &[Kind::Postgres], &Step::silent()).unwrap();
+
+    let data = servers.state.postgres_data.clone().unwrap();
+    // Only root has to run Postgres as somebody else.
+    assert_eq!(data.starts_with(dir.path()), !find::is_root());
+    wipe(dir.path()).unwrap();
+    assert!(!data.exists());
+}
