@@ -13,7 +13,7 @@ impl Inventory {
     /// Adds `delta` units, or takes them away; the level behind it.
     pub async fn adjust(&self, id: Uuid, key: CellKey, delta: i64, reason: String) -> Result<Level, Error> {
         let cell = self.cell(&key).await?;
-        let mut tx = self.db.begin().await?;
+        let mut tx = store::begin(&self.db).await?;
         let accounts = store::levels::lock(&mut tx, [&key]).await?;
         if let Some(made) = store::adjustments::find(&mut tx, id).await? {
             let same = made.cell == key && made.delta == delta && made.reason == reason;

@@ -146,9 +146,11 @@ fn is_race(error: &sqlx::Error) -> bool {
 
 async fn look_up(db: &PgPool, ids: &[ReservationId]) -> Vec<Result<Option<Reservation>, Error>> {
     let read = async {
-        let mut conn = db.acquire().await?;
-        let (now, _) = store::levels::stamp(&mut conn, 0).await?;
-        Ok::<_, sqlx::Error>((now, store::reservations::read(&mut conn, ids).await?))
+        let mut tx = store::begin(db).await?;
+        let (now, _) = store::levels::stamp(&mut tx, 0).await?;
+        let found = store::reservations::read(&mut tx, ids).await?;
+        tx.commit().await?;
+        Ok::<_, sqlx::Error>((now, found))
     };
     match read.await {
         Ok((now, found)) => ids

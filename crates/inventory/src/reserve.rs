@@ -6,6 +6,7 @@ use std::sync::Arc;
 use stampede_kit::task;
 use stampede_types::{BuyerId, ReservationId};
 use time::Duration;
+use tracing::Instrument as _;
 
 use crate::domain::{Demand, Denied, Line, Receipt, Reservation, ReservationState};
 use crate::error::Error;
@@ -64,7 +65,8 @@ impl Inventory {
         let lines: Vec<(Arc<Cell>, i64)> = cells.into_iter().zip(quantities).collect();
         // A caller that goes away must not leave units at the gate that nobody has: the rest is carried to its end.
         let inventory = self.clone();
-        let deciding = task::spawn("reserve", async move { inventory.decide(demand, &lines).await });
+        let deciding = async move { inventory.decide(demand, &lines).await };
+        let deciding = task::spawn("reserve", deciding.in_current_span());
         deciding.await.unwrap_or(Err(Error::Internal))
     }
 

@@ -19,7 +19,7 @@ impl Inventory {
         return_id: Uuid,
         asked: Vec<Line>,
     ) -> Result<Vec<(CellKey, Level)>, Error> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = store::begin(&self.db).await?;
         let accounts = store::levels::lock_of(&mut tx, &[id]).await?;
         let said = as_said(&asked);
         if let Some(made) = store::returns::find(&mut tx, return_id).await? {

@@ -9,9 +9,20 @@ pub mod reservations;
 pub mod returns;
 pub mod skus;
 
+use sqlx::{PgPool, Postgres, Transaction};
 use stampede_types::Pool;
 
 use crate::domain::{CellKey, Level};
+
+/// Statements of the ledger find their rows by key, whatever the statistics say. A plan is made once and kept: made while a
+/// table was still small it would scan, and a sale can fill the table within the minute before anybody counts it again.
+const BEGIN: &str = "BEGIN; SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; \
+                     SET LOCAL enable_mergejoin = off";
+
+/// Begins a transaction of the ledger.
+pub async fn begin(db: &PgPool) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+    db.begin_with(BEGIN).await
+}
 
 /// A stored value that breaks the rule it was stored under.
 fn broken<E: std::error::Error + Send + Sync + 'static>(error: E) -> sqlx::Error {

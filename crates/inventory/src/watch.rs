@@ -33,12 +33,9 @@ impl Inventory {
         clock: Clock,
         stop: CancellationToken,
     ) -> Result<impl Stream<Item = Result<WatchStockResponse, Status>> + Send + use<>, Error> {
-        if filter.skus.is_empty() && filter.pool.is_none() {
-            return Err(Violation::new("sku_ids", "name SKUs, a campaign, or both").into());
-        }
         // Registered first: what changes while the first answer is read is not missed.
         let registration = self.feed.register(filter.clone());
-        let mut conn = self.db.acquire().await?;
+        let mut conn = store::begin(&self.db).await?;
         let now = store::feed::point(&mut conn).await?;
         let since = match token {
             "" => None,
@@ -46,8 +43,12 @@ impl Inventory {
         };
         check(&mut conn, &filter).await?;
         let horizon = since.map_or(0, |since| since.horizon);
-        let levels = store::feed::watched(&mut conn, &filter.skus, filter.pool.as_ref(), horizon).await?;
-        drop(conn);
+        let levels = match (&filter.pool, filter.skus.as_slice()) {
+            (None, []) => return Err(Violation::new("sku_ids", "name SKUs, a campaign, or both").into()),
+            (Some(pool), []) => store::feed::of_pool(&mut conn, pool, horizon).await?,
+            (pool, skus) => store::feed::of_skus(&mut conn, skus, pool.as_ref(), horizon).await?,
+        };
+        conn.commit().await?;
 
         let mut watch = Watch {
             inventory: self.clone(),

@@ -27,7 +27,7 @@ pub async fn load(gate: &Shared, cell: &Arc<Cell>) -> Result<(), Failure> {
     if gate.link.is_resting() {
         return Err(Failure::Down);
     }
-    let mut tx = gate.db.begin().await?;
+    let mut tx = store::begin(&gate.db).await?;
     let (account, now) = lock(&mut tx, cell).await?;
     let pipeline = whole(&mut tx, cell, &account, now).await?;
     gate.link.pipeline::<()>(&pipeline).await?;
@@ -50,7 +50,7 @@ pub async fn level(gate: &Shared, cell: &Arc<Cell>) -> Result<(), Failure> {
         // It will be loaded as a whole before it is used again.
         return Ok(());
     }
-    let mut tx = gate.db.begin().await?;
+    let mut tx = store::begin(&gate.db).await?;
     let (account, now) = lock(&mut tx, cell).await?;
     let mut invocation = gate.scripts.level.prepare_invoke();
     invocation.key(&cell.keys[0]).arg(account.level.free()).arg(version(now));

@@ -13,7 +13,7 @@ use crate::store;
 
 pub(super) fn apply<'a>(db: &'a PgPool, demands: &'a [Demand]) -> BoxFuture<'a, Answers<Held>> {
     async move {
-        let mut tx = db.begin().await?;
+        let mut tx = store::begin(db).await?;
         let cells: BTreeSet<&CellKey> =
             demands.iter().flat_map(Demand::lines).map(|line| &line.cell).collect();
         let accounts = store::levels::lock(&mut tx, cells).await?;

@@ -17,7 +17,7 @@ pub(super) fn apply<'a>(
     endings: &'a [Ending],
 ) -> BoxFuture<'a, Answers<(Reservation, Resolved)>> {
     async move {
-        let mut tx = db.begin().await?;
+        let mut tx = store::begin(db).await?;
         let ids: Vec<_> = endings.iter().map(|ending| ending.id).collect();
         let accounts = store::levels::lock_of(&mut tx, &ids).await?;
         // Everything below is read after the locks: it cannot change before the commit.

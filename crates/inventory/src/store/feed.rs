@@ -47,8 +47,8 @@ pub async fn changed_since(
     rows.iter().map(LevelRow::parse).collect()
 }
 
-/// The levels a watcher asks for: of these SKUs, all when there are none; in this pool, every one when there is none.
-pub async fn watched(
+/// The levels of these SKUs in every pool, or in one, changed at or above the horizon.
+pub async fn of_skus(
     conn: &mut PgConnection,
     skus: &[SkuId],
     pool: Option<&Pool>,
@@ -58,11 +58,29 @@ pub async fn watched(
     let rows = sqlx::query_as!(
         LevelRow,
         "SELECT pool, sku_id, on_hand, held, committed, version FROM stock
-         WHERE (cardinality($1::text[]) = 0 OR sku_id = ANY($1)) AND ($2::text IS NULL OR pool = $2)
-           AND changed_in >= ($3::bigint)::text::xid8
+         WHERE sku_id = ANY($1) AND ($2::text IS NULL OR pool = $2) AND changed_in >= ($3::bigint)::text::xid8
          ORDER BY pool, sku_id",
         &skus,
         pool.map(Pool::as_str),
+        horizon
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.iter().map(LevelRow::parse).collect()
+}
+
+/// Every level of one pool, changed at or above the horizon.
+pub async fn of_pool(
+    conn: &mut PgConnection,
+    pool: &Pool,
+    horizon: i64,
+) -> Result<Vec<(CellKey, Level)>, sqlx::Error> {
+    let rows = sqlx::query_as!(
+        LevelRow,
+        "SELECT pool, sku_id, on_hand, held, committed, version FROM stock
+         WHERE pool = $1 AND changed_in >= ($2::bigint)::text::xid8
+         ORDER BY sku_id",
+        pool.as_str(),
         horizon
     )
     .fetch_all(conn)

@@ -135,6 +135,7 @@ pub async fn insert(conn: &mut PgConnection, made: &[Reservation]) -> Result<(),
 }
 
 /// Ends pending reservations; how many were still pending. Less than asked for means that somebody passed the lock.
+/// Pending is asked by its other name, `resolved_at IS NULL`, so that rows are found by id and not among all pending ones.
 pub async fn resolve(
     conn: &mut PgConnection,
     resolved: &[(ReservationId, ReservationState)],
@@ -145,7 +146,7 @@ pub async fn resolve(
     let done = sqlx::query!(
         "UPDATE reservation r SET state = e.state, resolved_at = $3
          FROM unnest($1::uuid[], $2::text[]) AS e (reservation_id, state)
-         WHERE r.reservation_id = e.reservation_id AND r.state = 'PENDING'
+         WHERE r.reservation_id = e.reservation_id AND r.resolved_at IS NULL
            AND (r.expires_at > $3) = (e.state <> 'EXPIRED')",
         &ids,
         &states,

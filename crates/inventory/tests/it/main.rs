@@ -7,6 +7,7 @@
 
 mod catalogue;
 mod deduct;
+mod events;
 mod gate;
 mod ledger;
 mod reserve;
