@@ -59,3 +59,36 @@ impl Config {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: [(&str, &str); 9] = [
+        ("listen", "127.0.0.1:0"),
+        ("admin.listen", "127.0.0.1:0"),
+        ("tls.cert", "payment.pem"),
+        ("tls.key", "payment.key"),
+        ("tls.ca", "ca.pem"),
+        ("jwt.jwks", "jwks.json"),
+        ("database.url", "postgres://localhost/payment"),
+        ("nats.url", "nats://localhost"),
+        ("psp.url", "http://localhost:1"),
+    ];
+
+    #[test]
+    fn the_provider_has_three_seconds_unless_told() {
+        let config = Config::read(&mut Reader::from_pairs("payment", GOOD)).unwrap();
+        assert_eq!(config.psp_timeout, Duration::from_secs(3));
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_said_at_once() {
+        let wrong = [("psp.url", "localhost"), ("database.connections", "1"), ("crash_at", "never")];
+        let pairs = GOOD.into_iter().filter(|(key, _)| *key != "psp.url").chain(wrong);
+        let problems = Config::read(&mut Reader::from_pairs("payment", pairs)).unwrap_err().to_string();
+        for part in ["PSP_URL", "DATABASE_CONNECTIONS", "CRASH_AT"] {
+            assert!(problems.contains(part), "{part} is not in {problems}");
+        }
+    }
+}

@@ -94,3 +94,37 @@ impl From<Error> for Status {
         refusal.into()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use stampede_kit::refusal::reason_of;
+    use tonic_types::StatusExt as _;
+
+    use super::*;
+    use crate::domain::{Operation, State};
+
+    #[test]
+    fn an_illegal_step_says_its_state_and_event() {
+        let step = IllegalStep { state: State::Voided, operation: Operation::Capture };
+        let status = Status::from(Error::Illegal(step));
+        let info = status.get_details_error_info().unwrap();
+        assert_eq!((status.code(), info.reason.as_str()), (tonic::Code::FailedPrecondition, "PAYMENT_STATE"));
+        assert_eq!((info.metadata["state"].as_str(), info.metadata["event"].as_str()), ("VOIDED", "CAPTURE"));
+    }
+
+    #[test]
+    fn an_unknown_outcome_says_when_to_ask_again_and_a_decline_its_class() {
+        let unknown = Status::from(Error::Unknown);
+        assert_eq!(reason_of(&unknown).as_deref(), Some("PAYMENT_UNKNOWN"));
+        assert_eq!(unknown.get_details_retry_info().unwrap().retry_delay, Some(ASK_AGAIN_AFTER));
+        let declined = Status::from(Error::Declined("lost_card".into()));
+        assert_eq!(declined.get_details_error_info().unwrap().metadata["decline"], "lost_card");
+    }
+
+    #[test]
+    fn a_failed_statement_tells_the_caller_nothing_of_itself() {
+        let status = Status::from(Error::Database(sqlx::Error::ColumnNotFound("method_token".into())));
+        assert_eq!(reason_of(&status).as_deref(), Some("INTERNAL"));
+        assert!(!format!("{status:?}").contains("method_token"));
+    }
+}

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::crash::Stage;
@@ -19,6 +20,9 @@ const SHORTEST_WAIT: Duration = Duration::from_millis(200);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// The void's own answer, after the authorisation's was heard.
 const APPLY_AT_MOST: usize = 2;
+
+/// What an answer means: [`Payment::settle`] or [`Payment::contradict`].
+type Rule = fn(&mut Payment, Uuid, &Answer, OffsetDateTime) -> Settlement;
 
 impl Payments {
     /// Sends or resumes, and gives the payment as it stands afterwards.
@@ -92,12 +96,27 @@ impl Payments {
         attempt: Uuid,
         answer: &Answer,
     ) -> Result<(Payment, Settlement), Error> {
+        match self.write(errand, attempt, answer, Payment::settle).await {
+            Err(Error::Database(error)) if is_taken(&error) => {
+                self.write(errand, attempt, answer, Payment::contradict).await
+            }
+            written @ (Ok(_) | Err(_)) => written,
+        }
+    }
+
+    async fn write(
+        &self,
+        errand: &Errand,
+        attempt: Uuid,
+        answer: &Answer,
+        rule: Rule,
+    ) -> Result<(Payment, Settlement), Error> {
         let at = self.now();
         let mut tx = self.db.begin().await?;
         let mut payment =
             payments::lock(&mut tx, errand.payment).await?.ok_or(Error::NotFound(errand.payment))?;
         let before = payment.attempts.clone();
-        let settlement = payment.settle(attempt, answer, at);
+        let settlement = rule(&mut payment, attempt, answer, at);
         metrics::settlement(errand.attempt.operation, &settlement);
         match &settlement {
             Settlement::Unchanged | Settlement::Premature => return Ok((payment, settlement)),
@@ -123,6 +142,11 @@ impl Payments {
         self.wake.wake();
         Ok((payment, settlement))
     }
+}
+
+/// The provider's reference belongs to a fact of another attempt.
+fn is_taken(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(|database| database.constraint()) == Some("payment_event_fact_once")
 }
 
 /// Facts, books and news belong to one commit.

@@ -9,6 +9,8 @@ use super::{Answer, Attempt, AttemptState, Event, EventKind, Operation, Payment}
 
 /// The class of an authorisation that never reached the provider because it was voided first.
 const VOIDED_FIRST: &str = "voided";
+/// The class of an attempt that ended in a conflict.
+const CONFLICT: &str = "conflict";
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Settlement {
@@ -56,6 +58,22 @@ impl Payment {
                 self.done(index, reference, *amount_minor, currency, at)
             }
         }
+    }
+
+    /// Applies an answer whose provider reference belongs to another fact already: that one stays, this one is for a person.
+    pub fn contradict(&mut self, id: Uuid, answer: &Answer, _: OffsetDateTime) -> Settlement {
+        match self.attempts.iter().position(|attempt| attempt.id == id) {
+            Some(index) => self.shut(index, answer, "a reference that belongs to another fact"),
+            None => Settlement::Unchanged,
+        }
+    }
+
+    /// A conflict that also ends the attempt: nothing of it is counted.
+    fn shut(&mut self, index: usize, answer: &Answer, reason: &'static str) -> Settlement {
+        let attempt = &mut self.attempts[index];
+        attempt.state = AttemptState::Refused;
+        attempt.decline = Some(CONFLICT.to_owned());
+        self.conflict(index, answer, reason)
     }
 
     fn compare(&mut self, index: usize, answer: &Answer) -> Settlement {
@@ -127,9 +145,7 @@ impl Payment {
                 amount_minor: amount,
                 currency: currency.to_owned(),
             };
-            self.attempts[index].state = AttemptState::Refused;
-            self.attempts[index].decline = Some("conflict".to_owned());
-            return self.conflict(index, &answer, "another amount than asked for");
+            return self.shut(index, &answer, "another amount than asked for");
         }
         let attempt = &mut self.attempts[index];
         attempt.state = AttemptState::Succeeded;

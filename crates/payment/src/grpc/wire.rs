@@ -111,3 +111,45 @@ const fn kind(kind: EventKind) -> pb::PaymentEventKind {
         EventKind::DisputeClosed => pb::PaymentEventKind::DisputeClosed,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "6f0d2c2e-7c5b-4b0e-9a53-0f3c5a1f0001";
+
+    fn request() -> pb::AuthorizePaymentRequest {
+        let card = pb::CardToken { token: "tok_visa".into() };
+        pb::AuthorizePaymentRequest {
+            payment_id: ID.into(),
+            order_id: ID.into(),
+            amount: Some(stampede_proto::common::v1::Money { amount_minor: 100, currency: "EUR".into() }),
+            method: Some(pb::PaymentMethod { method: Some(pb::payment_method::Method::Card(card)) }),
+        }
+    }
+
+    #[test]
+    fn what_the_field_rules_cannot_say_is_refused_by_field() {
+        assert!(Authorize::try_from(request()).is_ok());
+        let nothing = Some(stampede_proto::common::v1::Money { amount_minor: 0, currency: "EUR".into() });
+        for (wrong, path) in [
+            (pb::AuthorizePaymentRequest { amount: None, ..request() }, "amount"),
+            (pb::AuthorizePaymentRequest { amount: nothing, ..request() }, "amount.amount_minor"),
+            (pb::AuthorizePaymentRequest { method: None, ..request() }, "method"),
+            (pb::AuthorizePaymentRequest { order_id: "7".into(), ..request() }, "order_id"),
+        ] {
+            let refused = Authorize::try_from(wrong).map(drop);
+            assert!(matches!(refused, Err(Error::Invalid { field, .. }) if field == path), "{path}");
+        }
+    }
+
+    #[test]
+    fn every_state_and_kind_has_its_name_on_the_wire() {
+        for known in State::ALL {
+            assert_eq!(state(known).as_str_name(), format!("PAYMENT_STATE_{known}"));
+        }
+        for known in EventKind::ALL {
+            assert_eq!(kind(known).as_str_name(), format!("PAYMENT_EVENT_KIND_{}", known.as_str()));
+        }
+    }
+}

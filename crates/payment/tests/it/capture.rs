@@ -96,3 +96,33 @@ async fn another_currency_and_no_amount_are_refused_by_field() {
         assert!(matches!(refused, Err(Error::Invalid { field, .. }) if field == path));
     }
 }
+
+#[tokio::test]
+async fn a_reference_that_belongs_to_another_fact_is_a_conflict_and_the_first_fact_stays() {
+    let bench = Bench::without_resolver().await;
+    let (first, second, capture) = (bench.captured("tok_visa").await, new_id(), Uuid::now_v7());
+    bench.authorize(second, 10_000, "tok_visa").await.unwrap();
+    // The simulator names a capture after its key: this name is given to another payment's fact beforehand.
+    let reference = format!("cap_{}", second.derive(&format!("CAPTURE/{capture}")));
+    sqlx::query(
+        "INSERT INTO payment_event (event_id, payment_id, kind, amount_minor, provider, provider_reference, at)
+         VALUES ($1, $2, 'CAPTURED', 0, 'simulator', $3, now())",
+    )
+    .bind(Uuid::now_v7())
+    .bind(first.uuid())
+    .bind(&reference)
+    .execute(&bench.database.pool)
+    .await
+    .unwrap();
+    let refused = bench.payments.capture(second, capture, None).await;
+    assert!(matches!(&refused, Err(Error::Declined(class)) if class == "conflict"), "{refused:?}");
+    let payment = bench.payments.get(second).await.unwrap();
+    assert_eq!((payment.standing().state, payment.amounts().captured_minor), (State::Conflicted, 0));
+    let kept: (String, i64) =
+        sqlx::query_as("SELECT provider_reference, amount_minor FROM payment_conflict WHERE payment_id = $1")
+            .bind(second.uuid())
+            .fetch_one(&bench.database.pool)
+            .await
+            .unwrap();
+    assert_eq!(kept, (reference, 10_000));
+}
