@@ -137,3 +137,26 @@ fn difference(old: &Queries, new: &Queries) -> String {
         new.iter().filter(|(name, content)| old.get(*name).is_some_and(|was| was != *content)).count();
     format!("{added} queries added, {removed} removed, {changed} changed")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn queries(pairs: &[(&str, &str)]) -> Queries {
+        pairs.iter().map(|(name, text)| (format!("query-{name}.json"), text.as_bytes().to_vec())).collect()
+    }
+
+    #[test]
+    fn the_folder_becomes_what_the_macros_described() {
+        let folder = tempfile::tempdir().unwrap();
+        let old = queries(&[("gone", "1"), ("same", "2"), ("other", "3")]);
+        let new = queries(&[("same", "2"), ("other", "4"), ("fresh", "5")]);
+        replace(folder.path(), &Queries::new(), &old).unwrap();
+        std::fs::write(folder.path().join("README.md"), "kept").unwrap();
+
+        replace(folder.path(), &old, &new).unwrap();
+        assert_eq!(read(folder.path()).unwrap(), new);
+        assert!(folder.path().join("README.md").exists());
+        assert_eq!(difference(&old, &new), "1 queries added, 1 removed, 1 changed");
+    }
+}

@@ -167,3 +167,25 @@ fn order(value: &Value) -> Order {
         total_minor: value["total"]["amountMinor"].as_str().and_then(|text| text.parse().ok()).unwrap_or(0),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_carries_its_reason_word() {
+        let body = json!({ "code": 9, "message": "Sold out.", "details": [
+            { "@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "OUT_OF_STOCK", "domain": "stampede" },
+        ]});
+        let refused = refused(409, &body);
+        assert_eq!(refused.to_string(), "409 OUT_OF_STOCK (Sold out.)");
+    }
+
+    #[test]
+    fn an_order_is_read_from_canonical_json() {
+        let body =
+            json!({ "orderId": "a", "state": "ORDER_STATE_CONFIRMED", "total": { "amountMinor": "39900" } });
+        let read = order(&body);
+        assert_eq!((read.id.as_str(), read.state.as_str(), read.total_minor), ("a", "CONFIRMED", 39_900));
+    }
+}
