@@ -9,6 +9,7 @@ mod catalogue;
 mod deduct;
 mod events;
 mod gate;
+mod history;
 mod ledger;
 mod reserve;
 mod resolve;
