@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{certs, ci, db, home, seed, servers, smoke, test, tidy, token, up};
+use crate::{certs, ci, db, home, loadtest, seed, servers, smoke, test, tidy, token, up};
 
 /// Developer commands of Stampede.
 #[derive(Debug, Parser)]
@@ -38,10 +38,16 @@ enum Command {
     Smoke,
     /// Run every test, with servers of its own.
     Test(test::Args),
-    /// Check what the compiler cannot: floors, rooms, how files open.
-    Tidy,
     /// Run every check but the tests, or only those named.
-    Ci { only: Vec<String> },
+    Ci {
+        /// Such as `tidy` or `clippy`.
+        checks: Vec<String>,
+    },
+    /// Check the floors and rooms of the house.
+    Tidy,
+    /// Measure under load, then check the books.
+    #[command(subcommand)]
+    Loadtest(loadtest::Load),
 }
 
 impl Cli {
@@ -58,8 +64,9 @@ impl Cli {
             Command::Seed => seed::run()?,
             Command::Smoke => smoke::run()?,
             Command::Test(args) => return test::run(&args),
+            Command::Ci { checks } => ci::run(&home::root(), &checks)?,
             Command::Tidy => tidy::run(&home::root())?,
-            Command::Ci { only } => ci::run(&home::root(), &only)?,
+            Command::Loadtest(load) => return loadtest::run(&load),
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -7,6 +7,7 @@ pub mod ci;
 pub mod cli;
 pub mod db;
 pub mod home;
+pub mod loadtest;
 pub mod pids;
 pub mod ports;
 pub mod seed;
