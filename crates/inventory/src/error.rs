@@ -8,6 +8,7 @@ use stampede_types::{CampaignId, SkuId};
 use tonic::Status;
 
 use crate::domain::{CellKey, Denied};
+use crate::store;
 
 /// When somebody who was shed should come back.
 const RETRY_AFTER: Duration = Duration::from_millis(200);
@@ -73,7 +74,7 @@ impl From<Violation> for Error {
 
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
-        if postgres::is_outage(&error) {
+        if postgres::is_outage(&error) || store::is_race(&error) || store::is_blocked(&error) {
             tracing::warn!(%error, "the ledger does not answer");
             Self::Unavailable
         } else {

@@ -23,8 +23,6 @@ const RESOLUTIONS: Limits = Limits { batch: 256, writers: 2, queue: 8_192 };
 const LOOKUPS: Limits = Limits { batch: 256, writers: 1, queue: 8_192 };
 /// A lone request meets the same trouble at most this often: a lost race is over at the second time.
 const ATTEMPTS: usize = 3;
-/// Unique violation, serialization failure, deadlock, lock not available: somebody else was first, and is done now.
-const RACES: [&str; 4] = ["23505", "40001", "40P01", "55P03"];
 
 /// A reservation, and whether this request made it.
 #[derive(Debug, Clone)]
@@ -107,7 +105,7 @@ async fn together<T, R>(
 ) -> Vec<Result<R, Error>> {
     let answers = match apply(db, &items).await {
         Ok(answers) => answers,
-        Err(error) if postgres::is_outage(&error) => {
+        Err(error) if postgres::is_outage(&error) || store::is_blocked(&error) => {
             let error = Error::from(error);
             items.iter().map(|_| Err(error.clone())).collect()
         }
@@ -133,15 +131,10 @@ async fn alone<T, R>(
     loop {
         match apply(db, std::slice::from_ref(item)).await {
             Ok(answers) => return answers.into_iter().next().unwrap_or(Err(Error::Internal)),
-            Err(error) if attempt < ATTEMPTS && is_race(&error) => attempt += 1,
+            Err(error) if attempt < ATTEMPTS && store::is_race(&error) => attempt += 1,
             Err(error) => return Err(error.into()),
         }
     }
-}
-
-fn is_race(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    code.is_some_and(|code| RACES.contains(&code.as_ref()))
 }
 
 async fn look_up(db: &PgPool, ids: &[ReservationId]) -> Vec<Result<Option<Reservation>, Error>> {

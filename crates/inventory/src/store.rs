@@ -24,6 +24,24 @@ pub async fn begin(db: &PgPool) -> Result<Transaction<'static, Postgres>, sqlx::
     db.begin_with(BEGIN).await
 }
 
+/// Unique violation, serialization failure, deadlock: somebody else was first, and the same thing again meets what they did.
+const RACES: [&str; 3] = ["23505", "40001", "40P01"];
+/// Lock not available, query cancelled: somebody holds a row for longer than we wait. Trying again at once would wait again.
+const BLOCKED: [&str; 2] = ["55P03", "57014"];
+
+pub fn is_race(error: &sqlx::Error) -> bool {
+    has_code(error, &RACES)
+}
+
+pub fn is_blocked(error: &sqlx::Error) -> bool {
+    has_code(error, &BLOCKED)
+}
+
+fn has_code(error: &sqlx::Error, codes: &[&str]) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| codes.contains(&code.as_ref()))
+}
+
 /// A stored value that breaks the rule it was stored under.
 fn broken<E: std::error::Error + Send + Sync + 'static>(error: E) -> sqlx::Error {
     sqlx::Error::Decode(Box::new(error))

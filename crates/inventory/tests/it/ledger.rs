@@ -1,13 +1,16 @@
 //! The ledger: a poisoned request fails alone, movements rebuild the levels, adjustments never take what is promised.
 
+use std::str::FromStr as _;
 use std::sync::Arc;
 
+use sqlx::PgPool;
+use sqlx::postgres::PgConnectOptions;
 use stampede_proto::inventory::v1::inventory_service_server::InventoryService as _;
 use stampede_proto::inventory::v1::{AdjustStockRequest, StockLevel};
 use tonic::{Request, Status};
 use uuid::Uuid;
 
-use crate::shop::{FLASH, Shop, TEE, reason};
+use crate::shop::{FLASH, Shop, TEE, reason, reserve};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_poisoned_request_fails_alone_and_its_neighbours_succeed() {
@@ -108,4 +111,28 @@ async fn the_checks_stand_behind_the_code() {
         let refused = sqlx::query(statement).execute(&shop.database.pool).await.unwrap_err();
         assert_eq!(refused.as_database_error().unwrap().constraint(), Some(constraint));
     }
+}
+
+#[tokio::test]
+async fn a_row_that_somebody_holds_is_a_clear_unavailable_for_the_whole_batch_and_no_oversell() {
+    let shop = Shop::open().await;
+    shop.flash(30, 30).await;
+    // The service's own connections have such a limit too; those of a test have none.
+    let options = PgConnectOptions::from_str(shop.database.url.expose()).unwrap();
+    let impatient = options.options([("lock_timeout", "300ms")]);
+    let stock = Arc::new(shop.neighbour_over(PgPool::connect_with(impatient).await.unwrap()).await);
+    reserve(&stock, Uuid::now_v7(), "alice", &[(TEE, FLASH, 1)], 0).await.unwrap();
+
+    let mut holding = shop.database.pool.begin().await.unwrap();
+    sqlx::query("SELECT 1 FROM stock FOR UPDATE").execute(&mut *holding).await.unwrap();
+    let buyers = (0..20).map(|_| {
+        let stock = stock.clone();
+        tokio::spawn(async move { reserve(&stock, Uuid::now_v7(), "alice", &[(TEE, FLASH, 1)], 0).await })
+    });
+    for answer in futures::future::join_all(buyers).await {
+        assert_eq!(reason(answer.unwrap()), "UNAVAILABLE");
+    }
+    holding.rollback().await.unwrap();
+    reserve(&stock, Uuid::now_v7(), "alice", &[(TEE, FLASH, 1)], 0).await.unwrap();
+    assert_eq!((shop.level(TEE, FLASH).await.held, shop.gate_free(TEE, FLASH).await), (2, Some(28)));
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures::stream::BoxStream;
 use futures::{FutureExt as _, StreamExt as _};
+use sqlx::PgPool;
 use stampede_inventory::grpc::{CampaignApi, CatalogApi, InventoryApi};
 use stampede_inventory::{AfterCommit, Feed, Gate, Inventory, Ledger, MIGRATIONS, Metrics, Reconciler};
 use stampede_kit::clock::Clock;
@@ -55,7 +56,7 @@ impl Shop {
 
     async fn over(database: TestDatabase, redis_url: &str, prefix: String) -> Self {
         let stop = CancellationToken::new();
-        let (inventory, feed) = process(&database, redis_url, &prefix, &stop).await;
+        let (inventory, feed) = process(database.pool.clone(), redis_url, &prefix, &stop).await;
         tokio::spawn(feed);
         let client = redis::Client::open(testing::redis_url()).unwrap();
         Self {
@@ -72,8 +73,12 @@ impl Shop {
 
     /// A second process on the same stores.
     pub async fn neighbour(&self) -> InventoryApi {
-        let (inventory, feed) =
-            process(&self.database, &testing::redis_url(), &self.prefix, &self.stop).await;
+        self.neighbour_over(self.database.pool.clone()).await
+    }
+
+    /// A second process with connections of its own.
+    pub async fn neighbour_over(&self, db: PgPool) -> InventoryApi {
+        let (inventory, feed) = process(db, &testing::redis_url(), &self.prefix, &self.stop).await;
         tokio::spawn(feed);
         InventoryApi::new(inventory, Clock::system(), self.stop.clone())
     }
@@ -192,12 +197,11 @@ impl Drop for Shop {
 }
 
 async fn process(
-    database: &TestDatabase,
+    db: PgPool,
     redis_url: &str,
     prefix: &str,
     stop: &CancellationToken,
 ) -> (Inventory, futures::future::BoxFuture<'static, anyhow::Result<()>>) {
-    let db = database.pool.clone();
     let metrics = Arc::new(Metrics::default());
     let gate = Gate::start(&Secret::from(redis_url), prefix, db.clone(), metrics.clone()).unwrap();
     let after_commit = AfterCommit { outbox: outbox::Wake::default(), feed: Arc::default() };
