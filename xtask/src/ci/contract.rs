@@ -12,7 +12,11 @@ pub fn lint(root: &Path) -> anyhow::Result<()> {
     let buf = tools::buf(root)?;
     let proto = root.join("proto");
     succeed(Command::new(&buf).args(["lint", "--path", "stampede"]).current_dir(&proto))?;
-    succeed(Command::new(&buf).args(["format", "--diff", "--exit-code", "--path", "stampede"]).current_dir(&proto))
+    succeed(
+        Command::new(&buf)
+            .args(["format", "--diff", "--exit-code", "--path", "stampede"])
+            .current_dir(&proto),
+    )
 }
 
 /// `buf breaking` against the merge base with main; on main itself against the commit before.
@@ -67,7 +71,8 @@ fn unpack(root: &Path, base: &str, into: &Path) -> anyhow::Result<()> {
         .spawn()
         .context("git is missing")?;
     let stdout = archive.stdout.take().context("git archive gave no output")?;
-    let unpacked = Command::new("tar").arg("-x").current_dir(into).stdin(stdout).status().context("tar is missing")?;
+    let unpacked =
+        Command::new("tar").arg("-x").current_dir(into).stdin(stdout).status().context("tar is missing")?;
     if !archive.wait()?.success() || !unpacked.success() {
         bail!("the contract of {base} could not be read");
     }

@@ -45,7 +45,8 @@ pub fn cargo_deny(root: &Path) -> anyhow::Result<()> {
         return Ok(());
     }
     println!("installing cargo-deny {CARGO_DENY_VERSION}");
-    let arguments = ["install", "--quiet", "--debug", "--locked", "cargo-deny", "--version", CARGO_DENY_VERSION];
+    let arguments =
+        ["install", "--quiet", "--debug", "--locked", "cargo-deny", "--version", CARGO_DENY_VERSION];
     succeed(Command::new("cargo").args(arguments).current_dir(root))
 }
 

@@ -9,9 +9,32 @@ const MAX_LINES: usize = 400;
 
 /// What the top level may hold; anything else needs a room below.
 const TOP_LEVEL: &[&str] = &[
-    ".cargo", ".ci", ".config", ".git", ".gitignore", ".sqlx", "ARCHITECTURE.md", "Cargo.lock", "Cargo.toml",
-    "LICENSE-APACHE", "LICENSE-MIT", "README.md", "STYLE.md", "certs", "clippy.toml", "crates", "deny.toml", "deploy",
-    "docs", "load", "migrations", "proto", "rust-toolchain.toml", "rustfmt.toml", "web", "xtask",
+    ".cargo",
+    ".ci",
+    ".config",
+    ".git",
+    ".gitignore",
+    ".sqlx",
+    "ARCHITECTURE.md",
+    "Cargo.lock",
+    "Cargo.toml",
+    "LICENSE-APACHE",
+    "LICENSE-MIT",
+    "README.md",
+    "STYLE.md",
+    "certs",
+    "clippy.toml",
+    "crates",
+    "deny.toml",
+    "deploy",
+    "docs",
+    "load",
+    "migrations",
+    "proto",
+    "rust-toolchain.toml",
+    "rustfmt.toml",
+    "web",
+    "xtask",
 ];
 
 /// Left by tools, never committed.
@@ -52,7 +75,8 @@ fn collect(root: &Path, folder: &Path, found: &mut Vec<Source>) -> anyhow::Resul
         if path.is_dir() {
             collect(root, &path, found)?;
         } else if path.extension().is_some_and(|e| e == "rs") {
-            let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            let text =
+                std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
             found.push(Source { path: path.strip_prefix(root).unwrap_or(&path).to_owned(), text });
         }
     }

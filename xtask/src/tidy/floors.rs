@@ -20,7 +20,8 @@ struct Floor {
 
 const SERVICE: &[&str] = &["stampede-types", "stampede-proto", "stampede-kit"];
 const GATEWAY: &[&str] = &["stampede-types", "stampede-proto", "stampede-kit", "stampede-transcode"];
-const TOOLS: &[&str] = &["stampede-types", "stampede-proto", "stampede-kit", "stampede-pki", "stampede-transcode"];
+const TOOLS: &[&str] =
+    &["stampede-types", "stampede-proto", "stampede-kit", "stampede-pki", "stampede-transcode"];
 const ALL: &[&str] = &[
     "stampede-types",
     "stampede-proto",
@@ -85,7 +86,9 @@ pub fn complaints(edges: &[Edge]) -> Vec<String> {
 fn complaint(edge: &Edge) -> Option<String> {
     let Edge { from, to, tests_only } = edge;
     let Some(floor) = FLOORS.iter().find(|f| f.name == from) else {
-        return Some(format!("crate `{from}` has no floor: give it one in xtask/src/tidy/floors.rs, with its reason"));
+        return Some(format!(
+            "crate `{from}` has no floor: give it one in xtask/src/tidy/floors.rs, with its reason"
+        ));
     };
     let listed = |list: &[&str]| list.contains(&to.as_str());
     if from == to || listed(floor.ships_with) || (*tests_only && listed(floor.tests_with)) {
@@ -94,7 +97,11 @@ fn complaint(edge: &Edge) -> Option<String> {
     let hint = if listed(floor.tests_with) { " in shipped code (its tests may)" } else { "" };
     Some(format!(
         "`{from}` may not import `{to}`{hint}: it may import {}",
-        if floor.ships_with.is_empty() { "nothing of the house".to_owned() } else { floor.ships_with.join(", ") }
+        if floor.ships_with.is_empty() {
+            "nothing of the house".to_owned()
+        } else {
+            floor.ships_with.join(", ")
+        }
     ))
 }
 
