@@ -39,7 +39,7 @@ async fn an_answer_lost_after_the_effect_is_asked_for_and_never_charged_again() 
 
 #[tokio::test]
 async fn an_answer_slower_than_our_patience_is_found_although_its_effect_came_late() {
-    lost_and_found("tok_slow_900").await;
+    lost_and_found("tok_slow_1800").await;
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ const TOKENS: [&str; 12] = [
     "tok_declined_do_not_honour",
     "tok_timeout_before",
     "tok_timeout_after",
-    "tok_slow_600",
+    "tok_slow_1500",
     "tok_error_500_once",
     "tok_error_500_after__capture_timeout_after",
     "tok_outage_800",

@@ -71,9 +71,9 @@ async fn void_while_unknown(token: &str, authorizations: i64) {
 async fn a_late_effect_after_the_payment_was_closed_is_refused_by_the_provider() {
     let bench = Bench::start().await;
     let id = new_id();
-    // The effect comes 1.2 s after the request; by then the request is lost, voided and closed.
+    // The effect comes 2.5 s after the request; by then the request is lost, voided and closed.
     let dropped =
-        tokio::time::timeout(TIMEOUT / 2, bench.payments.authorize(card(id, 10_000, "tok_slow_1200"))).await;
+        tokio::time::timeout(TIMEOUT / 2, bench.payments.authorize(card(id, 10_000, "tok_slow_2500"))).await;
     assert!(dropped.is_err());
     bench.payments.void(id).await.unwrap();
     bench.until_state(id, State::Voided).await;
