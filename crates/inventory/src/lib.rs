@@ -56,7 +56,7 @@ pub async fn app(config: Config) -> anyhow::Result<App> {
     let pool = db.clone();
     app.ready("postgres", move || {
         let pool = pool.clone();
-        async move { Ok(sqlx::query("SELECT 1").execute(&pool).await.map(|_| ())?) }
+        async move { Ok(postgres::ping(&pool).await?) }
     });
     let relay = outbox::Relay::new(db.clone(), events).wake(after_commit.outbox.clone());
     app.task("outbox", |stop| relay.run(stop));

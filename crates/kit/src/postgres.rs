@@ -95,6 +95,14 @@ fn may_pass(error: &sqlx::Error) -> bool {
     is_outage(error) || matches!(error, sqlx::Error::Protocol(_))
 }
 
+/// Asks the server for nothing: whether it answers at all.
+///
+/// # Errors
+/// It does not.
+pub async fn ping(pool: &PgPool) -> Result<(), sqlx::Error> {
+    sqlx::query("SELECT").execute(pool).await.map(|_| ())
+}
+
 /// Whether the server was away, or could not answer for reasons of its own, so that the same thing may be tried again
 /// later: no fault of the statement's.
 pub fn is_outage(error: &sqlx::Error) -> bool {

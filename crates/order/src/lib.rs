@@ -49,7 +49,7 @@ pub async fn app(config: &Config) -> anyhow::Result<kit::App> {
     let ready = db.clone();
     app.ready("postgres", move || {
         let db = ready.clone();
-        async move { Ok(store::ping(&db).await?) }
+        async move { Ok(kit::postgres::ping(&db).await?) }
     });
     let relay = kit::outbox::Relay::new(db, nats).wake(orders.wake()).stream(config.stream.clone());
     app.task("outbox", move |stop| relay.run(stop));
