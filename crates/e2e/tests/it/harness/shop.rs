@@ -38,12 +38,14 @@ impl Shop {
         Self::with(&[]).await
     }
 
-    /// Opens a shop with settings of the story's own, as (service, key, value).
+    /// Opens a shop with settings of the story's own, as (service, key, value). A later one wins.
     pub async fn with(settings: &[(&'static str, &'static str, &str)]) -> Self {
         let folder = tempfile::Builder::new().prefix("stampede-").tempdir().unwrap();
         let mut layout = Layout::private(folder.path());
         // A dead saga is taken up after a second instead of eight.
         layout.settings.push(("order", "saga.lease_ms", "1000".to_owned()));
+        // And an attempt nobody works on after two and a half instead of six and a half.
+        layout.settings.push(("payment", "psp.timeout_ms", "1000".to_owned()));
         layout.settings.extend(settings.iter().map(|(s, k, v)| (*s, *k, (*v).to_owned())));
         let step = Step::silent();
         let mut stack = Stack::open(layout, &step).unwrap();
