@@ -1,7 +1,7 @@
 //! Where things are: the repository, its `.dev/` folder and its built binaries. It makes folders, nothing else.
 
 use std::fs::{self, File};
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -34,6 +34,11 @@ pub fn binaries(release: bool) -> PathBuf {
 fn target_of(own: &Path) -> Option<PathBuf> {
     let profile = own.ancestors().find(|folder| folder.ends_with("debug") || folder.ends_with("release"))?;
     profile.parent().map(Path::to_owned)
+}
+
+/// The number of the user this program runs as, by the owner of its own process entry; 0 is root.
+pub fn user() -> u32 {
+    std::fs::metadata("/proc/self").map_or(u32::MAX, |entry| entry.uid())
 }
 
 /// Makes a folder only its owner may enter.

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail};
 
+use crate::home;
 use crate::terminal::Step;
 
 /// Folders a package may put a server into that are not always on the PATH.
@@ -124,8 +125,7 @@ fn install(package: &str, step: &Step) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether this program runs as root, by the owner of its own process entry.
+/// Whether Postgres has to run as somebody else.
 pub fn is_root() -> bool {
-    use std::os::unix::fs::MetadataExt as _;
-    std::fs::metadata("/proc/self").is_ok_and(|entry| entry.uid() == 0)
+    home::user() == 0
 }
