@@ -48,10 +48,11 @@ impl Shop {
         layout.settings.push(("payment", "psp.timeout_ms", "1000".to_owned()));
         layout.settings.extend(settings.iter().map(|(s, k, v)| (*s, *k, (*v).to_owned())));
         let step = Step::silent();
-        let mut stack = Stack::open(layout, &step).unwrap();
-        stack.start_all(&step).unwrap();
+        let stack = Stack::open(layout, &step).unwrap();
         let http = reqwest::Client::builder().timeout(Duration::from_secs(20)).build().unwrap();
-        let shop = Self { stack, http, folder };
+        // A shop from here on, so that its drop ends whatever was started when one process does not start.
+        let mut shop = Self { stack, http, folder };
+        shop.stack.start_all(&step).unwrap();
         shop.fill().await;
         shop
     }
