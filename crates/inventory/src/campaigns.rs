@@ -90,6 +90,8 @@ fn parse_token(token: &str) -> Result<(OffsetDateTime, CampaignId), Error> {
     let parse = || {
         let (nanos, id) = token.strip_prefix(PAGE)?.split_once(':')?;
         let opens_at = OffsetDateTime::from_unix_timestamp_nanos(nanos.parse().ok()?).ok()?;
+        // What a campaign's timestamps may be; the years beyond it are none to Postgres.
+        (1..=9999).contains(&opens_at.year()).then_some(())?;
         Some((opens_at, id.parse().ok()?))
     };
     parse().ok_or(Error::PageTokenInvalid)

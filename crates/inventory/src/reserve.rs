@@ -113,7 +113,8 @@ impl Inventory {
     ) {
         match held {
             Ok(held) if held.fresh && deduction => {
-                for (cell, _) in admitted.iter().flat_map(|ask| ask.lines.iter()) {
+                // Every line, not only what was admitted now: the gate may have put it aside at an earlier try.
+                for (cell, _) in lines {
                     self.gate.drop_token(cell.clone(), held.reservation.id.uuid());
                 }
             }

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use stampede_kit::task;
 use stampede_types::ReservationId;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use crate::domain::{Denied, Reservation, ReservationState, Resolution, Resolved};
 use crate::error::Error;
@@ -53,7 +55,7 @@ impl Inventory {
         let mut conn = self.db.acquire().await?;
         let due = store::reservations::due(&mut conn, SWEEP).await?;
         drop(conn);
-        let endings = due.iter().map(|id| self.resolve(*id, Resolution::Expire));
+        let endings = due.iter().map(|id| self.end(*id, Resolution::Expire));
         for ended in futures::future::join_all(endings).await {
             ended?;
         }
@@ -61,6 +63,13 @@ impl Inventory {
     }
 
     async fn resolve(&self, id: ReservationId, resolution: Resolution) -> Result<Reservation, Error> {
+        // A caller that goes away must not keep the gate from hearing how it ended: this is carried to its end.
+        let inventory = self.clone();
+        let ending = async move { inventory.end(id, resolution).await };
+        task::spawn("resolve", ending.in_current_span()).await.unwrap_or(Err(Error::Internal))
+    }
+
+    async fn end(&self, id: ReservationId, resolution: Resolution) -> Result<Reservation, Error> {
         let (reservation, resolved) = self.ledger.resolve(Ending { id, resolution }).await?;
         if let Resolved::Now(state) = resolved {
             self.metrics.reservation(state.as_str(), 1);

@@ -122,8 +122,27 @@ fn parse(reply: &[i64], cells: &[&Arc<Cell>]) -> Option<Reply> {
     let [code, about, free, version] = *reply else { return None };
     let cell = Arc::clone(cells.get(usize::try_from(about - 1).ok()?)?);
     let code = Code::parse(code)?;
+    // Below zero when units were taken away that others had been promised.
+    let free = free.max(0);
     if code == Code::SoldOut && free == 0 {
         cell.sold_out(version);
     }
     Some(Reply { code, cell, free })
+}
+
+#[cfg(test)]
+mod tests {
+    use stampede_types::Pool;
+
+    use super::*;
+    use crate::domain::CellKey;
+    use crate::gate::Cells;
+
+    #[test]
+    fn a_gate_below_zero_is_sold_out_with_nothing_free() {
+        let cell = Cells::new("t".into()).meet(&CellKey { pool: Pool::Shelf, sku: "tee".parse().unwrap() });
+        let reply = parse(&[Code::SoldOut as i64, 1, -3, 10], &[&cell]).unwrap();
+        assert_eq!((reply.code, reply.free), (Code::SoldOut, 0));
+        assert!(cell.is_sold_out());
+    }
 }

@@ -93,7 +93,9 @@ async fn campaigns_are_listed_by_opening_and_by_state() {
     assert_eq!(ids(&first), ["over", "now"]);
     assert_eq!(ids(&list(CampaignState::Unspecified, 2, &first.next_page_token).await.unwrap()), ["later"]);
     assert_eq!(ids(&list(CampaignState::Open, 0, "").await.unwrap()), ["now"]);
-    assert_eq!(reason(list(CampaignState::Open, 0, "skus:a").await), "PAGE_TOKEN_INVALID");
+    for token in ["skus:a", "campaigns:-377705116800000000000:now", "campaigns:0:no id"] {
+        assert_eq!(reason(list(CampaignState::Open, 0, token).await), "PAGE_TOKEN_INVALID", "{token}");
+    }
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures::FutureExt as _;
 use stampede_inventory::Reconciler;
 use uuid::Uuid;
 
@@ -71,6 +72,51 @@ async fn a_gate_that_is_too_closed_is_opened_by_the_reconciler() {
     assert_eq!(reconciler.round(&shop.inventory).await.unwrap(), 3);
     assert_eq!(shop.gate_free(TEE, FLASH).await, Some(5));
     assert_eq!(reconciler.round(&shop.inventory).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_gate_that_is_too_closed_is_opened_while_buyers_pay() {
+    let shop = Shop::open().await;
+    shop.flash(5, 5).await;
+    let held = Uuid::now_v7();
+    shop.reserve(held, "alice", &[(TEE, FLASH, 2)]).await.unwrap();
+    set_free(&shop, 1).await;
+    let mut reconciler = Reconciler::default();
+    assert_eq!(reconciler.round(&shop.inventory).await.unwrap(), 2);
+    shop.commit(held).await.unwrap();
+    assert_eq!(reconciler.round(&shop.inventory).await.unwrap(), 2);
+    assert_eq!(shop.gate_free(TEE, FLASH).await, Some(3));
+}
+
+#[tokio::test]
+async fn a_release_whose_caller_goes_away_still_opens_the_gate() {
+    let shop = Shop::open().await;
+    shop.flash(1, 5).await;
+    let held = Uuid::now_v7();
+    shop.reserve(held, "alice", &[(TEE, FLASH, 1)]).await.unwrap();
+    assert!(shop.release(held).now_or_never().is_none(), "it was given up before it was answered");
+    crate::shop::eventually("the unit is back at the gate", async || {
+        shop.gate_free(TEE, FLASH).await == Some(1)
+    })
+    .await;
+    assert_eq!(shop.level(TEE, FLASH).await.held, 0);
+}
+
+#[tokio::test]
+async fn a_token_an_earlier_try_left_is_gone_when_its_deduction_is_made() {
+    let shop = Shop::open().await;
+    shop.flash(5, 5).await;
+    let id = Uuid::now_v7();
+    let tokens = format!("{}:{{pool:{FLASH}}}:tokens:{TEE}", shop.prefix);
+    let (token, units) = (id.as_bytes().as_slice(), "1:alice");
+    let redis = &mut shop.redis.clone();
+    redis::cmd("HSET").arg(&tokens).arg(token).arg(units).exec_async(redis).await.unwrap();
+    shop.deduct(id, "alice", (TEE, FLASH, 1)).await.unwrap();
+    crate::shop::eventually("the token is forgotten", async || {
+        let left: i64 = redis::cmd("HLEN").arg(&tokens).query_async(&mut shop.redis.clone()).await.unwrap();
+        left == 0
+    })
+    .await;
 }
 
 #[tokio::test]
