@@ -61,6 +61,10 @@ impl List {
         }
         let nanos = i128::from(i64::from_be_bytes(*micros)) * 1_000;
         let created_at = OffsetDateTime::from_unix_timestamp_nanos(nanos).map_err(|_| InvalidToken)?;
+        // The store keeps no instant before 4714 BC, and no order is as old as that.
+        if created_at.year() < 1 {
+            return Err(InvalidToken);
+        }
         Ok(After { created_at, order: OrderId::new(Uuid::from_bytes(*order)) })
     }
 
@@ -93,6 +97,17 @@ mod tests {
         assert_eq!(list("alice", None).after(&token), Ok(after));
         assert_eq!(list("bob", None).after(&token), Err(InvalidToken));
         assert_eq!(list("alice", Some(OrderState::Confirmed)).after(&token), Err(InvalidToken));
+    }
+
+    #[test]
+    fn a_token_with_an_instant_the_store_cannot_keep_is_refused() {
+        let created_at = OffsetDateTime::new_utc(
+            time::Date::from_calendar_date(-5_000, time::Month::January, 1).unwrap(),
+            time::Time::MIDNIGHT,
+        );
+        let list = list("alice", None);
+        let token = list.token(After { created_at, order: OrderId::new(Uuid::from_u128(7)) });
+        assert_eq!(list.after(&token), Err(InvalidToken));
     }
 
     proptest! {

@@ -132,7 +132,10 @@ fn declined(status: &Status) -> Outcome {
             "FAILED" => Outcome::Declined("failed".into()),
             "VOIDED" => Outcome::Declined("voided".into()),
             "EXPIRED" => Outcome::Declined("expired".into()),
-            "PROCESSING" | "UNKNOWN" | "REQUIRES_ACTION" => Outcome::Pending("PAYMENT_STATE".into()),
+            // Not known yet; or held and refused all the same: somebody's void is under way and will end it.
+            "PROCESSING" | "UNKNOWN" | "REQUIRES_ACTION" | "AUTHORIZED" | "PARTIALLY_CAPTURED" => {
+                Outcome::Pending("PAYMENT_STATE".into())
+            }
             _ => failed(status),
         },
         Some(_) | None => failed(status),
@@ -184,5 +187,17 @@ mod tests {
     fn another_use_of_the_id_is_for_a_person() {
         let conflict = Refusal::new(Code::Aborted, "PAYMENT_CONFLICT", "other amount");
         assert!(matches!(declined(&conflict.into()), Outcome::Refused(_)));
+    }
+
+    #[test]
+    fn a_payment_in_conflict_is_for_a_person_and_one_that_is_being_voided_is_asked_again() {
+        let refused = |state: &str| {
+            let refusal =
+                Refusal::new(Code::FailedPrecondition, "PAYMENT_STATE", "no").metadata("state", state);
+            declined(&refusal.into())
+        };
+        assert!(matches!(refused("CONFLICTED"), Outcome::Refused(_)));
+        assert!(matches!(refused("AUTHORIZED"), Outcome::Pending(_)));
+        assert_eq!(refused("VOIDED"), Outcome::Declined("voided".into()));
     }
 }

@@ -49,14 +49,16 @@ struct LineRow {
     total_minor: i64,
 }
 
-/// The orders with these ids, in no order.
+/// The orders with these ids, each once, in no order.
 pub async fn by_ids(conn: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<Stored>, sqlx::Error> {
+    // One lookup an id. `= ANY` lets a plan made while the table was empty scan all of it, for each refusal of a sale.
     let rows = sqlx::query_as!(
         OrderRow,
-        "SELECT order_id, buyer_id, state, payment_state, stock_state, fulfilment_state, currency, subtotal_minor,
+        "SELECT found.order_id, buyer_id, state, payment_state, stock_state, fulfilment_state, currency, subtotal_minor,
                 discount_minor, total_minor, payment_id, payment_attempt, fingerprint, decline, expires_at, created_at,
                 updated_at, version
-         FROM orders WHERE order_id = ANY($1)",
+         FROM (SELECT DISTINCT UNNEST($1::uuid[])) AS asked (order_id)
+         CROSS JOIN LATERAL (SELECT * FROM orders WHERE orders.order_id = asked.order_id LIMIT 1) AS found",
         ids
     )
     .fetch_all(&mut *conn)

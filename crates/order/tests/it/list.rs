@@ -1,6 +1,9 @@
 //! ListOrders: newest first, a page at a time, and one's own.
 
+use stampede_kit::testing;
+use stampede_order::{MIGRATIONS, store};
 use stampede_proto::order::v1::{ListOrdersRequest, OrderState};
+use uuid::Uuid;
 
 use crate::shop::{Shop, reason};
 
@@ -60,4 +63,21 @@ async fn anothers_orders_are_for_staff() {
     assert_eq!(reason(shop.list("bob", "buyer", alices.clone()).await), "PERMISSION_DENIED");
     let seen = shop.list("carol", "staff", alices).await.unwrap().orders;
     assert_eq!(seen, [order]);
+}
+
+/// A plan may be made while the table is empty and kept while it grows.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_look_up_by_ids_never_scans_the_orders_whatever_the_statistics_say() {
+    let database = testing::database(&MIGRATIONS).await;
+    let mut conn = database.pool.acquire().await.unwrap();
+    sqlx::query("SET plan_cache_mode = force_generic_plan").execute(&mut *conn).await.unwrap();
+    let ids: Vec<Uuid> = (0..200).map(Uuid::from_u128).collect();
+    store::orders::by_ids(&mut conn, &ids).await.unwrap();
+    sqlx::query("SELECT pg_stat_force_next_flush()").execute(&mut *conn).await.unwrap();
+    let (scans, look_ups): (i64, i64) =
+        sqlx::query_as("SELECT seq_scan, idx_scan FROM pg_stat_user_tables WHERE relname = 'orders'")
+            .fetch_one(&database.pool)
+            .await
+            .unwrap();
+    assert_eq!((scans, look_ups), (0, 200));
 }

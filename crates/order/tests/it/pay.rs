@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use stampede_proto::inventory::v1::ReservationState;
 use stampede_proto::order::v1::{Order, OrderPaymentState, OrderState, OrderStockState};
-use stampede_proto::payment::v1::PaymentState;
+use stampede_proto::payment::v1::{Alipay, PaymentState, payment_method};
 
 use crate::shop::{Shop, fact, reason};
 
@@ -143,4 +143,14 @@ async fn nobody_pays_or_sees_an_order_of_somebody_else() {
     assert_eq!(reason(shop.get("bob", "buyer", &order).await), "ORDER_NOT_FOUND");
     assert_eq!(reason(shop.cancel("bob", &order).await), "ORDER_NOT_FOUND");
     assert_eq!(shop.get("carol", "staff", &order).await.unwrap().order_id, order.order_id);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_text_with_a_nul_is_refused_as_the_callers_mistake_and_changes_nothing() {
+    let shop = Shop::open().await;
+    let order = shop.tee("k1").await;
+    let session = payment_method::Method::Alipay(Alipay { session: "a\0b".into() });
+    assert_eq!(reason(shop.pay_by("alice", &order, session).await), "INVALID_ARGUMENT");
+    assert_eq!(reason(shop.cancel_because("alice", &order, "a\0b").await), "INVALID_ARGUMENT");
+    assert_eq!(shop.get("alice", "buyer", &order).await.unwrap(), order);
 }

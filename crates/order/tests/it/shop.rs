@@ -159,18 +159,29 @@ impl Shop {
     }
 
     pub async fn pay(&self, who: &str, order: &Order, token: &str) -> Result<Order, Status> {
-        let card = payment_method::Method::Card(CardToken { token: token.into() });
+        self.pay_by(who, order, payment_method::Method::Card(CardToken { token: token.into() })).await
+    }
+
+    pub async fn pay_by(
+        &self,
+        who: &str,
+        order: &Order,
+        method: payment_method::Method,
+    ) -> Result<Order, Status> {
         let message = PayOrderRequest {
             order_id: order.order_id.clone(),
-            method: Some(PaymentMethod { method: Some(card) }),
+            method: Some(PaymentMethod { method: Some(method) }),
         };
         let request = self.request(who, "buyer", message);
         self.orders.clone().pay_order(request).await.map(tonic::Response::into_inner)
     }
 
     pub async fn cancel(&self, who: &str, order: &Order) -> Result<Order, Status> {
-        let message =
-            CancelOrderRequest { order_id: order.order_id.clone(), reason: "changed my mind".into() };
+        self.cancel_because(who, order, "changed my mind").await
+    }
+
+    pub async fn cancel_because(&self, who: &str, order: &Order, reason: &str) -> Result<Order, Status> {
+        let message = CancelOrderRequest { order_id: order.order_id.clone(), reason: reason.into() };
         let request = self.request(who, "buyer", message);
         self.orders.clone().cancel_order(request).await.map(tonic::Response::into_inner)
     }
