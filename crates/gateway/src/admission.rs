@@ -14,6 +14,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::errors::refusal;
 use crate::targets::{Entry, Target};
 
+/// Streams open at once that ask for no token: whoever holds them all takes nothing from callers with one.
+const OPEN_STREAMS: usize = 64;
 /// When a caller that was shed may try again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -25,12 +27,18 @@ pub(crate) struct Admission {
     calls: Arc<Semaphore>,
     /// Feeds have slots of their own: they live for hours and must not starve the calls.
     streams: Arc<Semaphore>,
+    open_streams: Arc<Semaphore>,
 }
 
 impl Admission {
     pub(crate) fn new(verifier: Arc<Verifier>, concurrency: usize, streams: usize) -> Self {
         let slots = |count: usize| Arc::new(Semaphore::new(count.clamp(1, Semaphore::MAX_PERMITS)));
-        Admission { verifier, calls: slots(concurrency), streams: slots(streams) }
+        Admission {
+            verifier,
+            calls: slots(concurrency),
+            streams: slots(streams),
+            open_streams: slots(OPEN_STREAMS),
+        }
     }
 
     /// Lets a call in, or says why not.
@@ -42,7 +50,7 @@ impl Admission {
 
     /// Lets a stream in that asks for nothing but a slot.
     pub(crate) fn admit_open_stream(&self) -> Result<Permit, Refusal> {
-        slot(&self.streams)
+        slot(&self.open_streams)
     }
 
     fn check(&self, target: &Target, headers: &HeaderMap) -> Result<(), Refusal> {

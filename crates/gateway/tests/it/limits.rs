@@ -6,6 +6,7 @@ use futures::stream;
 use http::Method;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 
 use crate::house::{House, refused};
 use crate::services::{ORDER_ID, SLOW_ORDER_ID};
@@ -76,6 +77,29 @@ async fn feeds_have_slots_of_their_own() {
     tokio::time::timeout(Duration::from_secs(5), free_again)
         .await
         .expect("a feed that was left gives its slot back");
+}
+
+#[tokio::test]
+async fn reflection_which_asks_for_no_token_takes_no_feed_its_slot() {
+    let house = House::with(&[("limits.streams", "1")]).await;
+    let uri = format!("http://{}", house.address).parse::<tonic::transport::Uri>().unwrap();
+    let channel = tonic::transport::Endpoint::from(uri).connect_lazy();
+    let silent = tokio_stream::pending();
+    let _asking = ServerReflectionClient::new(channel).server_reflection_info(silent).await.unwrap();
+
+    let watch = house.buyer(Method::GET, "/v1/stock:watch?campaignId=stays").send().await.unwrap();
+
+    assert_eq!(watch.status(), 200);
+}
+
+#[tokio::test]
+async fn a_header_that_is_too_long_is_refused_as_what_it_is() {
+    let house = House::start().await;
+    let order = house.buyer(Method::POST, "/v1/orders").header("idempotency-key", "k".repeat(40 * 1024));
+
+    let (status, reason, answer) = refused(order.body(r#"{"lines":[{"skuId":"A-1","quantity":1}]}"#)).await;
+
+    assert_eq!((status, reason.as_str()), (400, "INVALID_ARGUMENT"), "{answer}");
 }
 
 #[tokio::test]

@@ -18,6 +18,9 @@ pub(super) const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Streams of one connection at once: our own channels put everything on one.
 pub(super) const MAX_STREAMS: u32 = 4096;
 pub(super) const MAX_HEADER_LIST_BYTES: u32 = 16 * 1024;
+/// The same behind the gateway: whatever its front takes by HTTP/1.1 has to fit, with what HTTP/2 counts a header beside its
+/// bytes, or a header that is too long would look like a service that is gone.
+pub(super) const MAX_INNER_HEADER_LIST_BYTES: u32 = 128 * 1024;
 pub(super) const CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
 pub(super) const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
 

@@ -293,3 +293,26 @@ proptest::proptest! {
         CONTRACT.with(|contract| check_bytes(contract, &bytes));
     }
 }
+
+#[test]
+fn text_with_a_zero_character_is_refused_wherever_it_stands() {
+    let contract = contract(
+        r#"message Ask { string a = 1; repeated string b = 2; map<string, string> c = 3; optional string d = 4; }"#,
+    );
+    let zero = r#"{"a":"x\u0000","b":["x","\u0000"],"c":{"k":"\u0000x"},"d":"\u0000"}"#;
+    assert_eq!(
+        check(&contract, zero),
+        ["a", "b[1]", "c[\"k\"]", "d"].map(|path| format!("{path}: must not contain U+0000"))
+    );
+}
+
+#[test]
+fn a_map_entry_given_its_value_twice_is_refused() {
+    let contract = contract(
+        r#"message Ask { map<int32, Inner> inner = 1; }
+           message Inner { uint32 a = 1 [(buf.validate.field).uint32.lte = 3]; uint32 b = 2; }"#,
+    );
+    // A decoder merges the two values: the last one alone keeps the rule.
+    let merged = [0x0a, 0x0a, 0x08, 0x01, 0x12, 0x02, 0x08, 0x09, 0x12, 0x02, 0x10, 0x01];
+    assert_eq!(check_bytes(&contract, &merged), ["inner: is given twice"]);
+}

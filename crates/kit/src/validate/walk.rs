@@ -144,8 +144,9 @@ impl<'r> Walk<'r> {
         let mut reader = Reader(entry);
         while !reader.is_empty() {
             match reader.field() {
-                Ok((1, found)) => key = Some(found),
-                Ok((2, found)) => value = Some(found),
+                Ok((1, found)) if key.is_none() => key = Some(found),
+                Ok((2, found)) if value.is_none() => value = Some(found),
+                Ok((1 | 2, _)) => return self.tell(here, "is given twice".to_owned()).and(Err(Stop)),
                 Ok(_) => {}
                 Err(Malformed) => return self.malformed(here).and(Err(Stop)),
             }
@@ -213,6 +214,10 @@ impl<'r> Walk<'r> {
     fn decode<'b>(&mut self, kind: Kind, value: Value<'b>, here: &Path<'_>) -> Step<Option<Scalar<'b>>> {
         match scalar(kind, value) {
             Some(Scalar::Bytes(bytes)) if kind == Kind::String => match std::str::from_utf8(bytes) {
+                // Postgres has no such text, so it would be a failure of ours further in.
+                Ok(text) if text.contains('\0') => {
+                    self.tell(here, "must not contain U+0000".to_owned()).map(|()| None)
+                }
                 Ok(text) => Ok(Some(Scalar::Text(text))),
                 Err(_) => self.tell(here, "must be valid UTF-8".to_owned()).map(|()| None),
             },
