@@ -11,7 +11,8 @@ impl Payments {
     /// `amount` None means all that is left. The same `capture` is the same capture.
     ///
     /// # Errors
-    /// No such payment, an illegal step, more than is left, a decline, or an outcome that is not known yet: then ask again.
+    /// No such payment, an illegal step (of a payment in conflict, too), more than is left, a decline, or an outcome that is not
+    /// known yet: then ask again.
     pub async fn capture(
         &self,
         id: PaymentId,
@@ -23,6 +24,10 @@ impl Payments {
         let attempt = payment.attempt(attempt_id(id, Operation::Capture, &capture.to_string()));
         match attempt.map(|attempt| (attempt.state, attempt.decline.clone())) {
             Some((AttemptState::Succeeded, _)) => Ok(payment),
+            // No decline: the money may have been taken, and whoever is told "declined" pays twice.
+            Some((AttemptState::Refused, _)) if payment.conflict.is_some() => {
+                Err(Error::Illegal(payment.standing().never(Operation::Capture)))
+            }
             Some((AttemptState::Refused, decline)) => Err(Error::Declined(decline.unwrap_or_default())),
             Some((AttemptState::Sent | AttemptState::Lost, _)) | None => Err(Error::Unknown),
         }

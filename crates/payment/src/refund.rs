@@ -13,12 +13,16 @@ impl Payments {
     /// it as pending.
     ///
     /// # Errors
-    /// No such payment, an illegal step, more than is left, or a decline.
+    /// No such payment, an illegal step (of a payment in conflict, too), more than is left, or a decline.
     pub async fn refund(&self, id: PaymentId, refund: Uuid, amount: Option<Money>) -> Result<Payment, Error> {
         let begun = self.begin(id, Operation::Refund, refund, amount).await?;
         let payment = self.carry_out(begun).await?;
         let attempt = payment.attempt(attempt_id(id, Operation::Refund, &refund.to_string()));
         match attempt.map(|attempt| (attempt.state, attempt.decline.clone())) {
+            // No decline: the money may have been given back.
+            Some((AttemptState::Refused, _)) if payment.conflict.is_some() => {
+                Err(Error::Illegal(payment.standing().never(Operation::Refund)))
+            }
             Some((AttemptState::Refused, decline)) => Err(Error::Declined(decline.unwrap_or_default())),
             Some((AttemptState::Sent | AttemptState::Lost | AttemptState::Succeeded, _)) | None => {
                 Ok(payment)

@@ -18,6 +18,8 @@ use crate::metrics;
 /// Calls in progress; more wait for their turn under their own deadline.
 const MAX_IN_FLIGHT: usize = 256;
 const CONNECT_WITHIN: Duration = Duration::from_secs(1);
+/// An operation is less than one; what is longer is not an operation.
+const MAX_ANSWER_BYTES: usize = 64 * 1024;
 /// Class of a command the provider says it does not understand: it was not done.
 const MALFORMED: &str = "rejected_by_provider";
 
@@ -53,6 +55,8 @@ impl Simulator {
             .connect_timeout(CONNECT_WITHIN)
             .pool_max_idle_per_host(MAX_IN_FLIGHT)
             .no_proxy()
+            // What one pays with goes to the address that was configured and to no other.
+            .redirect(reqwest::redirect::Policy::none())
             .build()
             .context("making the provider's HTTP client")?;
         let base = url.trim_end_matches('/').to_owned();
@@ -99,8 +103,7 @@ impl Simulator {
             let _turn = self.turns.acquire().await.ok()?;
             let response = request.send().await.inspect_err(|error| broken(path, error)).ok()?;
             let status = response.status();
-            let body = response.bytes().await.inspect_err(|error| broken(path, error)).ok()?;
-            Some((status, body.to_vec()))
+            Some((status, whole(path, response).await?))
         };
         let answer = tokio::time::timeout(self.timeout, exchange).await.unwrap_or_else(|_| {
             tracing::warn!(path, "the provider took too long");
@@ -109,6 +112,19 @@ impl Simulator {
         metrics::provider_call(path, answer.as_ref().map(|(status, _)| status.as_u16()), started.elapsed());
         answer
     }
+}
+
+/// The answer's body; None when it broke off or is longer than any answer of this provider.
+async fn whole(path: &'static str, mut response: reqwest::Response) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.inspect_err(|error| broken(path, error)).ok()? {
+        if body.len() + chunk.len() > MAX_ANSWER_BYTES {
+            tracing::error!(path, "the provider's answer is too long");
+            return None;
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Some(body)
 }
 
 fn body(call: &Call) -> Value {
@@ -174,4 +190,48 @@ fn broken(path: &'static str, error: &reqwest::Error) {
         connect = error.is_connect(),
         "the provider cannot be reached"
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// What `query` makes of a provider that answers one call with this.
+    async fn asked(answer: String) -> Found {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let provider = Simulator::new(&url, Duration::from_secs(10)).unwrap();
+        let answering = async {
+            let (mut caller, _) = listener.accept().await.unwrap();
+            let _ = caller.read(&mut [0; 4096]).await.unwrap();
+            // A caller that has read enough hangs up.
+            let _ = caller.write_all(answer.as_bytes()).await;
+        };
+        tokio::join!(provider.query(Uuid::nil()), answering).0
+    }
+
+    fn ok(padding: usize) -> String {
+        let operation = r#"{"status":"succeeded","reference":"r","amount_minor":1,"currency":"EUR"}"#;
+        let length = operation.len() + padding;
+        format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{operation}{}", " ".repeat(padding))
+    }
+
+    #[tokio::test]
+    async fn an_answer_without_end_is_no_answer() {
+        assert!(matches!(asked(ok(0)).await, Found::Known(Answer::Done { .. })));
+        assert_eq!(asked(ok(MAX_ANSWER_BYTES)).await, Found::Lost);
+    }
+
+    #[tokio::test]
+    async fn a_redirect_is_no_answer_and_is_not_followed() {
+        let elsewhere = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let to = elsewhere.local_addr().unwrap();
+        let moved = format!("HTTP/1.1 307 Moved\r\nlocation: http://{to}/\r\ncontent-length: 0\r\n\r\n");
+        assert_eq!(asked(moved).await, Found::Lost);
+        let visited = tokio::time::timeout(Duration::from_millis(50), elsewhere.accept()).await;
+        assert!(visited.is_err());
+    }
 }
