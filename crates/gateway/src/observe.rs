@@ -78,7 +78,6 @@ pub(crate) fn span(face: Face, headers: &HeaderMap, id: &HeaderValue) -> Span {
         request_id = id.to_str().unwrap_or_default(),
         rpc.method = Empty,
         http.response.status_code = Empty,
-        trace_id = Empty,
     );
     if span.is_disabled() {
         return span;
@@ -87,11 +86,6 @@ pub(crate) fn span(face: Face, headers: &HeaderMap, id: &HeaderValue) -> Span {
     if parent.span().span_context().is_valid() {
         // Without an OpenTelemetry layer there is no trace to belong to.
         span.set_parent(parent).ok();
-    }
-    let context = span.context();
-    let context = context.span().span_context().clone();
-    if context.is_valid() {
-        span.record("trace_id", context.trace_id().to_string());
     }
     span
 }

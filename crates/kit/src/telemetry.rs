@@ -74,6 +74,7 @@ pub fn init(service: &'static str, settings: &Settings) -> anyhow::Result<Teleme
 
     let logs = tracing_subscriber::fmt::layer()
         .event_format(json::Lines::new(service))
+        .fmt_fields(json::NoSpanFields)
         .with_writer(std::io::stderr)
         .with_filter(EnvFilter::try_new(&settings.log)?);
     // Logs and traces are filtered apart: a quiet log must not lose the traces.

@@ -33,6 +33,7 @@ fn lines_of(act: impl FnOnce()) -> Vec<Value> {
         .with(
             tracing_subscriber::fmt::layer()
                 .event_format(Lines::new("order"))
+                .fmt_fields(NoSpanFields)
                 .with_writer(move || writer.clone()),
         )
         .with(tracing_opentelemetry::layer().with_tracer(provider.tracer("test")));
@@ -72,4 +73,25 @@ fn an_event_carries_the_ids_of_its_trace_even_when_the_trace_is_not_kept() {
     let seen = seen.unwrap();
     assert!(seen.starts_with("00-0af7651916cd43dd8448eb211c80319c-"), "{seen}");
     assert!(seen.contains(lines[0]["span_id"].as_str().unwrap()));
+}
+
+#[test]
+fn the_fields_of_a_span_are_never_formatted() {
+    struct Never;
+
+    impl fmt::Debug for Never {
+        fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+            panic!("a field was formatted")
+        }
+    }
+
+    let lines = tracing_subscriber::fmt::layer()
+        .event_format(Lines::new("order"))
+        .fmt_fields(NoSpanFields)
+        .with_writer(io::sink);
+    tracing::subscriber::with_default(tracing_subscriber::registry().with(lines), || {
+        let span = tracing::info_span!("call", field = ?Never, later = tracing::field::Empty);
+        span.record("later", tracing::field::debug(Never));
+        span.in_scope(|| tracing::info!("said"));
+    });
 }
