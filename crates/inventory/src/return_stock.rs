@@ -27,7 +27,10 @@ impl Inventory {
             let levels = accounts.into_iter().map(|(cell, account)| (cell, account.level)).collect();
             return if same { Ok(levels) } else { Err(Denied::Conflict { id }.into()) };
         }
-        let reservation = committed(store::reservations::read(&mut tx, &[id]).await?.pop(), id)?;
+        // One that arrived after its cells were looked for was not there yet: nothing of it is locked.
+        let is_locked = |r: &Reservation| r.lines.iter().all(|line| accounts.contains_key(&line.cell));
+        let found = store::reservations::read(&mut tx, &[id]).await?.pop().filter(is_locked);
+        let reservation = committed(found, id)?;
         let lines = returning(asked, &store::returns::lines(&mut tx, id).await?)?;
         let (now, sequences) = store::levels::stamp(&mut tx, lines.len()).await?;
         let buyers = lines.iter().filter_map(|line| Some((line.cell.clone(), reservation.buyer.clone()?)));

@@ -4,24 +4,23 @@ use std::collections::{BTreeSet, HashMap};
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use sqlx::PgPool;
-use stampede_types::BuyerId;
+use sqlx::{PgPool, Postgres, Transaction};
+use stampede_types::{BuyerId, ReservationId};
 
 use super::{Answers, Ending, write};
 use crate::domain::{Account, Books, CellKey, Denied, Reservation, Resolution, Resolved};
 use crate::error::Error;
 use crate::store;
 
+type Locked = (Transaction<'static, Postgres>, HashMap<CellKey, Account>, Vec<Reservation>);
+
 pub(super) fn apply<'a>(
     db: &'a PgPool,
     endings: &'a [Ending],
 ) -> BoxFuture<'a, Answers<(Reservation, Resolved)>> {
     async move {
-        let mut tx = store::begin(db).await?;
         let ids: Vec<_> = endings.iter().map(|ending| ending.id).collect();
-        let accounts = store::levels::lock_of(&mut tx, &ids).await?;
-        // Everything below is read after the locks: it cannot change before the commit.
-        let known = store::reservations::read(&mut tx, &ids).await?;
+        let (mut tx, accounts, known) = lock(db, &ids).await?;
         let (now, sequences) =
             store::levels::stamp(&mut tx, known.iter().map(|r| r.lines.len()).sum()).await?;
         let quotas = store::quotas::read(&mut tx, &limited(&known, &accounts)).await?;
@@ -36,6 +35,21 @@ pub(super) fn apply<'a>(
         Ok(answers)
     }
     .boxed()
+}
+
+/// The reservations with every cell of theirs locked. What is read after the locks cannot change before the commit.
+async fn lock(db: &PgPool, ids: &[ReservationId]) -> Result<Locked, sqlx::Error> {
+    // One that arrives between the look for its lines and the locks has cells nobody locked. To lock them now would break the
+    // order of the locks, so it begins again; each id arrives once, so that ends.
+    loop {
+        let mut tx = store::begin(db).await?;
+        let accounts = store::levels::lock_of(&mut tx, ids).await?;
+        let known = store::reservations::read(&mut tx, ids).await?;
+        if known.iter().flat_map(|r| &r.lines).all(|line| accounts.contains_key(&line.cell)) {
+            return Ok((tx, accounts, known));
+        }
+        tx.rollback().await?;
+    }
 }
 
 fn end(books: &mut Books, ending: &Ending) -> Result<(Reservation, Resolved), Error> {

@@ -126,3 +126,42 @@ async fn returned_units_come_back_once_and_free_the_limit() {
     assert_eq!(shop.gate_free(TEE, FLASH).await, Some(3));
     shop.reserve(Uuid::now_v7(), "alice", &[(TEE, FLASH, 3)]).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_reservation_that_arrives_while_its_release_is_under_way_is_released() {
+    let shop = Shop::open().await;
+    shop.sku(TEE, 5).await;
+    let id = Uuid::now_v7();
+    let db = &shop.database.pool;
+    let mut arriving = db.begin().await.unwrap();
+    sqlx::raw_sql("LOCK TABLE stock IN ACCESS EXCLUSIVE MODE").execute(&mut *arriving).await.unwrap();
+    let releasing = shop.release(id);
+    let arrival = async {
+        // It has looked for the reservation's lines and found none.
+        crate::shop::eventually("the release waits for the level", async || waits_for_stock(db).await).await;
+        let hold = format!(
+            "INSERT INTO reservation (reservation_id, kind, buyer_id, state, expires_at, created_at)
+             VALUES ('{id}', 'HOLD', 'alice', 'PENDING', now() + interval '1 hour', now());
+             INSERT INTO reservation_line (reservation_id, pool, sku_id, quantity) VALUES ('{id}', 'shelf', '{TEE}', 2);
+             UPDATE stock SET held = 2"
+        );
+        sqlx::raw_sql(sqlx::AssertSqlSafe(hold)).execute(&mut *arriving).await.unwrap();
+        arriving.commit().await.unwrap();
+    };
+
+    let (released, ()) = tokio::join!(releasing, arrival);
+
+    assert_eq!(released.unwrap().state(), ReservationState::Released);
+    assert_eq!(shop.level(TEE, "").await.held, 0);
+}
+
+async fn waits_for_stock(db: &sqlx::PgPool) -> bool {
+    sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_class c ON c.oid = l.relation JOIN pg_database d ON d.oid = l.database
+                        WHERE d.datname = current_database() AND c.relname = 'stock' AND l.mode = 'RowShareLock'
+                          AND NOT l.granted)",
+    )
+    .fetch_one(db)
+    .await
+    .unwrap()
+}
