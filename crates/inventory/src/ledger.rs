@@ -18,7 +18,8 @@ use crate::domain::{Changes, Demand, Reservation, Resolution, Resolved};
 use crate::error::Error;
 use crate::{events, store};
 
-const HOLDS: Limits = Limits { batch: 256, writers: 2, queue: 8_192 };
+/// One writer: on a hot row a second one would only wait for the first one's lock, with a smaller batch in its hands.
+const HOLDS: Limits = Limits { batch: 256, writers: 1, queue: 8_192 };
 const RESOLUTIONS: Limits = Limits { batch: 256, writers: 2, queue: 8_192 };
 const LOOKUPS: Limits = Limits { batch: 256, writers: 1, queue: 8_192 };
 /// A lone request meets the same trouble at most this often: a lost race is over at the second time.

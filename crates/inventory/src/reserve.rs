@@ -65,7 +65,8 @@ impl Inventory {
         let lines: Vec<(Arc<Cell>, i64)> = cells.into_iter().zip(quantities).collect();
         // A caller that goes away must not leave units at the gate that nobody has: the rest is carried to its end.
         let inventory = self.clone();
-        let deciding = async move { inventory.decide(demand, &lines).await };
+        // Boxed: a task is moved when it starts and when it ends, and this one is large.
+        let deciding = Box::pin(async move { inventory.decide(demand, &lines).await });
         let deciding = task::spawn("reserve", deciding.in_current_span());
         deciding.await.unwrap_or(Err(Error::Internal))
     }
