@@ -69,15 +69,19 @@ async fn anothers_orders_are_for_staff() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_look_up_by_ids_never_scans_the_orders_whatever_the_statistics_say() {
     let database = testing::database(&MIGRATIONS).await;
-    let mut conn = database.pool.acquire().await.unwrap();
-    sqlx::query("SET plan_cache_mode = force_generic_plan").execute(&mut *conn).await.unwrap();
+    let mut tx = database.pool.begin().await.unwrap();
+    sqlx::query("SET LOCAL plan_cache_mode = force_generic_plan").execute(&mut *tx).await.unwrap();
     let ids: Vec<Uuid> = (0..200).map(Uuid::from_u128).collect();
-    store::orders::by_ids(&mut conn, &ids).await.unwrap();
-    sqlx::query("SELECT pg_stat_force_next_flush()").execute(&mut *conn).await.unwrap();
-    let (scans, look_ups): (i64, i64) =
-        sqlx::query_as("SELECT seq_scan, idx_scan FROM pg_stat_user_tables WHERE relname = 'orders'")
-            .fetch_one(&database.pool)
-            .await
-            .unwrap();
-    assert_eq!((scans, look_ups), (0, 200));
+    let (scans_before, look_ups_before) = counted(&mut tx).await;
+    store::orders::by_ids(&mut tx, &ids).await.unwrap();
+    let (scans, look_ups) = counted(&mut tx).await;
+    assert_eq!((scans - scans_before, look_ups - look_ups_before), (0, 200));
+}
+
+/// Scans of the orders and look-ups by an index that this session has made.
+async fn counted(conn: &mut sqlx::PgConnection) -> (i64, i64) {
+    sqlx::query_as("SELECT seq_scan, idx_scan FROM pg_stat_xact_user_tables WHERE relname = 'orders'")
+        .fetch_one(conn)
+        .await
+        .unwrap()
 }
