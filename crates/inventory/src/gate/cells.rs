@@ -24,6 +24,8 @@ pub struct Cell {
     loaded: AtomicU64,
     /// One load at a time.
     pub loading: Mutex<()>,
+    /// How often somebody has begun to take the ledger's level.
+    levels: AtomicU64,
     /// Milliseconds since `started`; 0 is never.
     sold_out_until: AtomicU64,
     /// The version at which units last came back: older news of being sold out is no news.
@@ -40,6 +42,7 @@ impl Cell {
             key,
             loaded: AtomicU64::new(0),
             loading: Mutex::new(()),
+            levels: AtomicU64::new(0),
             sold_out_until: AtomicU64::new(0),
             reopened_at: AtomicI64::new(0),
             started,
@@ -52,6 +55,14 @@ impl Cell {
 
     pub fn set_loaded(&self, generation: u64) {
         self.loaded.store(generation, Ordering::Release);
+    }
+
+    pub fn levels_begun(&self) -> u64 {
+        self.levels.load(Ordering::Acquire)
+    }
+
+    pub fn begin_level(&self) {
+        self.levels.fetch_add(1, Ordering::AcqRel);
     }
 
     /// What Redis has of this cell may be wrong: it is loaded before it is used again.

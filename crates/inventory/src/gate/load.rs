@@ -45,11 +45,17 @@ pub async fn load(gate: &Shared, cell: &Arc<Cell>) -> Result<(), Failure> {
 
 /// Sets only the free units: after the ledger refused what the gate had admitted.
 pub async fn level(gate: &Shared, cell: &Arc<Cell>) -> Result<(), Failure> {
+    let begun = cell.levels_begun();
     let _one_at_a_time = cell.loading.lock().await;
+    if cell.levels_begun() != begun {
+        // Somebody began after this was asked for and is done: of hundreds that were refused together one or two ask.
+        return Ok(());
+    }
     if !cell.is_loaded(gate.link.generation()) {
         // It will be loaded as a whole before it is used again.
         return Ok(());
     }
+    cell.begin_level();
     let mut tx = store::begin(&gate.db).await?;
     let (account, now) = lock(&mut tx, cell).await?;
     let mut invocation = gate.scripts.level.prepare_invoke();

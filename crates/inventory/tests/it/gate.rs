@@ -61,6 +61,22 @@ async fn a_gate_that_is_too_open_is_corrected_by_the_ledgers_refusal() {
     assert_eq!(shop.gate_free(TEE, FLASH).await, Some(0));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gate_that_is_too_open_is_right_after_a_crowd_was_refused_at_once() {
+    let shop = Arc::new(Shop::open().await);
+    shop.flash(1, 5).await;
+    shop.deduct(Uuid::now_v7(), "alice", (TEE, FLASH, 1)).await.unwrap();
+    set_free(&shop, 150).await;
+    let buyers = (0..100).map(|n| {
+        let shop = shop.clone();
+        tokio::spawn(async move { shop.deduct(Uuid::now_v7(), &format!("buyer-{n}"), (TEE, FLASH, 1)).await })
+    });
+    for refused in futures::future::join_all(buyers).await {
+        assert_eq!(reason(refused.unwrap()), "OUT_OF_STOCK");
+    }
+    assert_eq!(shop.gate_free(TEE, FLASH).await, Some(0));
+}
+
 #[tokio::test]
 async fn a_gate_that_is_too_closed_is_opened_by_the_reconciler() {
     let shop = Shop::open().await;
