@@ -35,6 +35,11 @@ pub async fn connect(url: &Secret, connections: u32, migrations: &Migrator) -> a
         ("statement_timeout", STATEMENT_TIMEOUT),
         ("lock_timeout", LOCK_TIMEOUT),
         ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_TIMEOUT),
+        // Every statement of the house finds its rows by key. Without this a session keeps the plan it made while the table
+        // was small, and scans the whole of it for each row once it has grown.
+        ("enable_seqscan", "off"),
+        // What must scan all the same looks dear then, and would be compiled before it runs.
+        ("jit", "off"),
     ]);
     let pool = PgPoolOptions::new()
         .max_connections(connections)

@@ -10,9 +10,13 @@ use crate::support::eventually;
 async fn every_session_has_its_limits() {
     let database = testing::database(&Migrator::DEFAULT).await;
     let pool = postgres::connect(&database.url, 2, &Migrator::DEFAULT).await.unwrap();
-    for (setting, value) in
-        [("statement_timeout", "10s"), ("lock_timeout", "5s"), ("idle_in_transaction_session_timeout", "30s")]
-    {
+    for (setting, value) in [
+        ("statement_timeout", "10s"),
+        ("lock_timeout", "5s"),
+        ("idle_in_transaction_session_timeout", "30s"),
+        ("enable_seqscan", "off"),
+        ("jit", "off"),
+    ] {
         let found: String =
             sqlx::query_scalar("SELECT current_setting($1)").bind(setting).fetch_one(&pool).await.unwrap();
         assert_eq!(found, value, "{setting}");
@@ -20,6 +24,26 @@ async fn every_session_has_its_limits() {
     let name: String =
         sqlx::query_scalar("SELECT current_setting('application_name')").fetch_one(&pool).await.unwrap();
     assert!(!name.is_empty());
+}
+
+#[tokio::test]
+async fn a_plan_made_while_a_table_was_small_does_not_scan_it_when_it_has_grown() {
+    let database = testing::database(&Migrator::DEFAULT).await;
+    let pool = postgres::connect(&database.url, 1, &Migrator::DEFAULT).await.unwrap();
+    let table =
+        "CREATE TABLE thing (id bigint PRIMARY KEY); INSERT INTO thing VALUES (1), (2); ANALYZE thing";
+    sqlx::raw_sql(table).execute(&pool).await.unwrap();
+    let scans = async || -> i64 {
+        sqlx::query("SELECT pg_stat_force_next_flush()").execute(&pool).await.unwrap();
+        let counted = "SELECT seq_scan FROM pg_stat_user_tables WHERE relname = 'thing'";
+        sqlx::query_scalar(counted).fetch_one(&pool).await.unwrap()
+    };
+    let before = scans().await;
+    // Postgres may keep the plan of a prepared statement from the sixth time on.
+    for id in 1..=8_i64 {
+        sqlx::query("SELECT id FROM thing WHERE id = $1").bind(id).fetch_optional(&pool).await.unwrap();
+    }
+    assert_eq!(scans().await, before);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
