@@ -52,7 +52,8 @@ impl OrderService for OrderApi {
     async fn pay_order(&self, request: Request<PayOrderRequest>) -> Answer<Order> {
         let cx = kit::Context::of(&request);
         let request = request.into_inner();
-        let method = wire::method(request.method)?;
+        let method = request.method.and_then(wire::method);
+        let method = method.ok_or(Error::Invalid { field: "method".into(), rule: "is required" })?;
         let order = self.0.pay(&cx, order_id(&request.order_id)?, method).await?;
         Ok(Response::new(wire::order(&order)))
     }
@@ -60,8 +61,7 @@ impl OrderService for OrderApi {
     async fn cancel_order(&self, request: Request<CancelOrderRequest>) -> Answer<Order> {
         let cx = kit::Context::of(&request);
         let request = request.into_inner();
-        let reason = wire::text("reason", request.reason)?;
-        let order = self.0.cancel(&cx, order_id(&request.order_id)?, &reason).await?;
+        let order = self.0.cancel(&cx, order_id(&request.order_id)?, &request.reason).await?;
         Ok(Response::new(wire::order(&order)))
     }
 

@@ -7,7 +7,6 @@ use stampede_proto::timestamp;
 use crate::domain::method::{Method, MethodKind};
 use crate::domain::order::{Line, Order};
 use crate::domain::state::{FulfilmentState, OrderState, PaymentState, StockState};
-use crate::error::Error;
 
 pub fn order(order: &Order) -> wire::Order {
     wire::Order {
@@ -95,34 +94,15 @@ fn fulfilment_state(state: FulfilmentState) -> wire::OrderFulfilmentState {
     }
 }
 
-/// # Errors
-/// The message names no method, or its token is no text the store keeps.
-pub fn method(message: Option<PaymentMethod>) -> Result<Method, Error> {
-    let (field, kind, token) = match message.and_then(|message| message.method) {
-        Some(payment_method::Method::Card(card)) => ("method.card.token", MethodKind::Card, card.token),
-        Some(payment_method::Method::Alipay(alipay)) => {
-            ("method.alipay.session", MethodKind::Alipay, alipay.session)
-        }
-        Some(payment_method::Method::WechatPay(wechat)) => {
-            ("method.wechat_pay.session", MethodKind::WeChatPay, wechat.session)
-        }
-        Some(payment_method::Method::StoredValue(stored)) => {
-            ("method.stored_value.account", MethodKind::StoredValue, stored.account)
-        }
-        None => return Err(Error::Invalid { field: "method".into(), rule: "is required" }),
+/// `None` when the message names no method.
+pub fn method(message: PaymentMethod) -> Option<Method> {
+    let (kind, token) = match message.method? {
+        payment_method::Method::Card(card) => (MethodKind::Card, card.token),
+        payment_method::Method::Alipay(alipay) => (MethodKind::Alipay, alipay.session),
+        payment_method::Method::WechatPay(wechat) => (MethodKind::WeChatPay, wechat.session),
+        payment_method::Method::StoredValue(stored) => (MethodKind::StoredValue, stored.account),
     };
-    Ok(Method { kind, token: text(field, token)? })
-}
-
-/// A caller's text as Postgres keeps it: any but one with U+0000, which the contract's field rules let through.
-///
-/// # Errors
-/// It has one.
-pub fn text(field: &str, text: String) -> Result<String, Error> {
-    if text.contains('\0') {
-        return Err(Error::Invalid { field: field.to_owned(), rule: "must not contain U+0000" });
-    }
-    Ok(text)
+    Some(Method { kind, token })
 }
 
 pub fn method_message(method: &Method) -> PaymentMethod {
@@ -152,21 +132,7 @@ mod tests {
     fn every_method_survives_the_way_to_the_wire_and_back() {
         for kind in MethodKind::ALL {
             let there = Method { kind: *kind, token: "tok_visa".into() };
-            assert_eq!(method(Some(method_message(&there))).unwrap(), there);
+            assert_eq!(method(method_message(&there)), Some(there));
         }
-    }
-
-    #[test]
-    fn a_text_the_store_cannot_keep_is_refused_by_its_field() {
-        for (kind, path) in [
-            (MethodKind::Card, "method.card.token"),
-            (MethodKind::Alipay, "method.alipay.session"),
-            (MethodKind::WeChatPay, "method.wechat_pay.session"),
-            (MethodKind::StoredValue, "method.stored_value.account"),
-        ] {
-            let refused = method(Some(method_message(&Method { kind, token: "a\0b".into() })));
-            assert!(matches!(refused, Err(Error::Invalid { field, .. }) if field == path), "{path}");
-        }
-        assert!(matches!(method(None), Err(Error::Invalid { field, .. }) if field == "method"));
     }
 }
