@@ -70,7 +70,9 @@ impl Service {
     }
 
     async fn dead_letters(&self) -> u64 {
-        let stream = jetstream::new(self.client.clone()).get_stream(&self.stream.name).await.unwrap();
+        // Who publishes first makes the stream; until then there is no letter.
+        let found = jetstream::new(self.client.clone()).get_stream(&self.stream.name).await;
+        let Ok(stream) = found else { return 0 };
         let subject = self.stream.subject(&format!("dead.{CONSUMER}"));
         let mut subjects = stream.info_with_subjects(subject).await.unwrap();
         let mut letters = 0;
