@@ -11,7 +11,7 @@ use super::{succeed, tools};
 pub fn lint(root: &Path) -> anyhow::Result<()> {
     let buf = tools::buf(root)?;
     let proto = root.join("proto");
-    succeed(Command::new(&buf).args(["lint", "--path", "stampede"]).current_dir(&proto))?;
+    succeed(Command::new(&buf).arg("lint").current_dir(&proto))?;
     succeed(
         Command::new(&buf)
             .args(["format", "--diff", "--exit-code", "--path", "stampede"])
@@ -35,7 +35,7 @@ pub fn breaking(root: &Path) -> anyhow::Result<()> {
     let buf = tools::buf(root)?;
     succeed(
         Command::new(buf)
-            .args(["breaking", "--path", "stampede", "--against"])
+            .args(["breaking", "--against"])
             .arg(against.join("proto"))
             .current_dir(root.join("proto")),
     )
