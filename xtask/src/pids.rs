@@ -18,7 +18,7 @@ const NAMED_WITHIN: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pid {
     pub pid: u32,
-    /// Clock ticks after boot at which the process began (field 22 of /proc/<pid>/stat).
+    /// Clock ticks after boot at which the process began (field 22 of `/proc/<pid>/stat`).
     began_ticks: u64,
     /// A word its command line holds.
     program: String,
