@@ -49,8 +49,9 @@ impl Sale {
 }
 
 impl Shop {
-    /// Starts it, with the release binaries.
+    /// Starts it, with the release binaries and empty stores: what an earlier run sold would expire during this one.
     pub fn open(step: &Step) -> anyhow::Result<Self> {
+        crate::stack::wipe(&folder())?;
         let layout = Layout { binaries: home::binaries(true), ..Layout::private(&folder()) };
         let mut stack = Stack::open(layout, step)?;
         stack.start_all(step)?;
@@ -124,7 +125,7 @@ impl Shop {
         books::read(&inventory, &order, &mut gate, &sale.campaign, &sale.sku).await
     }
 
-    /// Stops everything; the data stays for a look.
+    /// Stops everything; the data stays for a look until the next run.
     pub fn close(mut self) -> anyhow::Result<()> {
         self.stack.stop_all()?;
         crate::servers::stop(&folder()).map(|_| ())
