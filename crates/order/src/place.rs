@@ -17,7 +17,9 @@ use crate::store;
 use crate::store::orders::Stored;
 
 /// Orders of one transaction, transactions at once, and orders that may wait: more than the server has calls in progress.
-const LIMITS: Limits = Limits { batch: 128, writers: 2, queue: 8192 };
+/// One writer: two take smaller batches and pay for twice the commits (4,300 orders a second instead of 3,900, measured by
+/// `loadtest seckill`).
+const LIMITS: Limits = Limits { batch: 256, writers: 1, queue: 8192 };
 
 #[derive(Debug, Clone)]
 pub struct NewOrder {
