@@ -21,10 +21,11 @@ const IN_FLIGHT: usize = 16;
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 impl Payments {
-    /// Runs until `stop`.
+    /// Runs until `stop`. A look that fails is followed by another: a lock or statement timeout must not take the service
+    /// down with it.
     ///
     /// # Errors
-    /// A statement that fails for another reason than an outage of the database.
+    /// None: the type is that of a background task.
     pub async fn resolve_until(&self, stop: CancellationToken) -> anyhow::Result<()> {
         while !stop.is_cancelled() {
             let idle = match self.resolve_due().await {
@@ -33,7 +34,10 @@ impl Payments {
                     tracing::warn!(%error, "the resolver waits for the database");
                     true
                 }
-                Err(error) => return Err(error.into()),
+                Err(error) => {
+                    tracing::error!(%error, "the resolver could not look for open attempts");
+                    true
+                }
             };
             if idle {
                 tokio::select! {

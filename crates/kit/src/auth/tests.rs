@@ -127,11 +127,13 @@ async fn a_token_without_a_key_id_or_a_claim_is_invalid() {
     let bench = Bench::new().await;
     let now = bench.clock.now().unix_timestamp();
     let header = json!({ "alg": "EdDSA", "kid": bench.issuer.kid() });
-    let claims = json!({ "iss": "https://stampede.local", "aud": ["x", "stampede"], "sub": "a", "exp": now + 60, "nbf": now });
+    let claims = json!({
+        "iss": "https://stampede.local", "aud": ["x", "stampede"], "sub": "a", "exp": now + 60, "nbf": now, "jti": "1",
+    });
 
     assert_eq!(bench.reason(&bench.forge(&header, &claims)), "OK");
     assert_eq!(bench.reason(&bench.forge(&json!({ "alg": "EdDSA" }), &claims)), "TOKEN_INVALID");
-    for claim in ["iss", "aud", "sub", "exp", "nbf"] {
+    for claim in ["iss", "aud", "sub", "exp", "nbf", "jti"] {
         let mut without = claims.clone();
         without.as_object_mut().unwrap().remove(claim);
         assert_eq!(bench.reason(&bench.forge(&header, &without)), "TOKEN_INVALID", "without {claim}");

@@ -58,6 +58,8 @@ struct Claims {
     sub: String,
     exp: i64,
     nbf: i64,
+    /// Names the token, so that one can be told from another.
+    jti: String,
     #[serde(default)]
     roles: Vec<String>,
 }
@@ -132,6 +134,9 @@ impl Verifier {
         let claims = decode::<Claims>(token, key, &signature_only())
             .map_err(|_| invalid("the token's signature or claims are not good"))?
             .claims;
+        if claims.jti.is_empty() {
+            return Err(invalid("the token has no id"));
+        }
         if claims.iss != self.settings.issuer {
             return Err(refused(reason::TOKEN_ISSUER, "the token is from another issuer"));
         }
