@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow};
 use bytes::Bytes;
 use serde_json::json;
 use stampede_kit::{self as kit, Contract};
@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::books::{self, Books};
 use super::gate::Gate;
 use crate::home;
+use crate::smoke::rest::Api;
 use crate::stack::{Layout, Stack};
 use crate::terminal::Step;
 use crate::token::{self, Role};
@@ -86,10 +87,11 @@ impl Shop {
     /// A SKU and an open campaign of this run, made through REST by a member of staff.
     pub async fn campaign(&self, run: Uuid, units: i64, per_buyer_limit: u32) -> anyhow::Result<Sale> {
         let sale = Sale { campaign: format!("load-{run}"), sku: format!("LOAD-{run}") };
+        let staff = Api::new(self.gateway()?, token::sign(self.stack.folder(), "load-staff", Role::Staff)?)?;
         let price = json!({ "amountMinor": "999", "currency": "EUR" });
         let sku =
             json!({ "sku": { "skuId": sale.sku, "title": "Load test", "price": price }, "onHand": "0" });
-        self.post("/v1/skus", &sku).await?;
+        staff.post("/v1/skus", &sku).await?.map_err(|no| anyhow!("the SKU is refused: {no}"))?;
         let now = kit::clock::Clock::system().now();
         let campaign = json!({ "campaign": {
             "campaignId": sale.campaign,
@@ -98,19 +100,11 @@ impl Shop {
             "closesAt": (now + time::Duration::hours(2)).format(&Rfc3339)?,
             "items": [{ "skuId": sale.sku, "price": price, "units": units.to_string(), "perBuyerLimit": per_buyer_limit }],
         }});
-        self.post("/v1/campaigns", &campaign).await?;
+        staff
+            .post("/v1/campaigns", &campaign)
+            .await?
+            .map_err(|no| anyhow!("the campaign is refused: {no}"))?;
         Ok(sale)
-    }
-
-    async fn post(&self, path: &str, body: &serde_json::Value) -> anyhow::Result<()> {
-        let token = token::sign(self.stack.folder(), "load-staff", Role::Staff)?;
-        let url = format!("{}{path}", self.gateway()?);
-        let response = reqwest::Client::new().post(&url).bearer_auth(token).json(body).send().await?;
-        let status = response.status();
-        if !status.is_success() {
-            bail!("POST {path} answered {status}: {}", response.text().await?);
-        }
-        Ok(())
     }
 
     /// What the stores say after the run.
