@@ -15,9 +15,9 @@ use stampede_types::Pool;
 use crate::domain::{CellKey, Level};
 
 /// Statements of the ledger find their rows by key, whatever the statistics say. A plan is made once and kept: made while a
-/// table was still small it would scan, and a sale can fill the table within the minute before anybody counts it again.
-const BEGIN: &str = "BEGIN; SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; \
-                     SET LOCAL enable_mergejoin = off";
+/// table was still small it would join by reading all of it, and a sale can fill the table within the minute before anybody
+/// counts it again. (The kit's sessions never scan a table; this is about joins.)
+const BEGIN: &str = "BEGIN; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off";
 
 /// Begins a transaction of the ledger.
 pub async fn begin(db: &PgPool) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
