@@ -1,6 +1,7 @@
-//! The five processes of Stampede, each with its own variables, ports and log: started, waited for, killed and
-//! started again, one at a time or all together. Several stacks may run side by side in folders of their own.
+//! The processes of Stampede, one or more of each service, each with its own variables, ports and log: started, waited
+//! for, killed and started again, one at a time or all together. Several stacks may run side by side in folders of their own.
 
+mod names;
 mod probe;
 mod spec;
 mod state;
@@ -21,7 +22,6 @@ use crate::terminal::Step;
 use crate::{certs, home, ports};
 
 pub use spec::NAMES;
-use spec::Spec;
 use state::{Entry, State};
 pub use state::{status, stop, wipe};
 
@@ -42,8 +42,12 @@ pub struct Layout {
     pub certs: PathBuf,
     /// The port the gateway should have when it is free.
     pub gateway_port: Option<u16>,
-    /// Settings beyond the usual, as (service, key, value): ("order", "log", "debug").
+    /// Settings beyond the usual, as (service, key, value): ("order", "log", "debug"). Every process of the service has them;
+    /// the name of a second process, such as `inventory-2`, means that process alone.
     pub settings: Vec<(&'static str, &'static str, String)>,
+    /// Services with more than one process, on the same stores; peers call the first. ("inventory", 3) adds `inventory-2` and
+    /// `inventory-3`.
+    pub instances: Vec<(&'static str, usize)>,
 }
 
 /// The processes of one folder.
@@ -63,6 +67,7 @@ impl Layout {
             certs: dir.join("certs"),
             gateway_port: None,
             settings: Vec::new(),
+            instances: Vec::new(),
         }
     }
 }
@@ -78,7 +83,7 @@ impl Stack {
     pub fn running(layout: Layout) -> anyhow::Result<Option<Stack>> {
         let Some(servers) = Servers::running(&layout.dir)? else { return Ok(None) };
         let stack = Stack::on(layout, servers)?;
-        Ok(NAMES.iter().all(|name| stack.is_alive(name)).then_some(stack))
+        Ok(stack.names().iter().all(|name| stack.is_alive(name)).then_some(stack))
     }
 
     fn on(layout: Layout, servers: Servers) -> anyhow::Result<Stack> {
@@ -87,29 +92,34 @@ impl Stack {
         }
         let (folder, _) = certs::ensure(&layout.certs, certs::ENVIRONMENT)?;
         let mut stack = Stack { state: State::read(&layout.dir)?, layout, servers, folder };
-        for spec in &spec::ALL {
-            stack.assign_ports(spec)?;
+        for name in stack.names() {
+            stack.assign_ports(&name)?;
         }
         stack.write()?;
         Ok(stack)
     }
 
+    /// Every process, the called before their callers: the order of starting.
+    pub fn names(&self) -> Vec<String> {
+        names::all(&self.layout.instances)
+    }
+
     /// Starts every process that does not run, or runs another binary or with other settings, and waits until all
     /// are ready. Gives the names of those started.
-    pub fn start_all(&mut self, step: &Step) -> anyhow::Result<Vec<&'static str>> {
+    pub fn start_all(&mut self, step: &Step) -> anyhow::Result<Vec<String>> {
         let mut started = Vec::new();
-        for name in NAMES {
-            if self.is_alive(name) && self.entry(name)?.fingerprint == self.fingerprint(name)? {
+        for name in self.names() {
+            if self.is_alive(&name) && self.entry(&name)?.fingerprint == self.fingerprint(&name)? {
                 continue;
             }
-            self.stop(name)?;
+            self.stop(&name)?;
             step.at(format!("starting {name}"));
-            self.start(name)?;
+            self.start(&name)?;
             started.push(name);
         }
-        for name in NAMES {
+        for name in self.names() {
             step.at(format!("waiting for {name}"));
-            self.wait_ready(name, READY_WITHIN)?;
+            self.wait_ready(&name, READY_WITHIN)?;
         }
         Ok(started)
     }
@@ -119,7 +129,7 @@ impl Stack {
         if self.is_alive(name) {
             return Ok(());
         }
-        self.assign_ports(spec::find(name)?)?;
+        self.assign_ports(name)?;
         let program = self.binary(name);
         if !program.is_file() {
             bail!("{} is not there; build it with `cargo build --workspace --bins`", program.display());
@@ -132,7 +142,7 @@ impl Stack {
             .current_dir(&self.layout.dir);
         let fingerprint = self.fingerprint(name)?;
         let child = pids::launch(&mut command, &self.log(name))?;
-        let pid = Pid::of(&child, name);
+        let pid = Pid::of(&child, names::service(name));
         pids::reap(child);
         let entry = self.state.entries.get_mut(name).context("its ports were assigned above")?;
         entry.pid = Some(pid?);
@@ -175,7 +185,7 @@ impl Stack {
 
     /// Stops all, callers before the called.
     pub fn stop_all(&mut self) -> anyhow::Result<()> {
-        NAMES.iter().rev().try_for_each(|name| self.stop(name))
+        self.names().iter().rev().try_for_each(|name| self.stop(name))
     }
 
     /// The process, for a drill that pauses it.
@@ -224,22 +234,22 @@ impl Stack {
     }
 
     fn binary(&self, name: &str) -> PathBuf {
-        self.layout.binaries.join(name)
+        self.layout.binaries.join(names::service(name))
     }
 
-    fn assign_ports(&mut self, spec: &Spec) -> anyhow::Result<()> {
-        if self.is_alive(spec.name) {
+    fn assign_ports(&mut self, name: &str) -> anyhow::Result<()> {
+        if self.is_alive(name) {
             return Ok(());
         }
-        let last = self.state.entries.get(spec.name).cloned();
-        let wished = self.layout.gateway_port.filter(|_| spec.name == "gateway");
+        let last = self.state.entries.get(name).cloned();
+        let wished = self.layout.gateway_port.filter(|_| name == "gateway");
         let port = ports::keep_or_draw(wished, last.as_ref().map(|entry| entry.port))?;
-        let admin_port = match spec.admin {
+        let admin_port = match spec::find(name)?.admin {
             true => ports::keep_or_draw(None, last.as_ref().map(|entry| entry.admin_port))?,
             false => 0,
         };
         let entry = Entry { pid: None, port, admin_port, fingerprint: String::new() };
-        self.state.entries.insert(spec.name.to_owned(), entry);
+        self.state.entries.insert(name.to_owned(), entry);
         Ok(())
     }
 
@@ -253,10 +263,14 @@ impl Stack {
             admin: self.admin_address(name)?,
             address: &address,
         })?;
-        for (_, key, value) in self.layout.settings.iter().filter(|(service, _, _)| *service == name) {
-            settings.insert(key, value.clone());
+        let service = names::service(name);
+        // What is said of the process alone comes after what is said of its service.
+        for of in [service, name] {
+            for (_, key, value) in self.layout.settings.iter().filter(|(named, _, _)| *named == of) {
+                settings.insert(key, value.clone());
+            }
         }
-        Ok(settings.into_iter().map(|(key, value)| (spec::variable(name, key), value)).collect())
+        Ok(settings.into_iter().map(|(key, value)| (spec::variable(service, key), value)).collect())
     }
 
     fn fingerprint(&self, name: &str) -> anyhow::Result<String> {

@@ -37,6 +37,7 @@ pub fn layout(release: bool) -> Layout {
         certs: certs::folder(),
         gateway_port: Some(GATEWAY_PORT),
         settings: Vec::new(),
+        instances: Vec::new(),
     }
 }
 

@@ -11,7 +11,7 @@ use super::{Kind, Servers};
 /// One server as `status` shows it.
 #[derive(Debug)]
 pub struct Status {
-    pub name: &'static str,
+    pub name: String,
     pub pid: Option<u32>,
     pub port: Option<u16>,
     /// Why it is not ready, or nothing.
@@ -39,7 +39,7 @@ pub fn status(dir: &Path) -> anyhow::Result<Vec<Status>> {
             false => Some("not running".to_owned()),
         };
         Status {
-            name: kind.name(),
+            name: kind.name().to_owned(),
             pid: entry.filter(|_| alive).map(|entry| entry.pid.pid),
             port: entry.map(|entry| entry.port),
             trouble,

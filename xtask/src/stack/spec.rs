@@ -9,10 +9,11 @@ use anyhow::Context as _;
 use sha2::{Digest as _, Sha256};
 use stampede_pki::Folder;
 
+use super::names;
 use crate::certs;
 use crate::servers::Servers;
 
-/// Every process, the called before its callers: the order of starting.
+/// Every service, the called before its callers: the order of starting.
 pub const NAMES: [&str; 5] = ["psp-simulator", "payment", "inventory", "order", "gateway"];
 
 /// What one process needs.
@@ -62,9 +63,11 @@ pub struct Surroundings<'a> {
     pub address: &'a dyn Fn(&str) -> anyhow::Result<SocketAddr>,
 }
 
+/// What the process of this name needs: that of its service.
 pub fn find(name: &str) -> anyhow::Result<&'static Spec> {
+    let service = names::service(name);
     ALL.iter()
-        .find(|spec| spec.name == name)
+        .find(|spec| spec.name == service)
         .with_context(|| format!("{name:?} is no process of this system; there are {}", NAMES.join(", ")))
 }
 

@@ -8,8 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
-use super::spec::NAMES;
-use super::{STOPPED_WITHIN, probe};
+use super::{STOPPED_WITHIN, names, probe};
 use crate::pids::{Pid, Signal};
 use crate::ports;
 use crate::servers::{self, Status};
@@ -53,13 +52,21 @@ impl State {
     pub fn write(&self, dir: &Path) -> anyhow::Result<()> {
         servers::state::write_json(&State::path(dir), self)
     }
+
+    /// The usual processes and those remembered beyond them, the called before their callers.
+    fn names(&self) -> Vec<String> {
+        let mut names = names::all(&[]);
+        names.extend(self.entries.keys().filter(|name| names::service(name) != *name).cloned());
+        names::sort(&mut names);
+        names
+    }
 }
 
 /// How the processes under `dir` are, whether or not the servers run.
 pub fn status(dir: &Path) -> anyhow::Result<Vec<Status>> {
     let state = State::read(dir)?;
-    let one = |name: &'static str| {
-        let entry = state.entries.get(name);
+    let one = |name: String| {
+        let entry = state.entries.get(&name);
         let pid = entry.and_then(|entry| entry.pid.clone()).filter(Pid::is_alive);
         let trouble = match (&pid, entry) {
             (Some(_), Some(entry)) => entry.probe().err().map(|error| format!("{error:#}")),
@@ -67,15 +74,15 @@ pub fn status(dir: &Path) -> anyhow::Result<Vec<Status>> {
         };
         Ok(Status { name, pid: pid.map(|pid| pid.pid), port: entry.map(|entry| entry.port), trouble })
     };
-    NAMES.into_iter().map(one).collect()
+    state.names().into_iter().map(one).collect()
 }
 
 /// Stops the processes under `dir`, callers before the called; gives the names of those that ran.
-pub fn stop(dir: &Path) -> anyhow::Result<Vec<&'static str>> {
+pub fn stop(dir: &Path) -> anyhow::Result<Vec<String>> {
     let state = State::read(dir)?;
     let mut stopped = Vec::new();
-    for name in NAMES.into_iter().rev() {
-        let pid = state.entries.get(name).and_then(|entry| entry.pid.clone()).filter(Pid::is_alive);
+    for name in state.names().into_iter().rev() {
+        let pid = state.entries.get(&name).and_then(|entry| entry.pid.clone()).filter(Pid::is_alive);
         if let Some(pid) = pid {
             pid.stop(Signal::Term, STOPPED_WITHIN)?;
             stopped.push(name);

@@ -32,7 +32,7 @@ pub fn stop_everything(dir: &Path) -> anyhow::Result<()> {
     let _held = home::lock(dir)?;
     let step = Step::begin("Stopping");
     let mut stopped = stack::stop(dir)?;
-    stopped.extend(servers::stop(dir)?);
+    stopped.extend(servers::stop(dir)?.into_iter().map(str::to_owned));
     step.done(if stopped.is_empty() { "nothing was running".to_owned() } else { stopped.join(", ") });
     Ok(())
 }

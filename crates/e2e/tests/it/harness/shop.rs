@@ -1,4 +1,4 @@
-//! Five processes and three servers in a folder of their own; killed, restarted and looked into at will; gone with the
+//! The processes and their three servers in a folder of their own; killed, restarted and looked into at will; gone with the
 //! value.
 
 use std::time::Duration;
@@ -40,6 +40,14 @@ impl Shop {
 
     /// Opens a shop with settings of the story's own, as (service, key, value). A later one wins.
     pub async fn with(settings: &[(&'static str, &'static str, &str)]) -> Self {
+        Self::of(settings, &[]).await
+    }
+
+    /// Opens a shop with settings of its own and several processes of some services, as (service, count).
+    pub async fn of(
+        settings: &[(&'static str, &'static str, &str)],
+        instances: &[(&'static str, usize)],
+    ) -> Self {
         let folder = tempfile::Builder::new().prefix("stampede-").tempdir().unwrap();
         let mut layout = Layout::private(folder.path());
         // A dead saga is taken up after a second instead of eight.
@@ -47,6 +55,7 @@ impl Shop {
         // And an attempt nobody works on after two and a half instead of six and a half.
         layout.settings.push(("payment", "psp.timeout_ms", "1000".to_owned()));
         layout.settings.extend(settings.iter().map(|(s, k, v)| (*s, *k, (*v).to_owned())));
+        layout.instances = instances.to_vec();
         let step = Step::silent();
         let stack = Stack::open(layout, &step).unwrap();
         let http = reqwest::Client::builder().timeout(Duration::from_secs(20)).build().unwrap();
@@ -126,15 +135,15 @@ impl Shop {
 impl Drop for Shop {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            for service in xtask::stack::NAMES {
+            for service in &self.stack.names() {
                 let log = std::fs::read_to_string(self.stack.log(service)).unwrap_or_default();
                 let tail: Vec<&str> = log.lines().rev().take(15).collect();
                 eprintln!("---- last lines of {service}");
                 tail.iter().rev().for_each(|line| eprintln!("{line}"));
             }
         }
-        for service in xtask::stack::NAMES {
-            self.stack.kill9(service).ok();
+        for service in self.stack.names() {
+            self.stack.kill9(&service).ok();
         }
         xtask::stack::wipe(self.folder.path()).ok();
     }

@@ -34,6 +34,24 @@ async fn sigterm_finishes_what_was_begun_and_a_restart_keeps_the_data() {
     shop.settles(0, 1, UNIT_PRICE).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn several_processes_of_one_service_live_and_die_apart() {
+    let mut shop = Shop::of(&[], &[("inventory", 3)]).await;
+    let addresses = ["inventory", "inventory-2", "inventory-3"].map(|name| shop.stack.address(name).unwrap());
+    assert_eq!(addresses.iter().collect::<std::collections::BTreeSet<_>>().len(), 3, "{addresses:?}");
+
+    shop.stack.kill9("inventory-2").unwrap();
+    assert!(!shop.stack.is_alive("inventory-2"));
+    let alice = shop.buyer("alice");
+    let order = alice.order_one().await;
+    alice.pay(&order).await.ok();
+
+    shop.start("inventory-2");
+    assert_eq!(shop.stack.address("inventory-2").unwrap(), addresses[1]);
+    assert!(shop.stack.log("inventory-2").is_file());
+    shop.settles(0, 1, UNIT_PRICE).await;
+}
+
 #[test]
 fn a_wrong_configuration_is_reported_whole_and_exits_with_two() {
     let binary = xtask::home::binaries(false).join("order");
