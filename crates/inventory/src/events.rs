@@ -4,23 +4,46 @@
 use prost::Message as _;
 use stampede_kit::outbox::NewEvent;
 use stampede_proto::event::v1::event::Fact;
+use stampede_proto::event::v1::stock_move::Move;
 use stampede_proto::event::v1::{
     CampaignCreated, Event, SkuCreated, StockAdjusted, StockCommitted, StockDeducted, StockExpired,
-    StockHeld, StockReleased, StockReturned,
+    StockHeld, StockMove, StockMoved, StockReleased, StockReturned,
 };
 use stampede_proto::timestamp;
 use stampede_types::{CampaignId, ReservationId, SkuId};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::domain::{CellKey, Changes, Level, Line, Reservation, ReservationKind, ReservationState};
+use crate::domain::{CellKey, Changes, Ended, Level, Line, Reservation, ReservationKind, ReservationState};
 use crate::wire;
 
-/// One event for each reservation made or resolved.
+/// The key of every movement's event: they are published in the order of their transactions.
+const MOVED: &str = "stock";
+/// Moves of one event end at about this size, well below what an event may have.
+const MOVED_BYTES: usize = 256 * 1024;
+
+/// Everything that was made or ended, in as few events as their size allows.
 pub fn of(changes: &Changes, at: OffsetDateTime) -> Vec<NewEvent> {
-    let made = changes.made.iter().filter_map(|reservation| made(reservation, at));
-    let resolved = changes.resolved.iter().filter_map(|(id, state)| resolved(*id, *state, at));
-    made.chain(resolved).collect()
+    let made = changes.made.iter().filter_map(made);
+    let ended = changes.ended.iter().filter_map(ended);
+    let mut events = Vec::new();
+    let (mut moves, mut bytes) = (Vec::new(), 0);
+    for moved in made.chain(ended) {
+        bytes += moved.encoded_len();
+        moves.push(moved);
+        if bytes >= MOVED_BYTES {
+            events.push(moved_event(std::mem::take(&mut moves), at));
+            bytes = 0;
+        }
+    }
+    if !moves.is_empty() {
+        events.push(moved_event(moves, at));
+    }
+    events
+}
+
+fn moved_event(moves: Vec<StockMove>, at: OffsetDateTime) -> NewEvent {
+    event("moved", MOVED.to_owned(), Fact::StockMoved(StockMoved { moves }), at)
 }
 
 pub fn returned(id: ReservationId, return_id: Uuid, lines: &[Line], at: OffsetDateTime) -> NewEvent {
@@ -46,41 +69,29 @@ pub fn campaign_created(id: &CampaignId, at: OffsetDateTime) -> NewEvent {
     event("campaign_created", id.to_string(), Fact::CampaignCreated(fact), at)
 }
 
-fn made(reservation: &Reservation, at: OffsetDateTime) -> Option<NewEvent> {
-    let key = reservation.id.to_string();
-    match reservation.kind {
-        ReservationKind::Hold => {
-            let fact = StockHeld { reservation: Some(wire::reservation(reservation)) };
-            Some(event("held", key, Fact::StockHeld(fact), at))
-        }
-        ReservationKind::Deduction => {
-            let fact = StockDeducted {
-                deduction_id: key.clone(),
-                buyer_id: reservation.buyer.as_ref().map(ToString::to_string).unwrap_or_default(),
-                line: reservation.lines.first().map(wire::line),
-            };
-            Some(event("deducted", key, Fact::StockDeducted(fact), at))
-        }
+fn made(reservation: &Reservation) -> Option<StockMove> {
+    let made = match reservation.kind {
+        ReservationKind::Hold => Move::Held(StockHeld { reservation: Some(wire::reservation(reservation)) }),
+        ReservationKind::Deduction => Move::Deducted(StockDeducted {
+            deduction_id: reservation.id.to_string(),
+            buyer_id: reservation.buyer.as_ref().map(ToString::to_string).unwrap_or_default(),
+            line: reservation.lines.first().map(wire::line),
+        }),
         // Nothing was held, so nobody has anything to hear.
-        ReservationKind::Nothing => None,
-    }
+        ReservationKind::Nothing => return None,
+    };
+    Some(StockMove { r#move: Some(made) })
 }
 
-fn resolved(id: ReservationId, state: ReservationState, at: OffsetDateTime) -> Option<NewEvent> {
-    let reservation_id = id.to_string();
-    let key = reservation_id.clone();
-    match state {
-        ReservationState::Pending => None,
-        ReservationState::Committed => {
-            Some(event("committed", key, Fact::StockCommitted(StockCommitted { reservation_id }), at))
-        }
-        ReservationState::Released => {
-            Some(event("released", key, Fact::StockReleased(StockReleased { reservation_id }), at))
-        }
-        ReservationState::Expired => {
-            Some(event("expired", key, Fact::StockExpired(StockExpired { reservation_id }), at))
-        }
-    }
+fn ended(ended: &Ended) -> Option<StockMove> {
+    let reservation_id = ended.id.to_string();
+    let ended = match ended.state {
+        ReservationState::Pending => return None,
+        ReservationState::Committed => Move::Committed(StockCommitted { reservation_id }),
+        ReservationState::Released => Move::Released(StockReleased { reservation_id }),
+        ReservationState::Expired => Move::Expired(StockExpired { reservation_id }),
+    };
+    Some(StockMove { r#move: Some(ended) })
 }
 
 fn event(fact_name: &str, key: String, fact: Fact, at: OffsetDateTime) -> NewEvent {

@@ -72,11 +72,13 @@ impl Feed {
             }
             match self.read(&db).await {
                 // A level with free units may be flagged as sold out here: another process may have freed them.
-                Ok(changes) => changes.iter().filter(|(_, level)| level.free() > 0).for_each(|(cell, _)| {
-                    if let Some(cell) = gate.cells().get(cell) {
-                        cell.reopen(0);
-                    }
-                }),
+                Ok(changes) => {
+                    changes.iter().filter(|(_, level)| level.available() > 0).for_each(|(cell, _)| {
+                        if let Some(cell) = gate.cells().get(cell) {
+                            cell.reopen(0);
+                        }
+                    })
+                }
                 Err(error) => tracing::warn!(%error, "the feed was not read"),
             }
             tokio::time::sleep(AT_MOST_EVERY).await;

@@ -170,10 +170,10 @@ pub async fn write(
     if !changes.made.is_empty() {
         store::reservations::insert(conn, &changes.made).await?;
     }
-    if !changes.resolved.is_empty() {
-        let resolved = store::reservations::resolve(conn, &changes.resolved, at).await?;
+    if !changes.ended.is_empty() {
+        let ended = store::reservations::end(conn, &changes.ended, at).await?;
         // The books decided under the lock; a row that was not pending would mean that somebody wrote without it.
-        if resolved != changes.resolved.len() as u64 {
+        if ended != changes.ended.len() as u64 {
             return Err(sqlx::Error::Protocol(
                 "a reservation was resolved by somebody who held no lock".into(),
             ));

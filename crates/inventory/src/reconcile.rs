@@ -85,7 +85,7 @@ impl Reconciler {
                 continue;
             };
             let Some(level) = in_ledger.get(&cell.key) else { continue };
-            let seen = Difference { gate_free, gate_version, ledger_free: level.free() };
+            let seen = Difference { gate_free, gate_version, ledger_free: level.available() };
             if seen.gate_free == seen.ledger_free {
                 continue;
             }

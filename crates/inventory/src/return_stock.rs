@@ -31,7 +31,8 @@ impl Inventory {
         let is_locked = |r: &Reservation| r.lines.iter().all(|line| accounts.contains_key(&line.cell));
         let found = store::reservations::read(&mut tx, &[id]).await?.pop().filter(is_locked);
         let reservation = committed(found, id)?;
-        let lines = returning(asked, &store::returns::lines(&mut tx, id).await?)?;
+        let sold = store::returns::lines(&mut tx, id).await?;
+        let lines = returning(asked, &sold)?;
         let (now, sequences) = store::levels::stamp(&mut tx, lines.len()).await?;
         let buyers = lines.iter().filter_map(|line| Some((line.cell.clone(), reservation.buyer.clone()?)));
         let quotas = store::quotas::read(&mut tx, &buyers.collect::<Vec<_>>()).await?;
@@ -41,7 +42,7 @@ impl Inventory {
             books.give_back(line, reservation.buyer.as_ref(), return_id);
         }
         let changes = books.close();
-        store::returns::insert(&mut tx, return_id, id, &said, &lines).await?;
+        store::returns::insert(&mut tx, return_id, id, &said, &returned_by_now(&sold, &lines)).await?;
         if !changes.movements.is_empty() {
             store::levels::record(&mut tx, &changes, now).await?;
             outbox::append(&mut tx, &[events::returned(id, return_id, &lines, now)]).await?;
@@ -86,6 +87,14 @@ fn returning(asked: Vec<Line>, sold: &[Returnable]) -> Result<Vec<Line>, Error> 
         }
     }
     Ok(asked)
+}
+
+/// What has come back of each line when `lines` have too.
+fn returned_by_now(sold: &[Returnable], lines: &[Line]) -> Vec<i64> {
+    let now = |cell: &CellKey| {
+        lines.iter().filter(|line| line.cell == *cell).map(|line| line.quantity).sum::<i64>()
+    };
+    sold.iter().map(|sold| sold.returned + now(&sold.line.cell)).collect()
 }
 
 /// What was asked for, in a form that can be compared.

@@ -63,6 +63,7 @@ struct LevelRow {
     on_hand: i64,
     held: i64,
     committed: i64,
+    backorder: i64,
     version: i64,
 }
 
@@ -72,6 +73,7 @@ impl LevelRow {
             on_hand: self.on_hand,
             held: self.held,
             committed: self.committed,
+            backorder: self.backorder,
             version: self.version,
         };
         Ok((cell(&self.pool, &self.sku_id)?, level))

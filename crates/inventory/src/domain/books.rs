@@ -1,7 +1,7 @@
 //! The books of one transaction: the locked accounts, what is known, and every decision of a batch in its order. Each
 //! decision sees the ones before it. What changed is collected, to be written at once.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use stampede_types::{BuyerId, ReservationId};
 use time::{Duration, OffsetDateTime};
@@ -56,44 +56,81 @@ pub fn summed(mut lines: Vec<Line>) -> Vec<Line> {
 #[derive(Debug, Default)]
 pub struct Changes {
     pub made: Vec<Reservation>,
-    pub resolved: Vec<(ReservationId, ReservationState)>,
+    pub ended: Vec<Ended>,
     pub movements: Vec<Movement>,
     pub levels: Vec<(CellKey, Level)>,
-    /// Units a buyer now uses of a cell, and the limit.
-    pub quotas: Vec<(CellKey, BuyerId, i64, i64)>,
+    pub quotas: Vec<QuotaChange>,
+}
+
+/// A reservation that this batch ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    pub id: ReservationId,
+    pub state: ReservationState,
+    /// The movement that ended it.
+    pub by: i64,
+}
+
+/// Units a buyer now uses of a cell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QuotaChange {
+    pub cell: CellKey,
+    pub buyer: BuyerId,
+    pub used: i64,
+    pub limit: i64,
+}
+
+/// Units each buyer uses of a cell with a limit; who uses none may be left out.
+pub type Quotas = Vec<(CellKey, BuyerId, i64)>;
+
+/// One cell's page: its account, what moved, what its buyers use.
+#[derive(Debug)]
+struct Page {
+    account: Account,
+    /// Where in the changes the movement of each kind is: the kinds of one transaction are few.
+    moved: Vec<(MovementKind, usize)>,
+    quotas: HashMap<BuyerId, Quota>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Quota {
+    used: i64,
+    changed: bool,
 }
 
 #[derive(Debug)]
 pub struct Books {
     now: OffsetDateTime,
-    accounts: HashMap<CellKey, Account>,
-    quotas: HashMap<(CellKey, BuyerId), i64>,
+    pages: HashMap<CellKey, Page>,
     known: HashMap<ReservationId, Reservation>,
     sequences: std::vec::IntoIter<i64>,
     changes: Changes,
-    touched: BTreeSet<CellKey>,
-    used: BTreeSet<(CellKey, BuyerId)>,
 }
 
 impl Books {
-    /// `sequences` has at least one number for each line that may move, in rising order.
+    /// `sequences` has at least one number for each kind of movement that each cell may see, in rising order.
     #[must_use]
     pub fn open(
         now: OffsetDateTime,
         accounts: HashMap<CellKey, Account>,
         known: impl IntoIterator<Item = Reservation>,
-        quotas: HashMap<(CellKey, BuyerId), i64>,
+        quotas: Quotas,
         sequences: Vec<i64>,
     ) -> Self {
+        let page = |account| Page { account, moved: Vec::new(), quotas: HashMap::new() };
+        let mut pages: HashMap<_, _> =
+            accounts.into_iter().map(|(cell, account)| (cell, page(account))).collect();
+        for (cell, buyer, used) in quotas {
+            if let Some(page) = pages.get_mut(&cell) {
+                page.quotas.insert(buyer, Quota { used, changed: false });
+            }
+        }
         Self {
             now,
-            accounts,
-            quotas,
+            pages,
             known: known.into_iter().map(|r| (r.id, r)).collect(),
             sequences: sequences.into_iter(),
             changes: Changes::default(),
-            touched: BTreeSet::new(),
-            used: BTreeSet::new(),
         }
     }
 
@@ -109,7 +146,7 @@ impl Books {
 
     #[must_use]
     pub fn level(&self, cell: &CellKey) -> Option<Level> {
-        self.accounts.get(cell).map(|account| account.level)
+        self.pages.get(cell).map(|page| page.account.level)
     }
 
     /// Holds or deducts all lines, or says why not. The flag tells whether it happened now or is the stored answer.
@@ -141,8 +178,10 @@ impl Books {
         let mut reservation = self.known.get(&id).cloned().ok_or(Denied::NotFound { id })?;
         let resolved = reservation.on(resolution, self.now);
         if let Resolved::Now(state) = resolved {
+            let mut by = None;
             for line in &reservation.lines {
-                self.enter_line(line, resolution.movement(), id.uuid());
+                let sequence = self.enter_line(line, resolution.movement(), id.uuid());
+                by = by.or(Some(sequence));
                 if resolution != Resolution::Commit
                     && let Some(buyer) = &reservation.buyer
                 {
@@ -150,7 +189,7 @@ impl Books {
                 }
             }
             reservation.state = state;
-            self.changes.resolved.push((id, state));
+            self.changes.ended.push(Ended { id, state, by: by.unwrap_or_default() });
             self.known.insert(id, reservation.clone());
         }
         reservation.state = reservation.state_at(self.now);
@@ -164,9 +203,11 @@ impl Books {
             kind: ReservationKind::Nothing,
             buyer: None,
             state: ReservationState::Released,
+            asked: Vec::new(),
             lines: Vec::new(),
             expires_at: None,
             created_at: self.now,
+            made_by: None,
             receipt: None,
         };
         self.known.insert(id, reservation.clone());
@@ -185,7 +226,7 @@ impl Books {
     /// Adds units on hand or takes them away; `None` when what is held and committed would not fit, or too much would be
     /// on hand.
     pub fn adjust(&mut self, cell: &CellKey, delta: i64, adjustment_id: Uuid) -> Option<Level> {
-        let level = self.accounts.get(cell)?.level;
+        let level = self.pages.get(cell)?.account.level;
         let adjusted = Level { on_hand: level.on_hand.checked_add(delta)?, ..level };
         if !adjusted.is_sound() {
             return None;
@@ -196,90 +237,118 @@ impl Books {
 
     /// Everything that changed, levels and quotas as they are now.
     #[must_use]
-    pub fn close(mut self) -> Changes {
-        let level_of =
-            |cell: CellKey| self.accounts.get(&cell).map(|account| account.level).map(|level| (cell, level));
-        self.changes.levels = std::mem::take(&mut self.touched).into_iter().filter_map(level_of).collect();
-        let quotas = std::mem::take(&mut self.used).into_iter().filter_map(|key| {
-            let limit = self.accounts.get(&key.0)?.terms.per_buyer_limit?;
-            let used = self.quotas.get(&key).copied()?;
-            Some((key.0, key.1, used, limit))
-        });
-        self.changes.quotas = quotas.collect();
-        self.changes
+    pub fn close(self) -> Changes {
+        let mut changes = self.changes;
+        for (cell, page) in self.pages.into_iter().filter(|(_, page)| !page.moved.is_empty()) {
+            let Account { level, terms } = page.account;
+            if let Some(limit) = terms.per_buyer_limit {
+                let changed = page.quotas.into_iter().filter(|(_, quota)| quota.changed);
+                let change = |(buyer, quota): (_, Quota)| QuotaChange {
+                    cell: cell.clone(),
+                    buyer,
+                    used: quota.used,
+                    limit,
+                };
+                changes.quotas.extend(changed.map(change));
+            }
+            changes.levels.push((cell, level));
+        }
+        changes
     }
 
     fn permit(&self, line: &Line, buyer: &BuyerId) -> Result<(), Denied> {
         let cell = || line.cell.clone();
-        let Account { level, terms } =
-            *self.accounts.get(&line.cell).ok_or_else(|| Denied::PoolNotFound { cell: cell() })?;
+        let page = self.pages.get(&line.cell).ok_or_else(|| Denied::PoolNotFound { cell: cell() })?;
+        let Account { level, terms } = page.account;
         match terms.window.map(|window| window.state(self.now)) {
             Some(CampaignState::Planned) => return Err(Denied::NotOpen { cell: cell() }),
             Some(CampaignState::Closed) => return Err(Denied::Closed { cell: cell() }),
             Some(CampaignState::Open) | None => {}
         }
         if let Some(limit) = terms.per_buyer_limit {
-            let used = self.quotas.get(&(cell(), buyer.clone())).copied().unwrap_or(0);
+            let used = page.quotas.get(buyer).map_or(0, |quota| quota.used);
             if used + line.quantity > limit {
                 return Err(Denied::BuyerLimit { cell: cell(), limit: Some(limit) });
             }
         }
-        if line.quantity > level.free() {
-            return Err(Denied::OutOfStock { cell: cell(), free: level.free() });
+        if line.quantity > level.available() {
+            return Err(Denied::OutOfStock { cell: cell(), free: level.available() });
         }
         Ok(())
     }
 
     fn enter(&mut self, demand: &Demand) -> Reservation {
         let movement = if demand.hold.is_some() { MovementKind::Hold } else { MovementKind::Deduct };
+        let mut made_by = None;
         for line in demand.lines() {
-            self.enter_line(line, movement, demand.id.uuid());
+            let sequence = self.enter_line(line, movement, demand.id.uuid());
+            made_by = made_by.or(Some(sequence));
             self.use_quota(&line.cell, &demand.buyer, line.quantity);
         }
         let first = demand.lines().first().and_then(|line| self.level(&line.cell));
-        let receipt = match demand.kind() {
+        let (state, receipt) = match demand.kind() {
             ReservationKind::Deduction => {
-                first.map(|level| Receipt { remaining: level.free(), version: level.version })
+                let receipt = first
+                    .zip(made_by)
+                    .map(|(level, version)| Receipt { remaining: level.available(), version });
+                (ReservationState::Committed, receipt)
             }
-            ReservationKind::Hold | ReservationKind::Nothing => None,
+            ReservationKind::Hold | ReservationKind::Nothing => (ReservationState::Pending, None),
         };
         Reservation {
             id: demand.id,
             kind: demand.kind(),
             buyer: Some(demand.buyer.clone()),
-            state: if demand.hold.is_some() {
-                ReservationState::Pending
-            } else {
-                ReservationState::Committed
-            },
+            state,
+            asked: demand.lines.clone(),
             lines: demand.lines.clone(),
             expires_at: demand.hold.map(|hold| self.now + hold),
             created_at: self.now,
+            made_by,
             receipt,
         }
     }
 
-    fn enter_line(&mut self, line: &Line, kind: MovementKind, reference: Uuid) {
-        let account = self.accounts.get_mut(&line.cell).expect("only lines of locked cells are entered");
-        let sequence = self.sequences.next().expect("there is a number for every line that may move");
+    /// The number of the movement the line is part of.
+    fn enter_line(&mut self, line: &Line, kind: MovementKind, reference: Uuid) -> i64 {
+        let page = self.pages.get_mut(&line.cell).expect("only lines of locked cells are entered");
         let (on_hand, held, committed) = kind.deltas(line.quantity);
-        account.level.on_hand += on_hand;
-        account.level.held += held;
-        account.level.committed += committed;
-        account.level.version = sequence;
-        self.touched.insert(line.cell.clone());
-        let movement =
-            Movement { sequence, cell: line.cell.clone(), kind, quantity: line.quantity, reference };
-        self.changes.movements.push(movement);
+        let level = &mut page.account.level;
+        level.on_hand += on_hand;
+        level.held += held;
+        level.committed += committed;
+        if let Some((_, at)) = page.moved.iter().find(|(moved, _)| *moved == kind) {
+            let movement = &mut self.changes.movements[*at];
+            movement.quantity += line.quantity;
+            movement.members += 1;
+            movement.reference = None;
+            return movement.sequence;
+        }
+        let sequence = self.sequences.next().expect("there is a number for every kind of movement of a cell");
+        level.version = sequence;
+        page.moved.push((kind, self.changes.movements.len()));
+        self.changes.movements.push(Movement {
+            sequence,
+            cell: line.cell.clone(),
+            kind,
+            quantity: line.quantity,
+            members: 1,
+            reference: Some(reference),
+        });
+        sequence
     }
 
     fn use_quota(&mut self, cell: &CellKey, buyer: &BuyerId, delta: i64) {
-        if self.accounts.get(cell).is_none_or(|account| account.terms.per_buyer_limit.is_none()) {
+        let Some(page) = self.pages.get_mut(cell) else { return };
+        if page.account.terms.per_buyer_limit.is_none() {
             return;
         }
-        let key = (cell.clone(), buyer.clone());
-        *self.quotas.entry(key.clone()).or_insert(0) += delta;
-        self.used.insert(key);
+        if let Some(quota) = page.quotas.get_mut(buyer) {
+            quota.used += delta;
+            quota.changed = true;
+        } else {
+            page.quotas.insert(buyer.clone(), Quota { used: delta, changed: true });
+        }
     }
 }
 
@@ -289,7 +358,7 @@ fn answer_again(known: &Reservation, demand: &Demand, now: OffsetDateTime) -> Re
     let ended = matches!(state, ReservationState::Released | ReservationState::Expired);
     let same = known.kind == demand.kind()
         && known.buyer.as_ref() == Some(&demand.buyer)
-        && known.lines == demand.lines;
+        && known.asked == demand.lines;
     match (known.kind, same, ended) {
         (ReservationKind::Nothing, _, _) | (_, true, true) => Err(Denied::Resolved { id: demand.id, state }),
         (_, false, _) => Err(Denied::Conflict { id: demand.id }),

@@ -53,7 +53,7 @@ impl ReservationKind {
 pub struct Receipt {
     /// Free units behind it, when it was decided.
     pub remaining: i64,
-    /// The movement that recorded it.
+    /// The movement that recorded it, with all that was deducted in the same transaction.
     pub version: i64,
 }
 
@@ -64,11 +64,15 @@ pub struct Reservation {
     /// Nobody's when it never held anything.
     pub buyer: Option<BuyerId>,
     pub state: ReservationState,
-    /// Summed, in the order of their cells.
+    /// As it was demanded: summed, in the order of the cells. What a repeated request is compared with.
+    pub asked: Vec<Line>,
+    /// What it holds or has sold of that, line by line. Never more than was asked.
     pub lines: Vec<Line>,
     /// None for what was never pending.
     pub expires_at: Option<OffsetDateTime>,
     pub created_at: OffsetDateTime,
+    /// The movement that made it; none when it never held anything.
+    pub made_by: Option<i64>,
     /// Deductions only.
     pub receipt: Option<Receipt>,
 }
@@ -149,9 +153,11 @@ mod tests {
             kind: ReservationKind::Hold,
             buyer: None,
             state: ReservationState::Pending,
+            asked: Vec::new(),
             lines: Vec::new(),
             expires_at: Some(expires_at),
             created_at: OffsetDateTime::UNIX_EPOCH,
+            made_by: None,
             receipt: None,
         }
     }

@@ -13,12 +13,14 @@ pub struct CellKey {
     pub sku: SkuId,
 }
 
-/// `on_hand = free + held + committed`, always.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// `on_hand = free + held + committed`, always. Free is below zero by what is promised beyond what is on hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Level {
     pub on_hand: i64,
     pub held: i64,
     pub committed: i64,
+    /// Units that may be promised beyond what is on hand.
+    pub backorder: i64,
     /// The last movement that touched it.
     pub version: i64,
 }
@@ -29,10 +31,16 @@ impl Level {
         self.on_hand - self.held - self.committed
     }
 
-    /// Nothing below zero, and nothing promised that is not there.
+    /// Units that may still be promised.
+    #[must_use]
+    pub const fn available(self) -> i64 {
+        self.free() + self.backorder
+    }
+
+    /// Nothing below zero, and nothing promised that may not be.
     #[must_use]
     pub const fn is_sound(self) -> bool {
-        self.on_hand >= 0 && self.held >= 0 && self.committed >= 0 && self.free() >= 0
+        self.on_hand >= 0 && self.held >= 0 && self.committed >= 0 && self.available() >= 0
     }
 }
 
@@ -106,14 +114,17 @@ impl MovementKind {
     }
 }
 
-/// One append-only row; the sums of the deltas are the levels.
+/// What one transaction did of one kind to one cell: an append-only row. The sums of the deltas are the levels.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Movement {
     pub sequence: i64,
     pub cell: CellKey,
     pub kind: MovementKind,
     pub quantity: i64,
-    pub reference: Uuid,
+    /// How many reservations, returns or adjustments it sums.
+    pub members: i32,
+    /// Which, when it is one. Reservations say themselves which movements made and ended them.
+    pub reference: Option<Uuid>,
 }
 
 /// Why the ledger said no, with the facts. Nothing was changed.

@@ -133,7 +133,7 @@ mod tests {
 
     fn change(pool: &str, sku: &str, version: i64) -> (CellKey, Level) {
         let cell = CellKey { pool: Pool::from_stored(pool).unwrap(), sku: sku.parse().unwrap() };
-        (cell, Level { on_hand: version, held: 0, committed: 0, version })
+        (cell, Level { on_hand: version, version, ..Level::default() })
     }
 
     #[test]

@@ -59,7 +59,7 @@ pub async fn level(gate: &Shared, cell: &Arc<Cell>) -> Result<(), Failure> {
     let mut tx = store::begin(&gate.db).await?;
     let (account, now) = lock(&mut tx, cell).await?;
     let mut invocation = gate.scripts.level.prepare_invoke();
-    invocation.key(&cell.keys[0]).arg(account.level.free()).arg(version(now));
+    invocation.key(&cell.keys[0]).arg(account.level.available()).arg(version(now));
     gate.link.script::<i64>(&invocation).await?;
     cell.reopen(version(now));
     tx.rollback().await?;
@@ -105,7 +105,7 @@ async fn whole(
         .hset_multiple(
             counters,
             &[
-                ("free", account.level.free()),
+                ("free", account.level.available()),
                 ("limit", account.terms.per_buyer_limit.unwrap_or(0)),
                 ("opens_ms", window.map_or(0, |window| millis(window.opens_at))),
                 ("closes_ms", window.map_or(NEVER_MS, |window| millis(window.closes_at))),

@@ -11,6 +11,9 @@ use super::{Answers, Held, write};
 use crate::domain::{Account, Books, CellKey, Demand};
 use crate::store;
 
+/// Kinds of movement a batch makes of one cell: HOLD and DEDUCT.
+const KINDS: usize = 2;
+
 pub(super) fn apply<'a>(db: &'a PgPool, demands: &'a [Demand]) -> BoxFuture<'a, Answers<Held>> {
     async move {
         let mut tx = store::begin(db).await?;
@@ -18,8 +21,7 @@ pub(super) fn apply<'a>(db: &'a PgPool, demands: &'a [Demand]) -> BoxFuture<'a, 
             demands.iter().flat_map(Demand::lines).map(|line| &line.cell).collect();
         let accounts = store::levels::lock(&mut tx, cells).await?;
         // Everything below is read after the locks: it cannot change before the commit.
-        let (now, sequences) =
-            store::levels::stamp(&mut tx, demands.iter().map(|d| d.lines().len()).sum()).await?;
+        let (now, sequences) = store::levels::stamp(&mut tx, accounts.len() * KINDS).await?;
         let ids: Vec<_> = demands.iter().map(|demand| demand.id).collect();
         let known = store::reservations::read(&mut tx, &ids).await?;
         let quotas = store::quotas::read(&mut tx, &limited(demands, &accounts)).await?;

@@ -14,6 +14,9 @@ use crate::store;
 
 type Locked = (Transaction<'static, Postgres>, HashMap<CellKey, Account>, Vec<Reservation>);
 
+/// Kinds of movement a batch makes of one cell: COMMIT, RELEASE and EXPIRE.
+const KINDS: usize = 3;
+
 pub(super) fn apply<'a>(
     db: &'a PgPool,
     endings: &'a [Ending],
@@ -21,14 +24,13 @@ pub(super) fn apply<'a>(
     async move {
         let ids: Vec<_> = endings.iter().map(|ending| ending.id).collect();
         let (mut tx, accounts, known) = lock(db, &ids).await?;
-        let (now, sequences) =
-            store::levels::stamp(&mut tx, known.iter().map(|r| r.lines.len()).sum()).await?;
+        let (now, sequences) = store::levels::stamp(&mut tx, accounts.len() * KINDS).await?;
         let quotas = store::quotas::read(&mut tx, &limited(&known, &accounts)).await?;
 
         let mut books = Books::open(now, accounts, known, quotas, sequences);
         let answers = endings.iter().map(|ending| end(&mut books, ending)).collect();
         let changes = books.close();
-        if !changes.resolved.is_empty() || !changes.made.is_empty() {
+        if !changes.ended.is_empty() || !changes.made.is_empty() {
             write(&mut tx, &changes, now).await?;
         }
         tx.commit().await?;

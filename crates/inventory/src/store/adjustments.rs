@@ -17,14 +17,20 @@ pub struct Made {
 
 pub async fn find(conn: &mut PgConnection, adjustment_id: Uuid) -> Result<Option<Made>, sqlx::Error> {
     let row = sqlx::query!(
-        "SELECT pool, sku_id, delta, reason, on_hand, held, committed, version FROM stock_adjustment
+        "SELECT pool, sku_id, delta, reason, on_hand, held, committed, backorder, version FROM stock_adjustment
          WHERE adjustment_id = $1",
         adjustment_id
     )
     .fetch_optional(conn)
     .await?;
     row.map(|r| {
-        let level = Level { on_hand: r.on_hand, held: r.held, committed: r.committed, version: r.version };
+        let level = Level {
+            on_hand: r.on_hand,
+            held: r.held,
+            committed: r.committed,
+            backorder: r.backorder,
+            version: r.version,
+        };
         Ok(Made { cell: cell(&r.pool, &r.sku_id)?, delta: r.delta, reason: r.reason, level })
     })
     .transpose()
@@ -33,8 +39,8 @@ pub async fn find(conn: &mut PgConnection, adjustment_id: Uuid) -> Result<Option
 pub async fn insert(conn: &mut PgConnection, adjustment_id: Uuid, made: &Made) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "INSERT INTO stock_adjustment
-             (adjustment_id, pool, sku_id, delta, reason, on_hand, held, committed, version)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+             (adjustment_id, pool, sku_id, delta, reason, on_hand, held, committed, version, backorder)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         adjustment_id,
         made.cell.pool.as_str(),
         made.cell.sku.as_str(),
@@ -43,7 +49,8 @@ pub async fn insert(conn: &mut PgConnection, adjustment_id: Uuid, made: &Made) -
         made.level.on_hand,
         made.level.held,
         made.level.committed,
-        made.level.version
+        made.level.version,
+        made.level.backorder
     )
     .execute(conn)
     .await?;

@@ -38,8 +38,8 @@ pub async fn changed_since(
 ) -> Result<Vec<(CellKey, Level)>, sqlx::Error> {
     let rows = sqlx::query_as!(
         LevelRow,
-        "SELECT pool, sku_id, on_hand, held, committed, version FROM stock
-         WHERE changed_in >= ($1::bigint)::text::xid8",
+        "SELECT pool, sku_id, on_hand, held, committed, backorder, version FROM stock
+         WHERE (pool, sku_id) IN (SELECT pool, sku_id FROM movement WHERE changed_in >= ($1::bigint)::text::xid8)",
         horizon
     )
     .fetch_all(conn)
@@ -57,7 +57,7 @@ pub async fn of_skus(
     let skus: Vec<String> = skus.iter().map(|sku| sku.as_str().to_owned()).collect();
     let rows = sqlx::query_as!(
         LevelRow,
-        "SELECT pool, sku_id, on_hand, held, committed, version FROM stock
+        "SELECT pool, sku_id, on_hand, held, committed, backorder, version FROM stock
          WHERE sku_id = ANY($1) AND ($2::text IS NULL OR pool = $2) AND changed_in >= ($3::bigint)::text::xid8
          ORDER BY pool, sku_id",
         &skus,
@@ -77,7 +77,7 @@ pub async fn of_pool(
 ) -> Result<Vec<(CellKey, Level)>, sqlx::Error> {
     let rows = sqlx::query_as!(
         LevelRow,
-        "SELECT pool, sku_id, on_hand, held, committed, version FROM stock
+        "SELECT pool, sku_id, on_hand, held, committed, backorder, version FROM stock
          WHERE pool = $1 AND changed_in >= ($2::bigint)::text::xid8
          ORDER BY sku_id",
         pool.as_str(),

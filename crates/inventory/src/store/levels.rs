@@ -33,7 +33,7 @@ pub async fn lock(
 ) -> Result<HashMap<CellKey, Account>, sqlx::Error> {
     let (pools, skus) = columns(cells);
     let rows = sqlx::query!(
-        r#"SELECT s.pool, s.sku_id, s.on_hand, s.held, s.committed, s.version,
+        r#"SELECT s.pool, s.sku_id, s.on_hand, s.held, s.committed, s.backorder, s.version,
                   i.per_buyer_limit AS "per_buyer_limit?", c.opens_at AS "opens_at?", c.closes_at AS "closes_at?"
            FROM stock s
            LEFT JOIN campaign_item i ON i.campaign_id = s.pool AND i.sku_id = s.sku_id
@@ -54,6 +54,7 @@ pub async fn lock(
                 on_hand: r.on_hand,
                 held: r.held,
                 committed: r.committed,
+                backorder: r.backorder,
                 version: r.version,
             };
             let account = AccountRow {
@@ -73,9 +74,11 @@ pub async fn lock_of(
     reservations: &[ReservationId],
 ) -> Result<HashMap<CellKey, Account>, sqlx::Error> {
     let ids: Vec<Uuid> = reservations.iter().map(|id| id.uuid()).collect();
-    // A reservation's lines never change, so they may be read before anything is locked.
+    // The cells of a reservation never change, so they may be read before anything is locked.
     let rows = sqlx::query!(
-        "SELECT DISTINCT pool, sku_id FROM reservation_line WHERE reservation_id = ANY($1)",
+        r#"SELECT DISTINCT l.pool AS "pool!", l.sku_id AS "sku_id!"
+           FROM reservation r CROSS JOIN LATERAL unnest(r.pools, r.skus) AS l (pool, sku_id)
+           WHERE r.reservation_id = ANY($1)"#,
         &ids
     )
     .fetch_all(&mut *conn)
@@ -110,19 +113,21 @@ pub async fn record(
     let (movement_pools, movement_skus) = columns(moved.iter().map(|m| &m.cell));
     let kinds: Vec<String> = moved.iter().map(|m| m.kind.as_str().to_owned()).collect();
     let sequences: Vec<i64> = moved.iter().map(|m| m.sequence).collect();
-    let references: Vec<Uuid> = moved.iter().map(|m| m.reference).collect();
+    let references: Vec<Option<Uuid>> = moved.iter().map(|m| m.reference).collect();
+    let members: Vec<i32> = moved.iter().map(|m| m.members).collect();
     let deltas: Vec<_> = moved.iter().map(|m| m.kind.deltas(m.quantity)).collect();
     let (pools, skus) = columns(changes.levels.iter().map(|(cell, _)| cell));
     let level =
         |of: fn(&Level) -> i64| -> Vec<i64> { changes.levels.iter().map(|(_, level)| of(level)).collect() };
-    let (quota_pools, quota_skus) = columns(changes.quotas.iter().map(|(cell, ..)| cell));
-    let buyers: Vec<String> = changes.quotas.iter().map(|(_, buyer, ..)| buyer.as_str().to_owned()).collect();
+    let used = &changes.quotas;
+    let (quota_pools, quota_skus) = columns(used.iter().map(|quota| &quota.cell));
+    let buyers: Vec<String> = used.iter().map(|quota| quota.buyer.as_str().to_owned()).collect();
     sqlx::query!(
         "WITH moved AS (
              INSERT INTO movement
-                 (sequence, pool, sku_id, kind, on_hand_delta, held_delta, committed_delta, reference, at)
+                 (sequence, pool, sku_id, kind, on_hand_delta, held_delta, committed_delta, reference, members, at)
              SELECT m.*, $9::timestamptz FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[],
-                                                     $6::bigint[], $7::bigint[], $8::uuid[]) AS m
+                                                     $6::bigint[], $7::bigint[], $8::uuid[], $21::int[]) AS m
          ), used AS (
              INSERT INTO buyer_quota (pool, sku_id, buyer_id, used, max)
              SELECT * FROM unnest($10::text[], $11::text[], $12::text[], $13::bigint[], $14::bigint[])
@@ -140,19 +145,20 @@ pub async fn record(
         &deltas.iter().map(|d| d.0).collect::<Vec<_>>(),
         &deltas.iter().map(|d| d.1).collect::<Vec<_>>(),
         &deltas.iter().map(|d| d.2).collect::<Vec<_>>(),
-        &references,
+        &references as &[Option<Uuid>],
         at,
         &quota_pools,
         &quota_skus,
         &buyers,
-        &changes.quotas.iter().map(|q| q.2).collect::<Vec<_>>(),
-        &changes.quotas.iter().map(|q| q.3).collect::<Vec<_>>(),
+        &used.iter().map(|quota| quota.used).collect::<Vec<_>>(),
+        &used.iter().map(|quota| quota.limit).collect::<Vec<_>>(),
         &pools,
         &skus,
         &level(|l| l.on_hand),
         &level(|l| l.held),
         &level(|l| l.committed),
         &level(|l| l.version),
+        &members,
     )
     .execute(conn)
     .await?;
@@ -189,7 +195,7 @@ pub async fn read(
     let (pools, skus) = columns(cells);
     let rows = sqlx::query_as!(
         LevelRow,
-        "SELECT pool, sku_id, on_hand, held, committed, version FROM stock
+        "SELECT pool, sku_id, on_hand, held, committed, backorder, version FROM stock
          WHERE (pool, sku_id) IN (SELECT * FROM unnest($1::text[], $2::text[]))",
         &pools,
         &skus
@@ -203,7 +209,7 @@ pub async fn read(
 pub async fn of_sku(conn: &mut PgConnection, sku: &SkuId) -> Result<Vec<(CellKey, Level)>, sqlx::Error> {
     let rows = sqlx::query_as!(
         LevelRow,
-        "SELECT pool, sku_id, on_hand, held, committed, version FROM stock WHERE sku_id = $1 ORDER BY pool",
+        "SELECT pool, sku_id, on_hand, held, committed, backorder, version FROM stock WHERE sku_id = $1 ORDER BY pool",
         sku.as_str()
     )
     .fetch_all(conn)

@@ -1,20 +1,15 @@
 //! What buyers hold and have bought, where a limit counts it. Protected by the lock of the level.
 
-use std::collections::HashMap;
-
 use sqlx::PgConnection;
 use stampede_types::BuyerId;
 
 use super::{broken, cell, columns};
-use crate::domain::CellKey;
+use crate::domain::{CellKey, Quotas};
 
 /// Units used by these buyers of these cells; who has used none is left out.
-pub async fn read(
-    conn: &mut PgConnection,
-    keys: &[(CellKey, BuyerId)],
-) -> Result<HashMap<(CellKey, BuyerId), i64>, sqlx::Error> {
+pub async fn read(conn: &mut PgConnection, keys: &[(CellKey, BuyerId)]) -> Result<Quotas, sqlx::Error> {
     if keys.is_empty() {
-        return Ok(HashMap::new());
+        return Ok(Quotas::new());
     }
     let (pools, skus) = columns(keys.iter().map(|(cell, _)| cell));
     let buyers: Vec<String> = keys.iter().map(|(_, buyer)| buyer.as_str().to_owned()).collect();
@@ -29,7 +24,7 @@ pub async fn read(
     .fetch_all(conn)
     .await?;
     rows.into_iter()
-        .map(|r| Ok(((cell(&r.pool, &r.sku_id)?, r.buyer_id.parse().map_err(broken)?), r.used)))
+        .map(|r| Ok((cell(&r.pool, &r.sku_id)?, r.buyer_id.parse().map_err(broken)?, r.used)))
         .collect()
 }
 

@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{broken, cell};
-use crate::domain::{CellKey, Line, Receipt, Reservation, ReservationKind, ReservationState};
+use crate::domain::{CellKey, Ended, Line, Receipt, Reservation, ReservationKind, ReservationState};
 
 struct Row {
     reservation_id: Uuid,
@@ -16,10 +16,11 @@ struct Row {
     expires_at: Option<OffsetDateTime>,
     created_at: OffsetDateTime,
     remaining: Option<i64>,
-    version: Option<i64>,
+    made_by: Option<i64>,
     pools: Vec<String>,
     skus: Vec<String>,
-    quantities: Vec<i64>,
+    asked: Vec<i64>,
+    quantities: Option<Vec<i64>>,
 }
 
 impl Row {
@@ -37,11 +38,11 @@ impl Row {
         .into_iter()
         .find(|state| state.as_str() == self.state)
         .ok_or_else(|| unknown("state", &self.state))?;
-        let named = self.pools.iter().zip(&self.skus).zip(self.quantities);
-        let lines = named.map(|((pool, sku), quantity)| Ok(Line { cell: cell(pool, sku)?, quantity }));
-        let mut lines = lines.collect::<Result<Vec<_>, sqlx::Error>>()?;
-        // The order of the domain, which is not the order of the database's collation.
-        lines.sort_by(|a, b| a.cell.cmp(&b.cell));
+        let asked = lines(&self.pools, &self.skus, &self.asked)?;
+        let lines = match &self.quantities {
+            Some(quantities) => lines(&self.pools, &self.skus, quantities)?,
+            None => asked.clone(),
+        };
         Ok(Reservation {
             id: ReservationId::new(self.reservation_id),
             kind,
@@ -52,15 +53,23 @@ impl Row {
                 }
             },
             state,
+            asked,
             lines,
             expires_at: self.expires_at,
             created_at: self.created_at,
+            made_by: self.made_by,
             receipt: self
                 .remaining
-                .zip(self.version)
+                .zip(self.made_by)
                 .map(|(remaining, version)| Receipt { remaining, version }),
         })
     }
+}
+
+/// Lines as they are stored: in the order of the cells.
+pub(super) fn lines(pools: &[String], skus: &[String], quantities: &[i64]) -> Result<Vec<Line>, sqlx::Error> {
+    let named = pools.iter().zip(skus).zip(quantities);
+    named.map(|((pool, sku), quantity)| Ok(Line { cell: cell(pool, sku)?, quantity: *quantity })).collect()
 }
 
 fn unknown(what: &str, word: &str) -> sqlx::Error {
@@ -72,15 +81,9 @@ pub async fn read(conn: &mut PgConnection, ids: &[ReservationId]) -> Result<Vec<
     let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
     let rows = sqlx::query_as!(
         Row,
-        r#"SELECT r.reservation_id, r.kind, r.buyer_id, r.state, r.expires_at, r.created_at, r.remaining, r.version,
-                  l.pools AS "pools!", l.skus AS "skus!", l.quantities AS "quantities!"
-           FROM reservation r
-           CROSS JOIN LATERAL (
-               SELECT coalesce(array_agg(pool), '{}') AS pools, coalesce(array_agg(sku_id), '{}') AS skus,
-                      coalesce(array_agg(quantity), '{}') AS quantities
-               FROM reservation_line WHERE reservation_id = r.reservation_id
-           ) l
-           WHERE r.reservation_id = ANY($1)"#,
+        "SELECT reservation_id, kind, buyer_id, state, expires_at, created_at, remaining, made_by,
+                pools, skus, asked, quantities
+         FROM reservation WHERE reservation_id = ANY($1)",
         &ids
     )
     .fetch_all(conn)
@@ -91,65 +94,68 @@ pub async fn read(conn: &mut PgConnection, ids: &[ReservationId]) -> Result<Vec<
 /// Inserts new reservations with their lines.
 pub async fn insert(conn: &mut PgConnection, made: &[Reservation]) -> Result<(), sqlx::Error> {
     let ids: Vec<Uuid> = made.iter().map(|r| r.id.uuid()).collect();
-    let kinds: Vec<String> = made.iter().map(|r| r.kind.as_str().to_owned()).collect();
-    let buyers: Vec<String> =
-        made.iter().map(|r| r.buyer.as_ref().map_or("", |buyer| buyer.as_str()).to_owned()).collect();
-    let states: Vec<String> = made.iter().map(|r| r.state.as_str().to_owned()).collect();
+    let kinds: Vec<&str> = made.iter().map(|r| r.kind.as_str()).collect();
+    let buyers: Vec<&str> =
+        made.iter().map(|r| r.buyer.as_ref().map_or("", |buyer| buyer.as_str())).collect();
+    let states: Vec<&str> = made.iter().map(|r| r.state.as_str()).collect();
     let expiries: Vec<Option<OffsetDateTime>> = made.iter().map(|r| r.expires_at).collect();
     let created: Vec<OffsetDateTime> = made.iter().map(|r| r.created_at).collect();
     let resolved: Vec<Option<OffsetDateTime>> =
         made.iter().map(|r| (r.state != ReservationState::Pending).then_some(r.created_at)).collect();
     let remaining: Vec<Option<i64>> =
         made.iter().map(|r| r.receipt.map(|receipt| receipt.remaining)).collect();
-    let versions: Vec<Option<i64>> = made.iter().map(|r| r.receipt.map(|receipt| receipt.version)).collect();
-    let lines = || made.iter().flat_map(|r| r.lines.iter().map(move |line| (r.id, line)));
-    let line_ids: Vec<Uuid> = lines().map(|(id, _)| id.uuid()).collect();
-    let (pools, skus) = super::columns(lines().map(|(_, line)| &line.cell));
-    let quantities: Vec<i64> = lines().map(|(_, line)| line.quantity).collect();
+    let made_by: Vec<Option<i64>> = made.iter().map(|r| r.made_by).collect();
+    // An array of arrays of different lengths is no array: each goes as its literal.
+    let pools: Vec<String> = made.iter().map(|r| literal(&r.asked, |line| line.cell.pool.as_str())).collect();
+    let skus: Vec<String> = made.iter().map(|r| literal(&r.asked, |line| line.cell.sku.as_str())).collect();
+    let asked: Vec<String> = made.iter().map(|r| literal(&r.asked, |line| line.quantity)).collect();
     sqlx::query!(
-        "WITH made AS (
-             INSERT INTO reservation
-                 (reservation_id, kind, buyer_id, state, expires_at, created_at, resolved_at, remaining, version)
-             SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[],
-                                  $6::timestamptz[], $7::timestamptz[], $8::bigint[], $9::bigint[])
-         )
-         INSERT INTO reservation_line (reservation_id, pool, sku_id, quantity)
-         SELECT * FROM unnest($10::uuid[], $11::text[], $12::text[], $13::bigint[])",
+        "INSERT INTO reservation
+             (reservation_id, kind, buyer_id, state, expires_at, created_at, resolved_at, remaining, made_by,
+              pools, skus, asked)
+         SELECT id, kind, buyer, state, expiry, created, resolved, remaining, made_by,
+                pools::text[], skus::text[], asked::bigint[]
+         FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[],
+                     $7::timestamptz[], $8::bigint[], $9::bigint[], $10::text[], $11::text[], $12::text[])
+              AS r (id, kind, buyer, state, expiry, created, resolved, remaining, made_by, pools, skus, asked)",
         &ids,
-        &kinds,
-        &buyers,
-        &states,
+        &kinds as &[&str],
+        &buyers as &[&str],
+        &states as &[&str],
         &expiries as &[Option<OffsetDateTime>],
         &created,
         &resolved as &[Option<OffsetDateTime>],
         &remaining as &[Option<i64>],
-        &versions as &[Option<i64>],
-        &line_ids,
+        &made_by as &[Option<i64>],
         &pools,
         &skus,
-        &quantities
+        &asked
     )
     .execute(conn)
     .await?;
     Ok(())
 }
 
+/// An array as Postgres reads it. Names of cells have neither quotes nor backslashes.
+fn literal<'a, T: std::fmt::Display>(lines: &'a [Line], of: impl Fn(&'a Line) -> T) -> String {
+    let quoted: Vec<String> = lines.iter().map(|line| format!("\"{}\"", of(line))).collect();
+    format!("{{{}}}", quoted.join(","))
+}
+
 /// Ends pending reservations; how many were still pending. Less than asked for means that somebody passed the lock.
 /// Pending is asked by its other name, `resolved_at IS NULL`, so that rows are found by id and not among all pending ones.
-pub async fn resolve(
-    conn: &mut PgConnection,
-    resolved: &[(ReservationId, ReservationState)],
-    at: OffsetDateTime,
-) -> Result<u64, sqlx::Error> {
-    let ids: Vec<Uuid> = resolved.iter().map(|(id, _)| id.uuid()).collect();
-    let states: Vec<String> = resolved.iter().map(|(_, state)| state.as_str().to_owned()).collect();
+pub async fn end(conn: &mut PgConnection, ended: &[Ended], at: OffsetDateTime) -> Result<u64, sqlx::Error> {
+    let ids: Vec<Uuid> = ended.iter().map(|ended| ended.id.uuid()).collect();
+    let states: Vec<&str> = ended.iter().map(|ended| ended.state.as_str()).collect();
+    let by: Vec<i64> = ended.iter().map(|ended| ended.by).collect();
     let done = sqlx::query!(
-        "UPDATE reservation r SET state = e.state, resolved_at = $3
-         FROM unnest($1::uuid[], $2::text[]) AS e (reservation_id, state)
+        "UPDATE reservation r SET state = e.state, resolved_at = $4, ended_by = e.ended_by
+         FROM unnest($1::uuid[], $2::text[], $3::bigint[]) AS e (reservation_id, state, ended_by)
          WHERE r.reservation_id = e.reservation_id AND r.resolved_at IS NULL
-           AND (r.expires_at > $3) = (e.state <> 'EXPIRED')",
+           AND (r.expires_at > $4) = (e.state <> 'EXPIRED')",
         &ids,
-        &states,
+        &states as &[&str],
+        &by,
         at
     )
     .execute(conn)
@@ -175,8 +181,10 @@ pub async fn pending_on(
     cell: &CellKey,
 ) -> Result<Vec<(ReservationId, String, i64)>, sqlx::Error> {
     let rows = sqlx::query!(
-        "SELECT r.reservation_id, r.buyer_id, l.quantity FROM reservation r JOIN reservation_line l USING (reservation_id)
-         WHERE r.state = 'PENDING' AND l.pool = $1 AND l.sku_id = $2",
+        r#"SELECT r.reservation_id, r.buyer_id, l.quantity AS "quantity!"
+           FROM reservation r
+           CROSS JOIN LATERAL unnest(r.pools, r.skus, coalesce(r.quantities, r.asked)) AS l (pool, sku_id, quantity)
+           WHERE r.state = 'PENDING' AND l.pool = $1 AND l.sku_id = $2"#,
         cell.pool.as_str(),
         cell.sku.as_str()
     )

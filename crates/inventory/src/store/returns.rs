@@ -4,7 +4,7 @@ use sqlx::PgConnection;
 use stampede_types::ReservationId;
 use uuid::Uuid;
 
-use super::{cell, columns};
+use super::reservations;
 use crate::domain::Line;
 
 /// A line of a reservation and how much of it has come back.
@@ -28,41 +28,36 @@ pub async fn find(conn: &mut PgConnection, return_id: Uuid) -> Result<Option<Mad
     Ok(row.map(|r| Made { reservation: ReservationId::new(r.reservation_id), asked: r.asked }))
 }
 
+/// What a reservation has sold, line by line, and what has come back of it.
 pub async fn lines(conn: &mut PgConnection, id: ReservationId) -> Result<Vec<Returnable>, sqlx::Error> {
-    let rows = sqlx::query!(
-        "SELECT pool, sku_id, quantity, returned FROM reservation_line WHERE reservation_id = $1",
+    let row = sqlx::query!(
+        r#"SELECT pools, skus, coalesce(quantities, asked) AS "quantities!", returned
+           FROM reservation WHERE reservation_id = $1"#,
         id.uuid()
     )
-    .fetch_all(conn)
+    .fetch_optional(conn)
     .await?;
-    let line =
-        |pool: &str, sku: &str, quantity| Ok::<_, sqlx::Error>(Line { cell: cell(pool, sku)?, quantity });
-    rows.iter()
-        .map(|r| Ok(Returnable { line: line(&r.pool, &r.sku_id, r.quantity)?, returned: r.returned }))
-        .collect()
+    let Some(row) = row else { return Ok(Vec::new()) };
+    let sold = reservations::lines(&row.pools, &row.skus, &row.quantities)?;
+    let returned = row.returned.unwrap_or_else(|| vec![0; sold.len()]);
+    Ok(sold.into_iter().zip(returned).map(|(line, returned)| Returnable { line, returned }).collect())
 }
 
-/// Notes the return and counts what came back on the lines.
+/// Notes the return and what has come back by now, line by line.
 pub async fn insert(
     conn: &mut PgConnection,
     return_id: Uuid,
     id: ReservationId,
     asked: &serde_json::Value,
-    lines: &[Line],
+    returned: &[i64],
 ) -> Result<(), sqlx::Error> {
-    let (pools, skus) = columns(lines.iter().map(|line| &line.cell));
-    let quantities: Vec<i64> = lines.iter().map(|line| line.quantity).collect();
     sqlx::query!(
         "WITH noted AS (INSERT INTO stock_return (return_id, reservation_id, asked) VALUES ($1, $2, $3))
-         UPDATE reservation_line l SET returned = l.returned + b.quantity
-         FROM unnest($4::text[], $5::text[], $6::bigint[]) AS b (pool, sku_id, quantity)
-         WHERE l.reservation_id = $2 AND l.pool = b.pool AND l.sku_id = b.sku_id",
+         UPDATE reservation SET returned = $4 WHERE reservation_id = $2",
         return_id,
         id.uuid(),
         asked,
-        &pools,
-        &skus,
-        &quantities
+        returned
     )
     .execute(conn)
     .await?;

@@ -6,8 +6,9 @@ use async_nats::jetstream;
 use futures::StreamExt as _;
 use prost::Message as _;
 use stampede_kit::{Secret, nats, outbox, testing};
-use stampede_proto::event::v1::Event;
 use stampede_proto::event::v1::event::Fact;
+use stampede_proto::event::v1::stock_move::Move;
+use stampede_proto::event::v1::{Event, StockMove};
 use uuid::Uuid;
 
 use crate::shop::{FLASH, Shop, TEE};
@@ -42,9 +43,12 @@ async fn events_of_committed_changes_arrive_on_jetstream() {
     }
     let subjects: Vec<_> = events.iter().map(|(subject, _)| subject.as_str()).collect();
     let expected =
-        ["sku_created", "campaign_created", "held", "committed"].map(|fact| format!("inventory.{fact}"));
+        ["sku_created", "campaign_created", "moved", "moved"].map(|fact| format!("inventory.{fact}"));
     assert_eq!(subjects, expected);
-    let Some(Fact::StockHeld(held)) = &events[2].1.fact else { panic!("{:?} is no hold", events[2].1) };
+    let Some(Fact::StockMoved(moved)) = &events[2].1.fact else { panic!("{:?} moved nothing", events[2].1) };
+    let [StockMove { r#move: Some(Move::Held(held)) }] = moved.moves.as_slice() else {
+        panic!("{moved:?} is no hold")
+    };
     let reservation = held.reservation.as_ref().unwrap();
     assert_eq!(
         (reservation.reservation_id.as_str(), reservation.lines[0].quantity),

@@ -56,7 +56,7 @@ async fn committing_releasing_and_expiring_at_once_has_one_winner() {
     let level = shop.level(TEE, FLASH).await;
     assert_eq!(level.committed, i64::try_from(committed).unwrap());
     let ends: i64 =
-        sqlx::query_scalar("SELECT count(*) FROM movement WHERE kind IN ('COMMIT', 'RELEASE', 'EXPIRE')")
+        sqlx::query_scalar("SELECT sum(members) FROM movement WHERE kind IN ('COMMIT', 'RELEASE', 'EXPIRE')")
             .fetch_one(&shop.database.pool)
             .await
             .unwrap();
@@ -140,9 +140,9 @@ async fn a_reservation_that_arrives_while_its_release_is_under_way_is_released()
         // It has looked for the reservation's lines and found none.
         crate::shop::eventually("the release waits for the level", async || waits_for_stock(db).await).await;
         let hold = format!(
-            "INSERT INTO reservation (reservation_id, kind, buyer_id, state, expires_at, created_at)
-             VALUES ('{id}', 'HOLD', 'alice', 'PENDING', now() + interval '1 hour', now());
-             INSERT INTO reservation_line (reservation_id, pool, sku_id, quantity) VALUES ('{id}', 'shelf', '{TEE}', 2);
+            "INSERT INTO reservation
+                 (reservation_id, kind, buyer_id, state, expires_at, created_at, pools, skus, asked)
+             VALUES ('{id}', 'HOLD', 'alice', 'PENDING', now() + interval '1 hour', now(), '{{shelf}}', '{{{TEE}}}', '{{2}}');
              UPDATE stock SET held = 2"
         );
         sqlx::raw_sql(sqlx::AssertSqlSafe(hold)).execute(&mut *arriving).await.unwrap();

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures::stream::BoxStream;
 use futures::{FutureExt as _, StreamExt as _};
+use prost::Message as _;
 use sqlx::PgPool;
 use stampede_inventory::grpc::{CampaignApi, CatalogApi, InventoryApi};
 use stampede_inventory::{AfterCommit, Feed, Gate, Inventory, Ledger, MIGRATIONS, Metrics, Reconciler};
@@ -13,6 +14,9 @@ use stampede_kit::refusal::reason_of;
 use stampede_kit::testing::{self, TestDatabase};
 use stampede_kit::{Secret, outbox};
 use stampede_proto::common::v1::Money;
+use stampede_proto::event::v1::event::Fact;
+use stampede_proto::event::v1::stock_move::Move;
+use stampede_proto::event::v1::{Event, StockMove};
 use stampede_proto::inventory::v1::campaign_service_server::CampaignService as _;
 use stampede_proto::inventory::v1::catalog_service_server::CatalogService as _;
 use stampede_proto::inventory::v1::inventory_service_server::InventoryService as _;
@@ -181,13 +185,33 @@ impl Shop {
         .await;
     }
 
-    /// Subjects of the events in the outbox, oldest first.
+    /// Subjects of the events in the outbox, oldest first; each move of a transaction by its own name.
     pub async fn events(&self) -> Vec<String> {
-        sqlx::query_scalar("SELECT subject FROM outbox ORDER BY position")
-            .fetch_all(&self.database.pool)
-            .await
-            .unwrap()
+        let rows: Vec<(String, Vec<u8>)> =
+            sqlx::query_as("SELECT subject, payload FROM outbox ORDER BY position")
+                .fetch_all(&self.database.pool)
+                .await
+                .unwrap();
+        let names = rows.into_iter().map(|(subject, payload)| {
+            let event = Event::decode(payload.as_slice()).unwrap();
+            match event.fact {
+                Some(Fact::StockMoved(moved)) => moved.moves.iter().map(name_of).collect(),
+                _ => vec![subject],
+            }
+        });
+        names.collect::<Vec<_>>().concat()
     }
+}
+
+fn name_of(moved: &StockMove) -> String {
+    let name = match moved.r#move.as_ref().unwrap() {
+        Move::Held(_) => "held",
+        Move::Deducted(_) => "deducted",
+        Move::Committed(_) => "committed",
+        Move::Released(_) => "released",
+        Move::Expired(_) => "expired",
+    };
+    format!("inventory.{name}")
 }
 
 impl Drop for Shop {

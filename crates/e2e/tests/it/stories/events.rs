@@ -2,7 +2,9 @@
 
 use futures::StreamExt as _;
 use prost::Message as _;
-use stampede_proto::event::v1::Event;
+use stampede_proto::event::v1::event::Fact;
+use stampede_proto::event::v1::stock_move::Move;
+use stampede_proto::event::v1::{Event, StockMove};
 
 use crate::harness::Shop;
 
@@ -32,7 +34,10 @@ async fn every_committed_change_of_a_purchase_arrives_on_jetstream() {
         let event = Event::decode(message.payload.clone()).unwrap();
         assert!(event.fact.is_some(), "{}", message.subject);
         assert!(ids.insert(event.event_id.clone()), "{} was told twice", message.subject);
-        subjects.push(message.subject.to_string());
+        match event.fact {
+            Some(Fact::StockMoved(moved)) => subjects.extend(moved.moves.iter().map(name_of)),
+            _ => subjects.push(message.subject.to_string()),
+        }
     }
     for subject in [
         "stampede.inventory.sku_created",
@@ -48,6 +53,18 @@ async fn every_committed_change_of_a_purchase_arrives_on_jetstream() {
     }
     let at = |subject: &str| subjects.iter().position(|s| s == subject);
     assert!(at("stampede.order.placed") < at("stampede.order.confirmed"));
+}
+
+/// What a transaction moved is told together; the story counts each.
+fn name_of(moved: &StockMove) -> String {
+    let name = match moved.r#move.as_ref().unwrap() {
+        Move::Held(_) => "held",
+        Move::Deducted(_) => "deducted",
+        Move::Committed(_) => "committed",
+        Move::Released(_) => "released",
+        Move::Expired(_) => "expired",
+    };
+    format!("stampede.inventory.{name}")
 }
 
 #[tokio::test(flavor = "multi_thread")]
