@@ -87,8 +87,8 @@ fn ended(ended: &Ended) -> Option<StockMove> {
     let reservation_id = ended.id.to_string();
     let ended = match ended.state {
         ReservationState::Pending => return None,
-        ReservationState::Committed => Move::Committed(StockCommitted { reservation_id }),
-        ReservationState::Released => Move::Released(StockReleased { reservation_id }),
+        ReservationState::Committed => Move::Committed(StockCommitted { reservation_id, lines: Vec::new() }),
+        ReservationState::Released => Move::Released(StockReleased { reservation_id, kept: Vec::new() }),
         ReservationState::Expired => Move::Expired(StockExpired { reservation_id }),
     };
     Some(StockMove { r#move: Some(ended) })

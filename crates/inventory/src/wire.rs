@@ -17,6 +17,7 @@ pub fn level(cell: &CellKey, level: &Level) -> v1::StockLevel {
         committed: level.committed,
         free: level.free(),
         version: level.version,
+        backorder: level.backorder,
     }
 }
 
@@ -45,6 +46,7 @@ pub fn reservation(reservation: &Reservation) -> v1::Reservation {
         lines: reservation.lines.iter().map(line).collect(),
         expires_at: reservation.expires_at.map(timestamp),
         created_at: Some(timestamp(reservation.created_at)),
+        asked: Vec::new(),
     }
 }
 

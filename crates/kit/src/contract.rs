@@ -18,6 +18,7 @@ use bytes::Bytes;
 use prost_reflect::{DescriptorPool, MethodDescriptor};
 
 use crate::validate::{MessageId, Ruleset};
+pub use crate::validate::{Rules, Violation};
 pub use permissions::{PermissionSet, Permissions};
 
 /// Everything the descriptors declare about the RPCs of this house.
@@ -69,6 +70,8 @@ pub struct Calling {
     pub rate_class: RateClass,
     /// Behaviour comes later: answered UNIMPLEMENTED with the reason NOT_IMPLEMENTED.
     pub planned: bool,
+    /// The handler checks the rules of its fields, with [`Contract::rules_of`]; the stack checks sizes only.
+    pub checks_itself: bool,
 }
 
 /// What makes a second call of a method harmless.
@@ -156,6 +159,12 @@ impl Contract {
     /// The RPC at `/package.Service/Method`.
     pub fn method(&self, path: &str) -> Option<&Arc<Method>> {
         self.by_path.get(path)
+    }
+
+    /// The field rules of a method's request, for a handler that checks them itself.
+    pub fn rules_of(&self, path: &str) -> Option<Rules> {
+        let method = self.method(path)?;
+        Some(Rules::new(self.rules.clone(), method.request))
     }
 
     /// Permissions by name and what each role grants.

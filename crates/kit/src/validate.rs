@@ -13,6 +13,8 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 pub(crate) use model::{
     BytesRules, Cardinality, EnumRules, FieldRules, Instant, Kind, MessageId, MessageRules, OneofRules,
     Range, Ruleset, ValueRules,
@@ -25,9 +27,27 @@ const MAX_VIOLATIONS: usize = 16;
 /// Deeper is not a request of ours. Below prost's own limit of 100, so that what passes here decodes there.
 const MAX_DEPTH: usize = 32;
 
+/// The rules of one message.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    ruleset: Arc<Ruleset>,
+    message: MessageId,
+}
+
+impl Rules {
+    pub(crate) fn new(ruleset: Arc<Ruleset>, message: MessageId) -> Self {
+        Self { ruleset, message }
+    }
+
+    /// Every rule the encoded message breaks, as the stack would tell them; none is good.
+    pub fn check(&self, bytes: &[u8]) -> Vec<Violation> {
+        self.ruleset.check(self.message, bytes)
+    }
+}
+
 /// A rule that a request breaks.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Violation {
+pub struct Violation {
     /// By proto names, such as `lines[3].quantity`; empty for the message itself.
     pub path: String,
     pub description: String,

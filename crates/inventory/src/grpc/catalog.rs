@@ -2,8 +2,8 @@
 
 use stampede_proto::inventory::v1::catalog_service_server::CatalogService;
 use stampede_proto::inventory::v1::{
-    BatchGetSkusRequest, BatchGetSkusResponse, CreateSkuRequest, GetSkuRequest, ImportSkusRequest,
-    ImportSkusResponse, ListSkusRequest, ListSkusResponse, Sku, UpdateSkuRequest,
+    BatchGetSkusRequest, BatchGetSkusResponse, CreateSkuRequest, GetImportRequest, GetSkuRequest,
+    ImportSkusRequest, ImportSkusResponse, ListSkusRequest, ListSkusResponse, Sku, UpdateSkuRequest,
 };
 use stampede_types::SkuId;
 use tonic::{Request, Response, Status, Streaming};
@@ -67,6 +67,10 @@ impl CatalogService for CatalogApi {
     }
 
     async fn update_sku(&self, _: Request<UpdateSkuRequest>) -> Result<Response<Sku>, Status> {
+        Err(not_implemented())
+    }
+
+    async fn get_import(&self, _: Request<GetImportRequest>) -> Result<Response<ImportSkusResponse>, Status> {
         Err(not_implemented())
     }
 

@@ -9,7 +9,8 @@ use stampede_proto::inventory::v1::{
     AdjustStockRequest, CommitReservationRequest, DeductStockRequest, DeductStockResponse,
     ExtendReservationRequest, GetReservationRequest, GetStockRequest, GetStockResponse,
     ReleaseReservationRequest, Reservation, ReserveStockRequest, ReserveStreamRequest, ReserveStreamResponse,
-    ReturnStockRequest, ReturnStockResponse, StockLevel, WatchStockRequest, WatchStockResponse,
+    ReturnStockRequest, ReturnStockResponse, SetBackorderRequest, StockLevel, WatchStockRequest,
+    WatchStockResponse,
 };
 use stampede_types::{BuyerId, Pool, ReservationId, SkuId};
 use time::Duration;
@@ -162,6 +163,10 @@ impl InventoryService for InventoryApi {
         let lines = summed(parse::lines(&request.lines).map_err(Error::from)?);
         let returned = self.inventory.return_stock(id, return_id, lines).await?;
         Ok(Response::new(ReturnStockResponse { levels: levels(returned) }))
+    }
+
+    async fn set_backorder(&self, _: Request<SetBackorderRequest>) -> Result<Response<StockLevel>, Status> {
+        Err(not_implemented())
     }
 
     async fn extend_reservation(

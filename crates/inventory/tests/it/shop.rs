@@ -128,12 +128,12 @@ impl Shop {
     }
 
     pub async fn commit(&self, id: Uuid) -> Result<Reservation, Status> {
-        let request = CommitReservationRequest { reservation_id: id.to_string() };
+        let request = CommitReservationRequest { reservation_id: id.to_string(), lines: Vec::new() };
         self.stock.commit_reservation(Request::new(request)).await.map(tonic::Response::into_inner)
     }
 
     pub async fn release(&self, id: Uuid) -> Result<Reservation, Status> {
-        let request = ReleaseReservationRequest { reservation_id: id.to_string() };
+        let request = ReleaseReservationRequest { reservation_id: id.to_string(), keep: Vec::new() };
         self.stock.release_reservation(Request::new(request)).await.map(tonic::Response::into_inner)
     }
 

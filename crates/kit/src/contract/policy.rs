@@ -81,6 +81,7 @@ fn read_calling(method: &str, declared: &DynamicMessage) -> Result<Calling, Stri
         retry_safe: boolean(declared, "retry_safe"),
         rate_class,
         planned: boolean(declared, "planned"),
+        checks_itself: boolean(declared, "checks_itself"),
     })
 }
 

@@ -1,5 +1,5 @@
 //! The way in: field rules are checked on the bytes before a handler sees them. One message is read whole and passed on; a
-//! stream of messages is checked one by one as it passes.
+//! stream of messages is checked one by one as it passes. A method that checks itself gets every message that has its size.
 
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
@@ -15,7 +15,7 @@ use tonic::{Code, Status};
 use super::frames::{self, Frames, HEADER_BYTES};
 use crate::contract::Method;
 use crate::refusal::{Refusal, reason};
-use crate::validate::{MessageId, Ruleset};
+use crate::validate::{Rules, Ruleset, Violation};
 
 /// Where a stream leaves the refusal that ended it.
 pub(super) type Broken = Arc<OnceLock<Refusal>>;
@@ -33,20 +33,20 @@ pub(super) async fn checked(
         Body::new(CheckedStream {
             inner: body,
             frames,
-            rules: rules.clone(),
-            message: method.request,
+            rules: (!method.calling.checks_itself).then(|| Rules::new(rules.clone(), method.request)),
             broken: broken.clone(),
         })
     } else {
         let frame = one_message(&mut body, message_bytes).await?;
-        check(rules, method.request, &frame)?;
+        if !method.calling.checks_itself {
+            sound(rules.check(method.request, &frame[HEADER_BYTES..]))?;
+        }
         Body::new(Full::new(frame))
     };
     Ok(Request::from_parts(head, body))
 }
 
-fn check(rules: &Ruleset, message: MessageId, frame: &[u8]) -> Result<(), Refusal> {
-    let violations = rules.check(message, &frame[HEADER_BYTES..]);
+fn sound(violations: Vec<Violation>) -> Result<(), Refusal> {
     if violations.is_empty() {
         return Ok(());
     }
@@ -106,16 +106,16 @@ fn malformed(text: &str) -> Refusal {
 struct CheckedStream {
     inner: Body,
     frames: Frames,
-    rules: Arc<Ruleset>,
-    message: MessageId,
+    /// None for a method that checks itself.
+    rules: Option<Rules>,
     broken: Broken,
 }
 
 impl CheckedStream {
     fn next_checked(&mut self) -> Result<Option<Bytes>, Refusal> {
         let frame = self.frames.next()?;
-        if let Some(frame) = &frame {
-            check(&self.rules, self.message, frame)?;
+        if let (Some(rules), Some(frame)) = (&self.rules, &frame) {
+            sound(rules.check(&frame[HEADER_BYTES..]))?;
         }
         Ok(frame)
     }

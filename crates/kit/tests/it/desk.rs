@@ -77,7 +77,7 @@ impl tower::Service<http::Request<Body>> for Desk {
             let mut grpc = tonic::server::Grpc::new(ProstCodec::<Answer, Question>::default());
             Ok(match request.uri().path() {
                 "/test.v1.Desk/Follow" => grpc.server_streaming(Follow, request).await,
-                "/test.v1.Desk/Import" => grpc.client_streaming(Import, request).await,
+                "/test.v1.Desk/Import" | "/test.v1.Desk/Sift" => grpc.client_streaming(Import, request).await,
                 _ => grpc.unary(Ask(desk), request).await,
             })
         })

@@ -47,16 +47,7 @@ async fn a_stream_is_checked_message_by_message() {
     let mut house = House::open().await;
     let client = house.channel("client");
     let token = house.alice();
-    let import = async |messages: Vec<Question>| -> Result<Answer, Status> {
-        let mut grpc = tonic::client::Grpc::new(client.clone());
-        grpc.ready().await.unwrap();
-        let mut request = Request::new(tokio_stream::iter(messages));
-        request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
-        let path = http::uri::PathAndQuery::from_static("/test.v1.Desk/Import");
-        grpc.client_streaming(request, path, ProstCodec::<Question, Answer>::default())
-            .await
-            .map(|answer| answer.into_inner())
-    };
+    let import = async |messages| sent(&client, "/test.v1.Desk/Import", &token, messages).await;
     assert_eq!(import(vec![question("a"); 50]).await.unwrap().text, "50");
     let status = import(vec![question("a"), lines(&[9]), question("b")]).await.unwrap_err();
     assert_eq!(status.code(), Code::InvalidArgument);
@@ -64,6 +55,34 @@ async fn a_stream_is_checked_message_by_message() {
         status.get_error_details().bad_request().unwrap().field_violations[0].field,
         "lines[0].quantity"
     );
+}
+
+#[tokio::test]
+async fn a_method_that_checks_itself_is_given_broken_messages_and_none_too_large() {
+    let mut house = House::open().await;
+    let client = house.channel("client");
+    let token = house.alice();
+    let sifted = sent(&client, "/test.v1.Desk/Sift", &token, vec![question("a"), lines(&[9]), question("")]);
+    assert_eq!(sifted.await.unwrap().text, "3");
+    let large =
+        sent(&client, "/test.v1.Desk/Sift", &token, vec![question("a"), question(&"x".repeat(65 * 1024))]);
+    assert_eq!(reason(large.await.map(tonic::Response::new)), "MESSAGE_TOO_LARGE");
+}
+
+async fn sent(
+    client: &kit::client::Channel,
+    path: &'static str,
+    token: &str,
+    messages: Vec<Question>,
+) -> Result<Answer, Status> {
+    let mut grpc = tonic::client::Grpc::new(client.clone());
+    grpc.ready().await.unwrap();
+    let mut request = Request::new(tokio_stream::iter(messages));
+    request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+    let path = http::uri::PathAndQuery::from_static(path);
+    grpc.client_streaming(request, path, ProstCodec::<Question, Answer>::default())
+        .await
+        .map(|answer| answer.into_inner())
 }
 
 #[tokio::test]

@@ -77,7 +77,7 @@ impl Peers {
 
     /// The one decision between paying, expiring and cancelling.
     pub async fn commit(&self, id: ReservationId) -> Outcome {
-        let message = CommitReservationRequest { reservation_id: id.to_string() };
+        let message = CommitReservationRequest { reservation_id: id.to_string(), lines: Vec::new() };
         match self.stock.clone().commit_reservation(request(message, self.step_within)).await {
             Ok(answer) => match answer.into_inner().state() {
                 ReservationState::Committed => Outcome::Done,
@@ -92,7 +92,7 @@ impl Peers {
     }
 
     pub async fn release(&self, id: ReservationId) -> Outcome {
-        let message = ReleaseReservationRequest { reservation_id: id.to_string() };
+        let message = ReleaseReservationRequest { reservation_id: id.to_string(), keep: Vec::new() };
         match self.stock.clone().release_reservation(request(message, self.step_within)).await {
             Ok(answer) => match answer.into_inner().state() {
                 ReservationState::Released => Outcome::Done,

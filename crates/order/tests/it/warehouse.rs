@@ -86,6 +86,7 @@ impl Floor {
             lines: request.lines,
             expires_at: Some(timestamp(ends)),
             created_at: Some(timestamp(now)),
+            asked: Vec::new(),
         };
         self.holds.insert(hold.reservation_id.clone(), hold.clone());
         Ok(hold)

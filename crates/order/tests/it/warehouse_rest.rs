@@ -42,6 +42,10 @@ impl CatalogService for Warehouse {
         not_played()
     }
 
+    async fn get_import(&self, _: Request<GetImportRequest>) -> Answer<ImportSkusResponse> {
+        not_played()
+    }
+
     async fn import_skus(&self, _: Request<Streaming<ImportSkusRequest>>) -> Answer<ImportSkusResponse> {
         not_played()
     }
@@ -104,6 +108,10 @@ impl InventoryService for Warehouse {
     }
 
     async fn adjust_stock(&self, _: Request<AdjustStockRequest>) -> Answer<StockLevel> {
+        not_played()
+    }
+
+    async fn set_backorder(&self, _: Request<SetBackorderRequest>) -> Answer<StockLevel> {
         not_played()
     }
 
