@@ -10,11 +10,10 @@ use std::time::Duration;
 use sqlx::PgPool;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 pub use watcher::{Filter, Registration};
 
-use crate::domain::{CellKey, Level};
-use crate::gate::Gate;
 use crate::store;
 use crate::store::feed::Point;
 use token::Seal;
@@ -45,6 +44,11 @@ impl Feed {
         &self.seal
     }
 
+    /// Whose feed this is: one ledger's, in every process.
+    pub fn id(&self) -> Uuid {
+        self.seal.feed_id()
+    }
+
     /// Up to where everything has been handed out. Read it before taking what was handed out.
     pub fn point(&self) -> Point {
         *self.point.lock().unwrap_or_else(PoisonError::into_inner)
@@ -59,7 +63,6 @@ impl Feed {
     pub async fn run(
         self: Arc<Self>,
         db: PgPool,
-        gate: Gate,
         changed: Arc<Notify>,
         stop: CancellationToken,
     ) -> anyhow::Result<()> {
@@ -70,28 +73,20 @@ impl Feed {
                 () = changed.notified(), if !self.registry.is_empty() => {}
                 () = tokio::time::sleep(EVERY) => {}
             }
-            match self.read(&db).await {
-                // A level with free units may be flagged as sold out here: another process may have freed them.
-                Ok(changes) => {
-                    changes.iter().filter(|(_, level)| level.available() > 0).for_each(|(cell, _)| {
-                        if let Some(cell) = gate.cells().get(cell) {
-                            cell.reopen(0);
-                        }
-                    })
-                }
-                Err(error) => tracing::warn!(%error, "the feed was not read"),
+            if let Err(error) = self.read(&db).await {
+                tracing::warn!(%error, "the feed was not read");
             }
             tokio::time::sleep(AT_MOST_EVERY).await;
         }
     }
 
-    async fn read(&self, db: &PgPool) -> Result<Vec<(CellKey, Level)>, sqlx::Error> {
+    async fn read(&self, db: &PgPool) -> Result<(), sqlx::Error> {
         let mut conn = db.acquire().await?;
         // The new point comes before the changes: what commits in between is read now and once more, never missed.
         let next = store::feed::point(&mut conn).await?;
         let changes = store::feed::changed_since(&mut conn, self.point().horizon).await?;
         self.registry.hand_out(&changes);
         *self.point.lock().unwrap_or_else(PoisonError::into_inner) = next;
-        Ok(changes)
+        Ok(())
     }
 }

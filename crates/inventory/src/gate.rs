@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 pub use admit::Ask;
-pub use cells::{Cell, Cells};
+pub use cells::{Cell, Cells, SoldOut};
 
 use crate::domain::{CellKey, Denied};
 use crate::error::Error;
@@ -75,13 +75,19 @@ pub struct Gate {
 
 impl Gate {
     /// Does not wait for Redis. `prefix` begins every key, so that several stacks may share one Redis.
-    pub fn start(url: &Secret, prefix: &str, db: PgPool, metrics: Arc<Metrics>) -> anyhow::Result<Self> {
+    pub fn start(
+        url: &Secret,
+        prefix: &str,
+        db: PgPool,
+        metrics: Arc<Metrics>,
+        sold_out: SoldOut,
+    ) -> anyhow::Result<Self> {
         let shared = Arc::new(Shared { link: Link::new(url)?, scripts: Scripts::default(), db, metrics });
         let (settlements, queue) = mpsc::channel(settle::QUEUE);
         task::spawn("gate-settle", settle::run(shared.clone(), queue));
         let gate = shared.clone();
         let admissions = Batcher::start("gate", LIMITS, move |asks| admit::run(gate.clone(), asks));
-        Ok(Self { shared, cells: Arc::new(Cells::new(prefix.to_owned())), admissions, settlements })
+        Ok(Self { shared, cells: Arc::new(Cells::new(prefix.to_owned(), sold_out)), admissions, settlements })
     }
 
     pub fn cells(&self) -> &Cells {

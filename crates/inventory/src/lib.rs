@@ -14,6 +14,7 @@ mod inventory;
 mod ledger;
 mod metrics;
 mod reconcile;
+pub mod reopen;
 mod reserve;
 mod resolve;
 mod return_stock;
@@ -32,7 +33,7 @@ use stampede_proto::inventory::v1::inventory_service_server::InventoryServiceSer
 pub use config::Config;
 pub use error::Error;
 pub use feed::Feed;
-pub use gate::Gate;
+pub use gate::{Gate, SoldOut};
 pub use inventory::Inventory;
 pub use ledger::{AfterCommit, Ledger};
 pub use metrics::Metrics;
@@ -48,7 +49,9 @@ pub async fn app(config: Config) -> anyhow::Result<App> {
     let events = nats::connect(&config.nats_url).await?;
     let metrics = Arc::new(Metrics::default());
     let after_commit = AfterCommit::default();
-    let gate = Gate::start(&config.redis_url, &config.redis_prefix, db.clone(), metrics.clone())?;
+    let news = reopen::News::new(metrics.clone());
+    let sold_out = SoldOut { news: news.clone(), ..SoldOut::default() };
+    let gate = Gate::start(&config.redis_url, &config.redis_prefix, db.clone(), metrics.clone(), sold_out)?;
     let ledger = Ledger::start(&db, after_commit.clone());
     let feed = Arc::new(Feed::start(&db).await?);
     let inventory = Inventory::new(db.clone(), gate.clone(), ledger, feed.clone(), metrics);
@@ -58,13 +61,17 @@ pub async fn app(config: Config) -> anyhow::Result<App> {
         let pool = pool.clone();
         async move { Ok(postgres::ping(&pool).await?) }
     });
+    let (subject, nats) = (reopen::subject(feed.id()), events.clone());
+    app.task("reopen-tell", move |stop| news.publish(nats, subject, stop));
+    let (subject, nats) = (reopen::subject(feed.id()), events.clone());
+    app.task("reopen-hear", move |stop| reopen::hear(nats, subject, gate, stop));
     let relay = outbox::Relay::new(db.clone(), events).wake(after_commit.outbox.clone());
     app.task("outbox", |stop| relay.run(stop));
     let sweeper = inventory.clone();
     app.task("expire", |stop| sweeper.expire(stop));
     let compared = inventory.clone();
     app.task("reconcile", |stop| Reconciler::default().run(compared, stop));
-    app.task("feed", move |stop| feed.run(db, gate, after_commit.feed, stop));
+    app.task("feed", move |stop| feed.run(db, after_commit.feed, stop));
 
     let streams = grpc::InventoryApi::new(inventory.clone(), app.clock(), app.stop());
     app.grpc(InventoryServiceServer::new(streams))

@@ -10,6 +10,8 @@ pub struct Metrics {
     reservations: Counter<u64>,
     /// Refused by the flag of this process, without Redis or Postgres.
     pub sold_out_locally: Counter<u64>,
+    /// Cells whose units came back, as other processes were told (or not, when too many waited) and as they told us.
+    pub reopened: Counter<u64>,
     pub gate_loads: Counter<u64>,
     /// Units by which gate and ledger differ, over all cells.
     pub gate_drift: Gauge<i64>,
@@ -27,6 +29,10 @@ impl Default for Metrics {
             sold_out_locally: metrics::counter(
                 "inventory_sold_out_locally",
                 "Sold-out answers of the local flag",
+            ),
+            reopened: metrics::counter(
+                "inventory_reopened",
+                "News of cells whose units came back: told, heard or dropped",
             ),
             gate_loads: metrics::counter(
                 "inventory_gate_loads",

@@ -37,6 +37,11 @@ impl Stream {
         format!("{}.{relative}", self.prefix)
     }
 
+    /// A subject beside the stream, which does not keep it: for what is true for a moment only and may be lost.
+    pub fn live(&self, relative: &str) -> String {
+        format!("{}-live.{relative}", self.prefix)
+    }
+
     /// The subject without the prefix.
     pub fn relative<'a>(&self, subject: &'a str) -> &'a str {
         subject.strip_prefix(&self.prefix).and_then(|rest| rest.strip_prefix('.')).unwrap_or(subject)
@@ -142,5 +147,12 @@ mod tests {
         assert_eq!(stream.subject("order.placed"), "stampede.order.placed");
         assert_eq!(stream.relative("stampede.order.placed"), "order.placed");
         assert_eq!(stream.relative("stampedes.order"), "stampedes.order");
+    }
+
+    #[test]
+    fn a_live_subject_is_not_kept_by_the_stream() {
+        let stream = Stream::default();
+        assert!(matches(&stream.subject(">"), &stream.subject("order.placed")));
+        assert!(!matches(&stream.subject(">"), &stream.live("order.placed")));
     }
 }

@@ -20,6 +20,10 @@ impl Seal {
         Self { feed_id, secret }
     }
 
+    pub const fn feed_id(&self) -> Uuid {
+        self.feed_id
+    }
+
     pub fn token(&self, point: Point) -> String {
         let body = format!("{:032x}{:016x}{:016x}", self.feed_id.as_u128(), point.sequence, point.horizon);
         let seal = self.seal(&body);

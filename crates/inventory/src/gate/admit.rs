@@ -136,11 +136,12 @@ mod tests {
 
     use super::*;
     use crate::domain::CellKey;
-    use crate::gate::Cells;
+    use crate::gate::{Cells, SoldOut};
 
     #[test]
     fn a_gate_below_zero_is_sold_out_with_nothing_free() {
-        let cell = Cells::new("t".into()).meet(&CellKey { pool: Pool::Shelf, sku: "tee".parse().unwrap() });
+        let cell = Cells::new("t".into(), SoldOut::default())
+            .meet(&CellKey { pool: Pool::Shelf, sku: "tee".parse().unwrap() });
         let reply = parse(&[Code::SoldOut as i64, 1, -3, 10], &[&cell]).unwrap();
         assert_eq!((reply.code, reply.free), (Code::SoldOut, 0));
         assert!(cell.is_sold_out());

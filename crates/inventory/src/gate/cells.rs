@@ -1,5 +1,11 @@
 //! What this process knows of each cell at the gate: its keys, whether it is loaded, whether it is sold out. It never
 //! counts units: Redis and the ledger do.
+//!
+//! Sold out is a flag with a version. The gate's version of a cell grows with every script call that changes its units, and a
+//! load begins at the ledger's clock in microseconds, above everything before it. A script that reads version `v` has seen
+//! every unit that came back at `v` or below, and none that came back above. So a refusal at `v` is news after units came
+//! back at `v` (it saw them, and they were gone again), and is stale after units came back at `v + 1`. Both sides only grow,
+//! and the flag is their comparison: in whatever order answers and news arrive, the newer one stands.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -9,9 +15,26 @@ use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 
 use crate::domain::CellKey;
+use crate::reopen::News;
 
 /// The longest a sold-out answer is given without asking again, when nobody said that units came back.
 const SOLD_OUT_FOR: Duration = Duration::from_millis(200);
+
+/// How this process keeps and tells that cells are sold out.
+#[derive(Debug, Clone)]
+pub struct SoldOut {
+    /// How long the flag stands when nobody says that units came back.
+    pub lasts: Duration,
+    /// Who tells the other processes.
+    pub news: News,
+}
+
+impl Default for SoldOut {
+    fn default() -> Self {
+        Self { lasts: SOLD_OUT_FOR, news: News::default() }
+    }
+}
+
 /// Cells remembered at once. Above it everything is forgotten and loaded again when it is used.
 const MAX_CELLS: usize = 200_000;
 
@@ -28,13 +51,16 @@ pub struct Cell {
     levels: AtomicU64,
     /// Milliseconds since `started`; 0 is never.
     sold_out_until: AtomicU64,
-    /// The version at which units last came back: older news of being sold out is no news.
+    /// The highest version at which nothing was free.
+    sold_out_at: AtomicI64,
+    /// The highest version at which units came back.
     reopened_at: AtomicI64,
     started: Instant,
+    sold_out: SoldOut,
 }
 
 impl Cell {
-    fn new(prefix: &str, key: CellKey, started: Instant) -> Self {
+    fn new(prefix: &str, key: CellKey, started: Instant, sold_out: SoldOut) -> Self {
         let name =
             |part: &str| format!("{prefix}:{{pool:{}}}:{part}:{}", key.pool.as_str(), key.sku.as_str());
         Self {
@@ -44,8 +70,10 @@ impl Cell {
             loading: Mutex::new(()),
             levels: AtomicU64::new(0),
             sold_out_until: AtomicU64::new(0),
+            sold_out_at: AtomicI64::new(0),
             reopened_at: AtomicI64::new(0),
             started,
+            sold_out,
         }
     }
 
@@ -74,20 +102,28 @@ impl Cell {
     /// Nothing was free a moment ago, and nothing has come back since.
     pub fn is_sold_out(&self) -> bool {
         let until = self.sold_out_until.load(Ordering::Acquire);
-        until > 0 && self.millis(Instant::now()) < until
+        until > 0
+            && self.sold_out_at.load(Ordering::Acquire) >= self.reopened_at.load(Ordering::Acquire)
+            && self.millis(Instant::now()) < until
     }
 
     /// The gate said at `version` that nothing is free.
     pub fn sold_out(&self, version: i64) {
-        if version > self.reopened_at.load(Ordering::Acquire) {
-            self.sold_out_until.store(self.millis(Instant::now() + SOLD_OUT_FOR), Ordering::Release);
+        let before = self.sold_out_at.fetch_max(version, Ordering::AcqRel);
+        if version >= before {
+            self.sold_out_until.store(self.millis(Instant::now() + self.sold_out.lasts), Ordering::Release);
         }
     }
 
-    /// Units came back at `version`.
+    /// Units came back at `version` by what this process did: every process is told.
     pub fn reopen(&self, version: i64) {
+        self.heard(version);
+        self.sold_out.news.tell(&self.key, version);
+    }
+
+    /// Units came back at `version`, somebody says.
+    pub fn heard(&self, version: i64) {
         self.reopened_at.fetch_max(version, Ordering::AcqRel);
-        self.sold_out_until.store(0, Ordering::Release);
     }
 
     fn millis(&self, at: Instant) -> u64 {
@@ -100,12 +136,13 @@ impl Cell {
 pub struct Cells {
     prefix: String,
     started: Instant,
+    sold_out: SoldOut,
     known: RwLock<HashMap<CellKey, Arc<Cell>>>,
 }
 
 impl Cells {
-    pub fn new(prefix: String) -> Self {
-        Self { prefix, started: Instant::now(), known: RwLock::default() }
+    pub fn new(prefix: String, sold_out: SoldOut) -> Self {
+        Self { prefix, started: Instant::now(), sold_out, known: RwLock::default() }
     }
 
     pub fn get(&self, key: &CellKey) -> Option<Arc<Cell>> {
@@ -121,7 +158,7 @@ impl Cells {
         if known.len() >= MAX_CELLS {
             known.clear();
         }
-        let make = || Arc::new(Cell::new(&self.prefix, key.clone(), self.started));
+        let make = || Arc::new(Cell::new(&self.prefix, key.clone(), self.started, self.sold_out.clone()));
         known.entry(key.clone()).or_insert_with(make).clone()
     }
 
@@ -136,23 +173,47 @@ mod tests {
 
     use super::*;
 
+    fn cell(lasts: Duration) -> Arc<Cell> {
+        let sold_out = SoldOut { lasts, ..SoldOut::default() };
+        Cells::new("t".into(), sold_out).meet(&CellKey { pool: Pool::Shelf, sku: "tee".parse().unwrap() })
+    }
+
     #[test]
-    fn a_cell_that_reopened_ignores_older_news_of_being_sold_out() {
-        let cells = Cells::new("t".into());
-        let cell = cells.meet(&CellKey { pool: Pool::Shelf, sku: "tee".parse().unwrap() });
+    fn the_newer_of_sold_out_and_reopened_stands_in_whatever_order_they_arrive() {
+        let cell = cell(Duration::from_secs(3_600));
         cell.sold_out(10);
         assert!(cell.is_sold_out());
-        cell.reopen(11);
-        assert!(!cell.is_sold_out());
+        cell.heard(11);
+        assert!(!cell.is_sold_out(), "units came back after it");
         cell.sold_out(10);
+        assert!(!cell.is_sold_out(), "an answer that had not seen them");
+        cell.sold_out(11);
+        assert!(cell.is_sold_out(), "an answer that had seen them, and they were gone again");
+        cell.sold_out(14);
+        cell.heard(13);
+        assert!(cell.is_sold_out(), "news that is older than the flag");
+        cell.heard(15);
         assert!(!cell.is_sold_out());
-        cell.sold_out(12);
+    }
+
+    #[test]
+    fn a_cell_is_flagged_at_the_very_version_it_was_loaded_at() {
+        let cell = cell(Duration::from_secs(3_600));
+        cell.reopen(10);
+        cell.sold_out(10);
         assert!(cell.is_sold_out());
     }
 
     #[test]
+    fn the_flag_ends_by_itself() {
+        let cell = cell(Duration::ZERO);
+        cell.sold_out(10);
+        assert!(!cell.is_sold_out());
+    }
+
+    #[test]
     fn all_keys_of_a_pool_carry_its_hash_tag() {
-        let cells = Cells::new("t".into());
+        let cells = Cells::new("t".into(), SoldOut::default());
         let cell = cells.meet(&CellKey {
             pool: "flash".parse().map(Pool::Campaign).unwrap(),
             sku: "tee".parse().unwrap(),

@@ -31,7 +31,9 @@ pub async fn load(gate: &Shared, cell: &Arc<Cell>) -> Result<(), Failure> {
     let (account, now) = lock(&mut tx, cell).await?;
     let pipeline = whole(&mut tx, cell, &account, now).await?;
     gate.link.pipeline::<()>(&pipeline).await?;
-    cell.reopen(version(now));
+    if account.level.available() > 0 {
+        cell.reopen(version(now));
+    }
     cell.set_loaded(generation);
     tx.rollback().await?;
     gate.metrics.gate_loads.add(1, &[]);
@@ -61,7 +63,9 @@ pub async fn level(gate: &Shared, cell: &Arc<Cell>) -> Result<(), Failure> {
     let mut invocation = gate.scripts.level.prepare_invoke();
     invocation.key(&cell.keys[0]).arg(account.level.available()).arg(version(now));
     gate.link.script::<i64>(&invocation).await?;
-    cell.reopen(version(now));
+    if account.level.available() > 0 {
+        cell.reopen(version(now));
+    }
     tx.rollback().await?;
     Ok(())
 }

@@ -1,18 +1,16 @@
 //! A shop of a test's own: its database, its keys in Redis, its background tasks.
 
-use std::sync::Arc;
 use std::time::Duration;
 
+use futures::StreamExt as _;
 use futures::stream::BoxStream;
-use futures::{FutureExt as _, StreamExt as _};
 use prost::Message as _;
 use sqlx::PgPool;
 use stampede_inventory::grpc::{CampaignApi, CatalogApi, InventoryApi};
-use stampede_inventory::{AfterCommit, Feed, Gate, Inventory, Ledger, MIGRATIONS, Metrics, Reconciler};
+use stampede_inventory::{Inventory, MIGRATIONS, Reconciler, SoldOut};
 use stampede_kit::clock::Clock;
 use stampede_kit::refusal::reason_of;
 use stampede_kit::testing::{self, TestDatabase};
-use stampede_kit::{Secret, outbox};
 use stampede_proto::common::v1::Money;
 use stampede_proto::event::v1::event::Fact;
 use stampede_proto::event::v1::stock_move::Move;
@@ -31,6 +29,8 @@ use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Status};
 use uuid::Uuid;
+
+use crate::process::Process;
 
 pub const TEE: &str = "tee";
 pub const FLASH: &str = "flash";
@@ -60,8 +60,9 @@ impl Shop {
 
     async fn over(database: TestDatabase, redis_url: &str, prefix: String) -> Self {
         let stop = CancellationToken::new();
-        let (inventory, feed) = process(database.pool.clone(), redis_url, &prefix, &stop).await;
-        tokio::spawn(feed);
+        let process = Process::start(database.pool.clone(), redis_url, &prefix, SoldOut::default()).await;
+        let inventory = process.inventory.clone();
+        process.follow(&stop);
         let client = redis::Client::open(testing::redis_url()).unwrap();
         Self {
             stock: InventoryApi::new(inventory.clone(), Clock::system(), stop.clone()),
@@ -82,9 +83,9 @@ impl Shop {
 
     /// A second process with connections of its own.
     pub async fn neighbour_over(&self, db: PgPool) -> InventoryApi {
-        let (inventory, feed) = process(db, &testing::redis_url(), &self.prefix, &self.stop).await;
-        tokio::spawn(feed);
-        InventoryApi::new(inventory, Clock::system(), self.stop.clone())
+        let process = Process::start(db, &testing::redis_url(), &self.prefix, SoldOut::default()).await;
+        process.follow(&self.stop);
+        process.api(&self.stop)
     }
 
     pub async fn sku(&self, sku_id: &str, on_hand: i64) -> Sku {
@@ -218,21 +219,6 @@ impl Drop for Shop {
     fn drop(&mut self) {
         self.stop.cancel();
     }
-}
-
-async fn process(
-    db: PgPool,
-    redis_url: &str,
-    prefix: &str,
-    stop: &CancellationToken,
-) -> (Inventory, futures::future::BoxFuture<'static, anyhow::Result<()>>) {
-    let metrics = Arc::new(Metrics::default());
-    let gate = Gate::start(&Secret::from(redis_url), prefix, db.clone(), metrics.clone()).unwrap();
-    let after_commit = AfterCommit { outbox: outbox::Wake::default(), feed: Arc::default() };
-    let ledger = Ledger::start(&db, after_commit.clone());
-    let feed = Arc::new(Feed::start(&db).await.unwrap());
-    let inventory = Inventory::new(db.clone(), gate.clone(), ledger, feed.clone(), metrics);
-    (inventory, feed.run(db, gate, after_commit.feed, stop.clone()).boxed())
 }
 
 /// SKU, campaign, quantity.
