@@ -6,7 +6,6 @@ use std::sync::Arc;
 use stampede_kit::task;
 use stampede_types::{BuyerId, ReservationId};
 use time::Duration;
-use tracing::Instrument as _;
 
 use crate::domain::{Demand, Denied, Line, Receipt, Reservation, ReservationState};
 use crate::error::Error;
@@ -65,10 +64,7 @@ impl Inventory {
         let lines: Vec<(Arc<Cell>, i64)> = cells.into_iter().zip(quantities).collect();
         // A caller that goes away must not leave units at the gate that nobody has: the rest is carried to its end.
         let inventory = self.clone();
-        // Boxed: a task is moved when it starts and when it ends, and this one is large.
-        let deciding = Box::pin(async move { inventory.decide(demand, &lines).await });
-        let deciding = task::spawn("reserve", deciding.in_current_span());
-        deciding.await.unwrap_or(Err(Error::Internal))
+        task::carried("reserve", async move { inventory.decide(demand, &lines).await }).await
     }
 
     async fn decide(&self, demand: Demand, lines: &[(Arc<Cell>, i64)]) -> Result<Held, Error> {

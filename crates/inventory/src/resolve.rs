@@ -5,7 +5,6 @@ use std::time::Duration;
 use stampede_kit::task;
 use stampede_types::ReservationId;
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument as _;
 
 use crate::domain::{Denied, Reservation, ReservationState, Resolution, Resolved};
 use crate::error::Error;
@@ -65,8 +64,7 @@ impl Inventory {
     async fn resolve(&self, id: ReservationId, resolution: Resolution) -> Result<Reservation, Error> {
         // A caller that goes away must not keep the gate from hearing how it ended: this is carried to its end.
         let inventory = self.clone();
-        let ending = async move { inventory.end(id, resolution).await };
-        task::spawn("resolve", ending.in_current_span()).await.unwrap_or(Err(Error::Internal))
+        task::carried("resolve", async move { inventory.end(id, resolution).await }).await
     }
 
     async fn end(&self, id: ReservationId, resolution: Resolution) -> Result<Reservation, Error> {

@@ -34,7 +34,7 @@ impl Inventory {
         let sold = store::returns::lines(&mut tx, id).await?;
         let lines = returning(asked, &sold)?;
         let (now, sequences) = store::levels::stamp(&mut tx, lines.len()).await?;
-        let buyers = lines.iter().filter_map(|line| Some((line.cell.clone(), reservation.buyer.clone()?)));
+        let buyers = lines.iter().filter_map(|line| Some((&line.cell, reservation.buyer.as_ref()?)));
         let quotas = store::quotas::read(&mut tx, &buyers.collect::<Vec<_>>()).await?;
 
         let mut books = Books::open(now, accounts, [], quotas, sequences);

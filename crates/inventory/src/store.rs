@@ -52,8 +52,8 @@ fn cell(pool: &str, sku_id: &str) -> Result<CellKey, sqlx::Error> {
 }
 
 /// Pools and SKUs side by side, as UNNEST takes them.
-fn columns<'a>(cells: impl IntoIterator<Item = &'a CellKey>) -> (Vec<String>, Vec<String>) {
-    cells.into_iter().map(|cell| (cell.pool.as_str().to_owned(), cell.sku.as_str().to_owned())).unzip()
+fn columns<'a>(cells: impl IntoIterator<Item = &'a CellKey>) -> (Vec<&'a str>, Vec<&'a str>) {
+    cells.into_iter().map(|cell| (cell.pool.as_str(), cell.sku.as_str())).unzip()
 }
 
 /// A level as it is read.

@@ -1,6 +1,6 @@
 //! Holding and deducting: one transaction for a batch of demands.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -40,11 +40,14 @@ pub(super) fn apply<'a>(db: &'a PgPool, demands: &'a [Demand]) -> BoxFuture<'a, 
 }
 
 /// Whose units have to be known: the buyers of cells with a limit.
-fn limited(demands: &[Demand], accounts: &HashMap<CellKey, Account>) -> Vec<(CellKey, BuyerId)> {
+fn limited<'a>(
+    demands: &'a [Demand],
+    accounts: &HashMap<CellKey, Account>,
+) -> Vec<(&'a CellKey, &'a BuyerId)> {
     let has_limit = |cell| accounts.get(cell).is_some_and(|account| account.terms.per_buyer_limit.is_some());
     let keys = demands.iter().flat_map(|demand| {
         let lines = demand.lines().iter().filter(|line| has_limit(&line.cell));
-        lines.map(|line| (line.cell.clone(), demand.buyer.clone()))
+        lines.map(|line| (&line.cell, &demand.buyer))
     });
-    keys.collect::<BTreeSet<_>>().into_iter().collect()
+    keys.collect::<HashSet<_>>().into_iter().collect()
 }

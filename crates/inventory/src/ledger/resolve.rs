@@ -1,6 +1,6 @@
 //! Committing, releasing and expiring: one transaction for a batch of endings.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{HashMap, HashSet};
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -70,12 +70,15 @@ fn end(books: &mut Books, ending: &Ending) -> Result<(Reservation, Resolved), Er
     }
 }
 
-fn limited(known: &[Reservation], accounts: &HashMap<CellKey, Account>) -> Vec<(CellKey, BuyerId)> {
+fn limited<'a>(
+    known: &'a [Reservation],
+    accounts: &HashMap<CellKey, Account>,
+) -> Vec<(&'a CellKey, &'a BuyerId)> {
     let has_limit = |cell| accounts.get(cell).is_some_and(|account| account.terms.per_buyer_limit.is_some());
     let keys =
         known.iter().filter_map(|r| r.buyer.as_ref().map(|buyer| (r, buyer))).flat_map(|(r, buyer)| {
             let lines = r.lines.iter().filter(|line| has_limit(&line.cell));
-            lines.map(|line| (line.cell.clone(), buyer.clone()))
+            lines.map(move |line| (&line.cell, buyer))
         });
-    keys.collect::<BTreeSet<_>>().into_iter().collect()
+    keys.collect::<HashSet<_>>().into_iter().collect()
 }

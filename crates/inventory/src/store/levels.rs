@@ -41,8 +41,8 @@ pub async fn lock(
            WHERE (s.pool, s.sku_id) IN (SELECT * FROM unnest($1::text[], $2::text[]))
            ORDER BY s.pool, s.sku_id
            FOR UPDATE OF s"#,
-        &pools,
-        &skus
+        &pools as &[&str],
+        &skus as &[&str]
     )
     .fetch_all(conn)
     .await?;
@@ -111,7 +111,7 @@ pub async fn record(
 ) -> Result<(), sqlx::Error> {
     let moved = &changes.movements;
     let (movement_pools, movement_skus) = columns(moved.iter().map(|m| &m.cell));
-    let kinds: Vec<String> = moved.iter().map(|m| m.kind.as_str().to_owned()).collect();
+    let kinds: Vec<&str> = moved.iter().map(|m| m.kind.as_str()).collect();
     let sequences: Vec<i64> = moved.iter().map(|m| m.sequence).collect();
     let references: Vec<Option<Uuid>> = moved.iter().map(|m| m.reference).collect();
     let members: Vec<i32> = moved.iter().map(|m| m.members).collect();
@@ -121,7 +121,7 @@ pub async fn record(
         |of: fn(&Level) -> i64| -> Vec<i64> { changes.levels.iter().map(|(_, level)| of(level)).collect() };
     let used = &changes.quotas;
     let (quota_pools, quota_skus) = columns(used.iter().map(|quota| &quota.cell));
-    let buyers: Vec<String> = used.iter().map(|quota| quota.buyer.as_str().to_owned()).collect();
+    let buyers: Vec<&str> = used.iter().map(|quota| quota.buyer.as_str()).collect();
     sqlx::query!(
         "WITH moved AS (
              INSERT INTO movement
@@ -139,21 +139,21 @@ pub async fn record(
               AS l (pool, sku_id, on_hand, held, committed, version)
          WHERE s.pool = l.pool AND s.sku_id = l.sku_id",
         &sequences,
-        &movement_pools,
-        &movement_skus,
-        &kinds,
+        &movement_pools as &[&str],
+        &movement_skus as &[&str],
+        &kinds as &[&str],
         &deltas.iter().map(|d| d.0).collect::<Vec<_>>(),
         &deltas.iter().map(|d| d.1).collect::<Vec<_>>(),
         &deltas.iter().map(|d| d.2).collect::<Vec<_>>(),
         &references as &[Option<Uuid>],
         at,
-        &quota_pools,
-        &quota_skus,
-        &buyers,
+        &quota_pools as &[&str],
+        &quota_skus as &[&str],
+        &buyers as &[&str],
         &used.iter().map(|quota| quota.used).collect::<Vec<_>>(),
         &used.iter().map(|quota| quota.limit).collect::<Vec<_>>(),
-        &pools,
-        &skus,
+        &pools as &[&str],
+        &skus as &[&str],
         &level(|l| l.on_hand),
         &level(|l| l.held),
         &level(|l| l.committed),
@@ -197,8 +197,8 @@ pub async fn read(
         LevelRow,
         "SELECT pool, sku_id, on_hand, held, committed, backorder, version FROM stock
          WHERE (pool, sku_id) IN (SELECT * FROM unnest($1::text[], $2::text[]))",
-        &pools,
-        &skus
+        &pools as &[&str],
+        &skus as &[&str]
     )
     .fetch_all(conn)
     .await?;

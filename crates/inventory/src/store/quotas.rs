@@ -3,29 +3,30 @@
 use sqlx::PgConnection;
 use stampede_types::BuyerId;
 
-use super::{broken, cell, columns};
+use super::columns;
 use crate::domain::{CellKey, Quotas};
 
 /// Units used by these buyers of these cells; who has used none is left out.
-pub async fn read(conn: &mut PgConnection, keys: &[(CellKey, BuyerId)]) -> Result<Quotas, sqlx::Error> {
+pub async fn read(conn: &mut PgConnection, keys: &[(&CellKey, &BuyerId)]) -> Result<Quotas, sqlx::Error> {
     if keys.is_empty() {
         return Ok(Quotas::new());
     }
-    let (pools, skus) = columns(keys.iter().map(|(cell, _)| cell));
-    let buyers: Vec<String> = keys.iter().map(|(_, buyer)| buyer.as_str().to_owned()).collect();
+    let (pools, skus) = columns(keys.iter().map(|(cell, _)| *cell));
+    let buyers: Vec<&str> = keys.iter().map(|(_, buyer)| buyer.as_str()).collect();
     let rows = sqlx::query!(
-        "SELECT q.pool, q.sku_id, q.buyer_id, q.used
-         FROM unnest($1::text[], $2::text[], $3::text[]) AS k (pool, sku_id, buyer_id)
-         JOIN buyer_quota q USING (pool, sku_id, buyer_id)",
-        &pools,
-        &skus,
-        &buyers
+        r#"SELECT k.place AS "place!", q.used
+           FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS k (pool, sku_id, buyer_id, place)
+           JOIN buyer_quota q USING (pool, sku_id, buyer_id)"#,
+        &pools as &[&str],
+        &skus as &[&str],
+        &buyers as &[&str]
     )
     .fetch_all(conn)
     .await?;
-    rows.into_iter()
-        .map(|r| Ok((cell(&r.pool, &r.sku_id)?, r.buyer_id.parse().map_err(broken)?, r.used)))
-        .collect()
+    let key = |place: i64| usize::try_from(place - 1).ok().and_then(|place| keys.get(place));
+    let named =
+        rows.into_iter().filter_map(|row| key(row.place).map(|(cell, buyer)| (cell, buyer, row.used)));
+    Ok(named.map(|(cell, buyer, used)| ((*cell).clone(), (*buyer).clone(), used)).collect())
 }
 
 /// Every buyer's units of one cell, for loading the gate.
