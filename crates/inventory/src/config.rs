@@ -12,10 +12,35 @@ pub struct Config {
     pub connections: u32,
     /// `nats.url`: where events go.
     pub nats_url: Secret,
-    /// `redis.url`: the gate.
-    pub redis_url: Secret,
+    pub gate: GateSettings,
+}
+
+/// Where the gate is and how it works.
+#[derive(Debug, Clone)]
+pub struct GateSettings {
+    /// `redis.url`: the gate. Several URLs, separated by commas, are nodes of one Redis Cluster: any of them leads to all.
+    pub url: Secret,
+    /// `redis.cluster`: one URL is a node of a Redis Cluster too.
+    pub cluster: bool,
     /// `redis.prefix`: begins every key, so that several stacks may share one Redis.
-    pub redis_prefix: String,
+    pub prefix: String,
+}
+
+impl GateSettings {
+    /// One node, or several of a cluster, and the defaults.
+    pub fn new(url: impl Into<Secret>, prefix: impl Into<String>) -> Self {
+        Self { url: url.into(), cluster: false, prefix: prefix.into() }
+    }
+
+    fn read(reader: &mut Reader) -> Option<Self> {
+        let url: Option<Secret> = reader.required("redis.url");
+        let cluster = reader.or("redis.cluster", false);
+        let prefix: String = reader.or("redis.prefix", "stampede".to_owned());
+        if prefix.contains(['{', '}']) {
+            reader.refuse("redis.prefix", "must not contain braces: they mark the pool's hash tag");
+        }
+        Some(Self { url: url?, cluster, prefix })
+    }
 }
 
 impl Config {
@@ -25,19 +50,14 @@ impl Config {
         let database_url = reader.required("database.url");
         let connections = reader.or("database.connections", 16);
         let nats_url = reader.required("nats.url");
-        let redis_url = reader.required("redis.url");
-        let redis_prefix: String = reader.or("redis.prefix", "stampede".to_owned());
-        if redis_prefix.contains(['{', '}']) {
-            reader.refuse("redis.prefix", "must not contain braces: they mark the pool's hash tag");
-        }
+        let gate = GateSettings::read(reader);
         reader.finish(|| {
             Some(Self {
                 server: server?,
                 database_url: database_url?,
                 connections,
                 nats_url: nats_url?,
-                redis_url: redis_url?,
-                redis_prefix,
+                gate: gate?,
             })
         })
     }

@@ -3,6 +3,7 @@
 
 mod admit;
 mod cells;
+mod level;
 mod link;
 mod load;
 mod settle;
@@ -12,7 +13,7 @@ use std::sync::Arc;
 
 use sqlx::PgPool;
 use stampede_kit::batch::{Batcher, Limits};
-use stampede_kit::{Secret, task};
+use stampede_kit::task;
 use stampede_types::{BuyerId, Pool};
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
@@ -20,6 +21,7 @@ use uuid::Uuid;
 pub use admit::Ask;
 pub use cells::{Cell, Cells, SoldOut};
 
+use crate::config::GateSettings;
 use crate::domain::{CellKey, Denied};
 use crate::error::Error;
 use crate::metrics::Metrics;
@@ -74,20 +76,21 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// Does not wait for Redis. `prefix` begins every key, so that several stacks may share one Redis.
+    /// Does not wait for Redis.
     pub fn start(
-        url: &Secret,
-        prefix: &str,
+        settings: &GateSettings,
         db: PgPool,
         metrics: Arc<Metrics>,
         sold_out: SoldOut,
     ) -> anyhow::Result<Self> {
-        let shared = Arc::new(Shared { link: Link::new(url)?, scripts: Scripts::default(), db, metrics });
+        let link = Link::new(&settings.url, settings.cluster)?;
+        let shared = Arc::new(Shared { link, scripts: Scripts::default(), db, metrics });
         let (settlements, queue) = mpsc::channel(settle::QUEUE);
         task::spawn("gate-settle", settle::run(shared.clone(), queue));
         let gate = shared.clone();
         let admissions = Batcher::start("gate", LIMITS, move |asks| admit::run(gate.clone(), asks));
-        Ok(Self { shared, cells: Arc::new(Cells::new(prefix.to_owned(), sold_out)), admissions, settlements })
+        let cells = Arc::new(Cells::new(settings.prefix.clone(), sold_out));
+        Ok(Self { shared, cells, admissions, settlements })
     }
 
     pub fn cells(&self) -> &Cells {
@@ -97,9 +100,7 @@ impl Gate {
     /// Asks for all lines in one pool or none.
     pub async fn admit(&self, ask: &Ask) -> Result<Admission, Error> {
         for _ in 0..LOAD_ATTEMPTS {
-            for (cell, _) in
-                ask.lines.iter().filter(|(cell, _)| !cell.is_loaded(self.shared.link.generation()))
-            {
+            for (cell, _) in ask.lines.iter().filter(|(cell, _)| !self.is_loaded(cell)) {
                 match load::load(&self.shared, cell).await {
                     Ok(()) => {}
                     Err(Failure::Down) => return Ok(Admission::Bypassed),
@@ -168,17 +169,12 @@ impl Gate {
 
     /// Free units and version as Redis has them; `None` for cells that are not loaded.
     pub async fn levels(&self, cells: &[Arc<Cell>]) -> Option<Vec<Option<(i64, i64)>>> {
-        let mut pipeline = redis::pipe();
-        for cell in cells {
-            pipeline.hmget(&cell.keys[0], &["free", "version"]);
-        }
-        let replies: Vec<(Option<i64>, Option<i64>)> = self.shared.link.pipeline(&pipeline).await.ok()?;
-        Some(replies.into_iter().map(|(free, version)| free.zip(version)).collect())
+        level::read(&self.shared, cells).await
     }
 
-    /// Which Redis this is; `None` when it does not answer.
+    /// Which Redis this is, every node of it that takes writes; `None` when one does not answer.
     pub async fn run_id(&self) -> Option<String> {
-        link::run_id(&self.shared.link).await.ok().flatten()
+        self.shared.link.run_id().await
     }
 
     /// Everything in Redis may be wrong: every cell is loaded before it is used again.
@@ -188,7 +184,7 @@ impl Gate {
 
     /// Whether the cell was loaded and nothing has put it in doubt since.
     pub fn is_loaded(&self, cell: &Cell) -> bool {
-        cell.is_loaded(self.shared.link.generation())
+        cell.is_loaded(self.shared.link.generation(cell.lane))
     }
 
     fn settle(&self, settlement: Settlement) {

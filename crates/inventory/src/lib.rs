@@ -30,7 +30,7 @@ use stampede_proto::inventory::v1::campaign_service_server::CampaignServiceServe
 use stampede_proto::inventory::v1::catalog_service_server::CatalogServiceServer;
 use stampede_proto::inventory::v1::inventory_service_server::InventoryServiceServer;
 
-pub use config::Config;
+pub use config::{Config, GateSettings};
 pub use error::Error;
 pub use feed::Feed;
 pub use gate::{Gate, SoldOut};
@@ -51,7 +51,7 @@ pub async fn app(config: Config) -> anyhow::Result<App> {
     let after_commit = AfterCommit::default();
     let news = reopen::News::new(metrics.clone());
     let sold_out = SoldOut { news: news.clone(), ..SoldOut::default() };
-    let gate = Gate::start(&config.redis_url, &config.redis_prefix, db.clone(), metrics.clone(), sold_out)?;
+    let gate = Gate::start(&config.gate, db.clone(), metrics.clone(), sold_out)?;
     let ledger = Ledger::start(&db, after_commit.clone());
     let feed = Arc::new(Feed::start(&db).await?);
     let inventory = Inventory::new(db.clone(), gate.clone(), ledger, feed.clone(), metrics);

@@ -8,7 +8,7 @@ use stampede_types::BuyerId;
 use uuid::Uuid;
 
 use super::Shared;
-use super::cells::Cell;
+use super::cells::{Cell, KEYS};
 use super::link::Down;
 
 /// The most lines one script call decides: Lua takes no more than about 8,000 arguments at once.
@@ -91,22 +91,25 @@ fn split(asks: &[Ask]) -> Vec<Vec<usize>> {
 async fn call(gate: &Shared, asks: &[Ask], members: &[usize]) -> Result<Vec<Reply>, Down> {
     let mut places: HashMap<&str, usize> = HashMap::new();
     let mut cells: Vec<&Arc<Cell>> = Vec::new();
-    let mut invocation = gate.scripts.admit.prepare_invoke();
+    for (cell, _) in members.iter().flat_map(|member| asks[*member].lines.iter()) {
+        places.entry(&cell.keys[0]).or_insert_with(|| {
+            cells.push(cell);
+            cells.len()
+        });
+    }
+    let Some(lane) = cells.first().map(|cell| cell.lane) else { return Err(Down) };
+    let mut call = gate.scripts.admit.call(cells.len() * KEYS);
+    for key in cells.iter().flat_map(|cell| &cell.keys) {
+        call.arg(key);
+    }
     for ask in members.iter().map(|member| &asks[*member]) {
-        invocation.arg(ask.token.as_bytes().as_slice()).arg(ask.buyer.as_str()).arg(ask.lines.len());
+        call.arg(ask.token.as_bytes().as_slice()).arg(ask.buyer.as_str()).arg(ask.lines.len());
         for (cell, quantity) in ask.lines.iter() {
-            let place = *places.entry(&cell.keys[0]).or_insert_with(|| {
-                cells.push(cell);
-                cells.len()
-            });
-            invocation.arg(place).arg(*quantity);
+            call.arg(places[cell.keys[0].as_str()]).arg(*quantity);
         }
     }
-    for key in cells.iter().flat_map(|cell| &cell.keys) {
-        invocation.key(key);
-    }
     gate.metrics.gate_batch.record(members.len() as f64, &[KeyValue::new("script", "admit")]);
-    let reply: Vec<i64> = gate.link.script(&invocation).await?;
+    let reply: Vec<i64> = gate.link.script(lane, &gate.scripts.admit, &call).await?;
     let parsed: Option<Vec<Reply>> = reply.chunks_exact(REPLY).map(|reply| parse(reply, &cells)).collect();
     parsed.filter(|replies| replies.len() == members.len()).ok_or_else(|| {
         tracing::error!(

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Mutex;
 
+use super::link::Lane;
 use crate::domain::CellKey;
 use crate::reopen::News;
 
@@ -37,12 +38,16 @@ impl Default for SoldOut {
 
 /// Cells remembered at once. Above it everything is forgotten and loaded again when it is used.
 const MAX_CELLS: usize = 200_000;
+/// Keys of a cell: counters, quotas, tokens.
+pub const KEYS: usize = 3;
 
 #[derive(Debug)]
 pub struct Cell {
     pub key: CellKey,
     /// Counters, quotas, tokens.
-    pub keys: [String; 3],
+    pub keys: [String; KEYS],
+    /// The cells of a pool fail together.
+    pub lane: Lane,
     /// The gate's generation this cell was loaded in; another one means that it must be loaded again.
     loaded: AtomicU64,
     /// One load at a time.
@@ -65,6 +70,7 @@ impl Cell {
             |part: &str| format!("{prefix}:{{pool:{}}}:{part}:{}", key.pool.as_str(), key.sku.as_str());
         Self {
             keys: [name("counters"), name("quotas"), name("tokens")],
+            lane: Lane::of(&key.pool),
             key,
             loaded: AtomicU64::new(0),
             loading: Mutex::new(()),

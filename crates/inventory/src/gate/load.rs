@@ -20,17 +20,17 @@ const NEVER_MS: i64 = 1 << 53;
 /// Loads the cell unless somebody has done it meanwhile: level, terms, quotas and the tokens of pending holds.
 pub async fn load(gate: &Shared, cell: &Arc<Cell>) -> Result<(), Failure> {
     let _one_at_a_time = cell.loading.lock().await;
-    let generation = gate.link.generation();
+    let generation = gate.link.generation(cell.lane);
     if cell.is_loaded(generation) {
         return Ok(());
     }
-    if gate.link.is_resting() {
+    if gate.link.is_resting(cell.lane) {
         return Err(Failure::Down);
     }
     let mut tx = store::begin(&gate.db).await?;
     let (account, now) = lock(&mut tx, cell).await?;
     let pipeline = whole(&mut tx, cell, &account, now).await?;
-    gate.link.pipeline::<()>(&pipeline).await?;
+    gate.link.pipeline::<()>(cell.lane, &pipeline).await?;
     if account.level.available() > 0 {
         cell.reopen(version(now));
     }
@@ -53,16 +53,16 @@ pub async fn level(gate: &Shared, cell: &Arc<Cell>) -> Result<(), Failure> {
         // Somebody began after this was asked for and is done: of hundreds that were refused together one or two ask.
         return Ok(());
     }
-    if !cell.is_loaded(gate.link.generation()) {
+    if !cell.is_loaded(gate.link.generation(cell.lane)) {
         // It will be loaded as a whole before it is used again.
         return Ok(());
     }
     cell.begin_level();
     let mut tx = store::begin(&gate.db).await?;
     let (account, now) = lock(&mut tx, cell).await?;
-    let mut invocation = gate.scripts.level.prepare_invoke();
-    invocation.key(&cell.keys[0]).arg(account.level.available()).arg(version(now));
-    gate.link.script::<i64>(&invocation).await?;
+    let mut call = gate.scripts.level.call(1);
+    call.arg(&cell.keys[0]).arg(account.level.available()).arg(version(now));
+    gate.link.script::<i64>(cell.lane, &gate.scripts.level, &call).await?;
     if account.level.available() > 0 {
         cell.reopen(version(now));
     }

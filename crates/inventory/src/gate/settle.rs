@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 use super::Shared;
-use super::cells::Cell;
+use super::cells::{Cell, KEYS};
 
 /// Settlements that may wait. One more makes its cell be loaded again instead.
 pub const QUEUE: usize = 65_536;
@@ -55,23 +55,26 @@ pub async fn run(gate: Arc<Shared>, mut queue: mpsc::Receiver<Settlement>) {
 async fn call(gate: &Shared, settlements: &[&Settlement]) {
     let mut places: HashMap<&str, usize> = HashMap::new();
     let mut cells: Vec<&Arc<Cell>> = Vec::new();
-    let mut invocation = gate.scripts.settle.prepare_invoke();
-    for Settlement { cell, what, .. } in settlements {
-        let place = *places.entry(&cell.keys[0]).or_insert_with(|| {
+    for Settlement { cell, .. } in settlements {
+        places.entry(&cell.keys[0]).or_insert_with(|| {
             cells.push(cell);
             cells.len()
         });
-        invocation.arg(place);
+    }
+    let Some(lane) = cells.first().map(|cell| cell.lane) else { return };
+    let mut call = gate.scripts.settle.call(cells.len() * KEYS);
+    for key in cells.iter().flat_map(|cell| &cell.keys) {
+        call.arg(key);
+    }
+    for Settlement { cell, what, .. } in settlements {
+        call.arg(places[cell.keys[0].as_str()]);
         match what {
-            What::Drop(token) => invocation.arg("drop").arg(token.as_bytes().as_slice()).arg(0),
-            What::Return(token) => invocation.arg("return").arg(token.as_bytes().as_slice()).arg(0),
-            What::Give(buyer, units) => invocation.arg("give").arg(buyer).arg(*units),
+            What::Drop(token) => call.arg("drop").arg(token.as_bytes().as_slice()).arg(0),
+            What::Return(token) => call.arg("return").arg(token.as_bytes().as_slice()).arg(0),
+            What::Give(buyer, units) => call.arg("give").arg(buyer).arg(*units),
         };
     }
-    for key in cells.iter().flat_map(|cell| &cell.keys) {
-        invocation.key(key);
-    }
-    let Ok(versions) = gate.link.script::<Vec<i64>>(&invocation).await else { return };
+    let Ok(versions) = gate.link.script::<Vec<i64>>(lane, &gate.scripts.settle, &call).await else { return };
     for (cell, version) in cells.iter().zip(versions) {
         let frees =
             settlements.iter().any(|s| Arc::ptr_eq(&s.cell, cell) && !matches!(s.what, What::Drop(_)));

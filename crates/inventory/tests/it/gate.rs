@@ -6,14 +6,47 @@ use futures::FutureExt as _;
 use stampede_inventory::Reconciler;
 use uuid::Uuid;
 
+use crate::redis_nodes::RedisNodes;
 use crate::shop::{FLASH, Shop, TEE, reason};
 
 /// Nobody listens here.
 const NO_REDIS: &str = "redis://127.0.0.1:9";
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_flushed_gate_is_loaded_from_the_ledger_in_the_middle_of_a_sale() {
-    let shop = Arc::new(Shop::open().await);
+/// Each story on one node, a test each, and all of them one after the other on a cluster's nodes.
+macro_rules! stories {
+    ($($story:ident),+ $(,)?) => {
+        mod on_one_node {
+            use crate::shop::Shop;
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $story() {
+                    super::$story(Shop::open().await).await;
+                }
+            )+
+        }
+
+        pub async fn on_nodes(nodes: &RedisNodes) {
+            $(
+                println!("{}", stringify!($story));
+                $story(Shop::on_nodes(nodes).await).await;
+            )+
+        }
+    };
+}
+
+stories! {
+    a_flushed_gate_is_loaded_from_the_ledger_in_the_middle_of_a_sale,
+    a_gate_that_is_too_open_is_corrected_by_the_ledgers_refusal,
+    a_gate_that_is_too_open_is_right_after_a_crowd_was_refused_at_once,
+    a_gate_that_is_too_closed_is_opened_by_the_reconciler,
+    a_gate_that_is_too_closed_is_opened_while_buyers_pay,
+    a_release_whose_caller_goes_away_still_opens_the_gate,
+    a_token_an_earlier_try_left_is_gone_when_its_deduction_is_made,
+    a_loaded_gate_knows_limits_and_pending_holds,
+}
+
+async fn a_flushed_gate_is_loaded_from_the_ledger_in_the_middle_of_a_sale(shop: Shop) {
+    let shop = Arc::new(shop);
     shop.flash(60, 1).await;
     let buyers = (0..300).map(|n| {
         let shop = shop.clone();
@@ -51,9 +84,7 @@ async fn without_redis_the_ledger_sells_alone_and_right() {
     shop.reserve(Uuid::now_v7(), "late", &[(TEE, FLASH, 1)]).await.unwrap();
 }
 
-#[tokio::test]
-async fn a_gate_that_is_too_open_is_corrected_by_the_ledgers_refusal() {
-    let shop = Shop::open().await;
+async fn a_gate_that_is_too_open_is_corrected_by_the_ledgers_refusal(shop: Shop) {
     shop.flash(1, 5).await;
     shop.deduct(Uuid::now_v7(), "alice", (TEE, FLASH, 1)).await.unwrap();
     set_free(&shop, 100).await;
@@ -61,9 +92,8 @@ async fn a_gate_that_is_too_open_is_corrected_by_the_ledgers_refusal() {
     assert_eq!(shop.gate_free(TEE, FLASH).await, Some(0));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_gate_that_is_too_open_is_right_after_a_crowd_was_refused_at_once() {
-    let shop = Arc::new(Shop::open().await);
+async fn a_gate_that_is_too_open_is_right_after_a_crowd_was_refused_at_once(shop: Shop) {
+    let shop = Arc::new(shop);
     shop.flash(1, 5).await;
     shop.deduct(Uuid::now_v7(), "alice", (TEE, FLASH, 1)).await.unwrap();
     set_free(&shop, 150).await;
@@ -77,9 +107,7 @@ async fn a_gate_that_is_too_open_is_right_after_a_crowd_was_refused_at_once() {
     assert_eq!(shop.gate_free(TEE, FLASH).await, Some(0));
 }
 
-#[tokio::test]
-async fn a_gate_that_is_too_closed_is_opened_by_the_reconciler() {
-    let shop = Shop::open().await;
+async fn a_gate_that_is_too_closed_is_opened_by_the_reconciler(shop: Shop) {
     shop.flash(5, 5).await;
     set_free(&shop, 2).await;
     let mut reconciler = Reconciler::default();
@@ -90,9 +118,7 @@ async fn a_gate_that_is_too_closed_is_opened_by_the_reconciler() {
     assert_eq!(reconciler.round(&shop.inventory).await.unwrap(), 0);
 }
 
-#[tokio::test]
-async fn a_gate_that_is_too_closed_is_opened_while_buyers_pay() {
-    let shop = Shop::open().await;
+async fn a_gate_that_is_too_closed_is_opened_while_buyers_pay(shop: Shop) {
     shop.flash(5, 5).await;
     let held = Uuid::now_v7();
     shop.reserve(held, "alice", &[(TEE, FLASH, 2)]).await.unwrap();
@@ -104,9 +130,7 @@ async fn a_gate_that_is_too_closed_is_opened_while_buyers_pay() {
     assert_eq!(shop.gate_free(TEE, FLASH).await, Some(3));
 }
 
-#[tokio::test]
-async fn a_release_whose_caller_goes_away_still_opens_the_gate() {
-    let shop = Shop::open().await;
+async fn a_release_whose_caller_goes_away_still_opens_the_gate(shop: Shop) {
     shop.flash(1, 5).await;
     let held = Uuid::now_v7();
     shop.reserve(held, "alice", &[(TEE, FLASH, 1)]).await.unwrap();
@@ -118,9 +142,7 @@ async fn a_release_whose_caller_goes_away_still_opens_the_gate() {
     assert_eq!(shop.level(TEE, FLASH).await.held, 0);
 }
 
-#[tokio::test]
-async fn a_token_an_earlier_try_left_is_gone_when_its_deduction_is_made() {
-    let shop = Shop::open().await;
+async fn a_token_an_earlier_try_left_is_gone_when_its_deduction_is_made(shop: Shop) {
     shop.flash(5, 5).await;
     let id = Uuid::now_v7();
     let tokens = format!("{}:{{pool:{FLASH}}}:tokens:{TEE}", shop.prefix);
@@ -135,9 +157,7 @@ async fn a_token_an_earlier_try_left_is_gone_when_its_deduction_is_made() {
     .await;
 }
 
-#[tokio::test]
-async fn a_loaded_gate_knows_limits_and_pending_holds() {
-    let shop = Shop::open().await;
+async fn a_loaded_gate_knows_limits_and_pending_holds(shop: Shop) {
     shop.flash(5, 2).await;
     let (held, sold) = (Uuid::now_v7(), Uuid::now_v7());
     shop.reserve(held, "alice", &[(TEE, FLASH, 1)]).await.unwrap();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sqlx::PgPool;
 use stampede_inventory::grpc::InventoryApi;
 use stampede_inventory::reopen::{self, News};
-use stampede_inventory::{AfterCommit, Feed, Gate, Inventory, Ledger, Metrics, SoldOut};
+use stampede_inventory::{AfterCommit, Feed, Gate, GateSettings, Inventory, Ledger, Metrics, SoldOut};
 use stampede_kit::clock::Clock;
 use stampede_kit::{Secret, nats, outbox};
 use tokio_util::sync::CancellationToken;
@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 pub struct Process {
     pub inventory: Inventory,
     db: PgPool,
-    gate: Gate,
+    pub gate: Gate,
     feed: Arc<Feed>,
     after_commit: AfterCommit,
     news: News,
@@ -21,11 +21,10 @@ pub struct Process {
 
 impl Process {
     /// No background task runs yet.
-    pub async fn start(db: PgPool, redis_url: &str, prefix: &str, sold_out: SoldOut) -> Self {
+    pub async fn start(db: PgPool, gate: &GateSettings, sold_out: SoldOut) -> Self {
         let metrics = Arc::new(Metrics::default());
         let news = sold_out.news.clone();
-        let gate =
-            Gate::start(&Secret::from(redis_url), prefix, db.clone(), metrics.clone(), sold_out).unwrap();
+        let gate = Gate::start(gate, db.clone(), metrics.clone(), sold_out).unwrap();
         let after_commit = AfterCommit { outbox: outbox::Wake::default(), feed: Arc::default() };
         let ledger = Ledger::start(&db, after_commit.clone());
         let feed = Arc::new(Feed::start(&db).await.unwrap());

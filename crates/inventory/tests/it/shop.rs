@@ -7,7 +7,7 @@ use futures::stream::BoxStream;
 use prost::Message as _;
 use sqlx::PgPool;
 use stampede_inventory::grpc::{CampaignApi, CatalogApi, InventoryApi};
-use stampede_inventory::{Inventory, MIGRATIONS, Reconciler, SoldOut};
+use stampede_inventory::{Gate, GateSettings, Inventory, MIGRATIONS, Reconciler, SoldOut};
 use stampede_kit::clock::Clock;
 use stampede_kit::refusal::reason_of;
 use stampede_kit::testing::{self, TestDatabase};
@@ -31,6 +31,7 @@ use tonic::{Request, Status};
 use uuid::Uuid;
 
 use crate::process::Process;
+use crate::redis_nodes::{Raw, RedisNodes};
 
 pub const TEE: &str = "tee";
 pub const FLASH: &str = "flash";
@@ -40,8 +41,10 @@ pub struct Shop {
     pub catalog: CatalogApi,
     pub campaigns: CampaignApi,
     pub inventory: Inventory,
-    pub redis: redis::aio::MultiplexedConnection,
+    pub redis: Raw,
     pub prefix: String,
+    pub gate: GateSettings,
+    pub at_gate: Gate,
     pub stop: CancellationToken,
     pub database: TestDatabase,
 }
@@ -53,24 +56,31 @@ impl Shop {
     }
 
     pub async fn with_redis(redis_url: &str) -> Self {
-        let database = testing::database(&MIGRATIONS).await;
-        let prefix = format!("test-{}", Uuid::now_v7().simple());
-        Self::over(database, redis_url, prefix).await
+        Self::with_gate(GateSettings::new(redis_url, prefix()), Raw::shared().await).await
     }
 
-    async fn over(database: TestDatabase, redis_url: &str, prefix: String) -> Self {
+    pub async fn on_nodes(nodes: &RedisNodes) -> Self {
+        let shop = Self::with_gate(GateSettings::new(nodes.url(), prefix()), nodes.raw().await).await;
+        // The first call may come before the connections to all nodes stand.
+        eventually("the gate knows its nodes", async || shop.at_gate.run_id().await.is_some()).await;
+        shop
+    }
+
+    pub async fn with_gate(gate: GateSettings, redis: Raw) -> Self {
+        let database = testing::database(&MIGRATIONS).await;
         let stop = CancellationToken::new();
-        let process = Process::start(database.pool.clone(), redis_url, &prefix, SoldOut::default()).await;
-        let inventory = process.inventory.clone();
+        let process = Process::start(database.pool.clone(), &gate, SoldOut::default()).await;
+        let (inventory, at_gate) = (process.inventory.clone(), process.gate.clone());
         process.follow(&stop);
-        let client = redis::Client::open(testing::redis_url()).unwrap();
         Self {
             stock: InventoryApi::new(inventory.clone(), Clock::system(), stop.clone()),
             catalog: CatalogApi::new(inventory.clone()),
             campaigns: CampaignApi::new(inventory.clone()),
             inventory,
-            redis: client.get_multiplexed_async_connection().await.unwrap(),
-            prefix,
+            redis,
+            prefix: gate.prefix.clone(),
+            gate,
+            at_gate,
             stop,
             database,
         }
@@ -83,7 +93,7 @@ impl Shop {
 
     /// A second process with connections of its own.
     pub async fn neighbour_over(&self, db: PgPool) -> InventoryApi {
-        let process = Process::start(db, &testing::redis_url(), &self.prefix, SoldOut::default()).await;
+        let process = Process::start(db, &self.gate, SoldOut::default()).await;
         process.follow(&self.stop);
         process.api(&self.stop)
     }
@@ -219,6 +229,11 @@ impl Drop for Shop {
     fn drop(&mut self) {
         self.stop.cancel();
     }
+}
+
+/// Begins the keys of one shop.
+pub fn prefix() -> String {
+    format!("test-{}", Uuid::now_v7().simple())
 }
 
 /// SKU, campaign, quantity.

@@ -22,8 +22,7 @@ const NO_NATS: &str = "nats://127.0.0.1:9";
 /// Another process of the shop, whose flags last so long. It reads no feed.
 async fn process(shop: &Shop, lasts: Duration, nats_url: &str) -> (InventoryApi, Inventory) {
     let sold_out = SoldOut { lasts, ..SoldOut::default() };
-    let process =
-        Process::start(shop.database.pool.clone(), &testing::redis_url(), &shop.prefix, sold_out).await;
+    let process = Process::start(shop.database.pool.clone(), &shop.gate, sold_out).await;
     process.talk(nats_url, &shop.stop).await;
     (process.api(&shop.stop), process.inventory)
 }
