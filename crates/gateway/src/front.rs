@@ -8,7 +8,6 @@ use axum::extract::State;
 use http::header::{ACCESS_CONTROL_REQUEST_METHOD, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
 use tower::ServiceExt as _;
-use tracing::Instrument as _;
 
 use crate::errors::{Language, Problem};
 use crate::{Gateway, cors, grpc, observe, rest};
@@ -65,8 +64,9 @@ async fn answer(State(gateway): State<Arc<Gateway>>, request: Request<Body>) -> 
     let observed = gateway.observer.start(face);
     let id = gateway.ids.of(request.headers());
     let origin = gateway.cors.allowed(request.headers());
-    let span = observe::span(face, request.headers(), &id);
-    let Answer { mut response, method } = route(&gateway, face, request, &id).instrument(span.clone()).await;
+    let trace = observe::trace(face, request.headers(), &id);
+    let span = trace.span.clone();
+    let Answer { mut response, method } = trace.around(route(&gateway, face, request, &id)).await;
     span.record("http.response.status_code", response.status().as_u16());
     if let Some(method) = &method {
         span.record("rpc.method", &**method);

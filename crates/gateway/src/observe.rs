@@ -4,15 +4,12 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use kit::metrics::{self, KeyValue};
+use kit::telemetry::Trace;
 use opentelemetry::metrics::{Histogram, UpDownCounter};
-use opentelemetry::propagation::Extractor;
-use opentelemetry::trace::TraceContextExt as _;
 use stampede_kit as kit;
-use tracing::Span;
 use tracing::field::Empty;
-use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use crate::front::Face;
 
@@ -68,36 +65,17 @@ impl Drop for Observed<'_> {
     }
 }
 
-/// The span of a request, in the trace its headers name. Which RPC it is, is recorded when that is known.
-pub(crate) fn span(face: Face, headers: &HeaderMap, id: &HeaderValue) -> Span {
-    let span = tracing::info_span!(
-        parent: None,
-        "http",
-        otel.name = face.name(),
-        otel.kind = "server",
-        request_id = id.to_str().unwrap_or_default(),
-        rpc.method = Empty,
-        http.response.status_code = Empty,
-    );
-    if span.is_disabled() {
-        return span;
-    }
-    let parent = opentelemetry::global::get_text_map_propagator(|read| read.extract(&Headers(headers)));
-    if parent.span().span_context().is_valid() {
-        // Without an OpenTelemetry layer there is no trace to belong to.
-        span.set_parent(parent).ok();
-    }
-    span
-}
-
-struct Headers<'a>(&'a HeaderMap);
-
-impl Extractor for Headers<'_> {
-    fn get(&self, key: &str) -> Option<&str> {
-        self.0.get(key).and_then(|value| value.to_str().ok())
-    }
-
-    fn keys(&self) -> Vec<&str> {
-        self.0.keys().map(HeaderName::as_str).collect()
-    }
+/// What a request runs in. Which RPC it is, is recorded when that is known.
+pub(crate) fn trace(face: Face, headers: &HeaderMap, id: &HeaderValue) -> Trace {
+    Trace::begin(headers, || {
+        tracing::info_span!(
+            parent: None,
+            "http",
+            otel.name = face.name(),
+            otel.kind = "server",
+            request_id = id.to_str().unwrap_or_default(),
+            rpc.method = Empty,
+            http.response.status_code = Empty,
+        )
+    })
 }

@@ -79,7 +79,7 @@ impl tower::Service<http::Request<Body>> for Channel {
     fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
         let declared = self.contract.method(request.uri().path()).map(|method| method.calling.deadline);
         stack::deadline::ensure(request.headers_mut(), declared.unwrap_or(DEFAULT_DEADLINE));
-        stack::trace::inject(&tracing::Span::current(), request.headers_mut());
+        stack::trace::inject(request.headers_mut());
         ResponseFuture { inner: Box::pin(self.inner.call(request)) }
     }
 }

@@ -23,7 +23,6 @@ use tonic::body::Body;
 use tonic::service::Routes;
 use tonic::{Code, Status};
 use tower::ServiceExt;
-use tracing::Instrument;
 
 use crate::auth::{Peer, Verifier};
 use crate::config::Limits;
@@ -105,10 +104,10 @@ impl Stack {
             Target::Open => self.0.open.clone(),
             Target::Unknown => self.0.unknown.clone(),
         };
-        let span = trace::span(&label, &peer.service, request.headers());
-        let observed = Observed::start(label, span.clone());
-        let answer =
-            AssertUnwindSafe(self.0.answer(target, request, peer)).catch_unwind().instrument(span).await;
+        let trace = trace::begin(&label, &peer.service, request.headers());
+        let observed = Observed::start(label, trace.span.clone());
+        let answering = AssertUnwindSafe(self.0.answer(target, request, peer)).catch_unwind();
+        let answer = trace.around(answering).await;
         let (answer, admitted) = answer.unwrap_or_else(|_| {
             // The panic hook has logged where and why.
             (Err(Refusal::internal()), None)

@@ -23,7 +23,8 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use crate::config::{Ratio, Reader};
 use crate::{metrics, task};
 
-pub use propagation::{current_traceparent, with_traceparent};
+pub(crate) use propagation::begins_recorded;
+pub use propagation::{Trace, current_traceparent, with_traceparent};
 
 /// How long the last spans and numbers may take to leave at the end.
 const FLUSH_WITHIN: Duration = Duration::from_secs(3);
@@ -99,6 +100,7 @@ impl Telemetry {
 }
 
 fn tracer(settings: &Settings, resource: Resource) -> anyhow::Result<SdkTracerProvider> {
+    // Calls decide before they make a span (`begins_recorded`); what makes one has decided, and follows its parent.
     let provider = SdkTracerProvider::builder().with_resource(resource);
     let Some(endpoint) = &settings.endpoint else {
         // Nobody listens: spans still have ids, for the logs and for the services behind us, but record nothing.
@@ -109,7 +111,8 @@ fn tracer(settings: &Settings, resource: Resource) -> anyhow::Result<SdkTracerPr
         .with_endpoint(endpoint)
         .build()
         .context("the receiver at otlp.endpoint cannot be used for traces")?;
-    let sampler = Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(settings.sample)));
+    propagation::record_share(settings.sample);
+    let sampler = Sampler::ParentBased(Box::new(Sampler::AlwaysOn));
     Ok(provider.with_sampler(sampler).with_batch_exporter(exporter).build())
 }
 

@@ -85,9 +85,13 @@ where
         let started = Instant::now();
         let outcome = match self.parse(&taken) {
             Ok(message) => {
-                let span =
-                    tracing::info_span!("consume", consumer = self.config.name, subject = message.subject);
                 let parent = header_of(&taken, header::TRACEPARENT);
+                let span = match parent.is_some() || telemetry::begins_recorded() {
+                    true => {
+                        tracing::info_span!("consume", consumer = self.config.name, subject = message.subject)
+                    }
+                    false => tracing::Span::none(),
+                };
                 let span = telemetry::with_traceparent(span, parent);
                 self.settle_event(&taken, message).instrument(span).await
             }

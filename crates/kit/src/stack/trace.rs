@@ -1,48 +1,32 @@
-//! W3C trace context: reading it from a call that comes in, writing it to a call that goes out.
+//! The trace of a call: the one its headers name, and the one the calls it makes go out with.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use opentelemetry::propagation::{Extractor, Injector};
-use opentelemetry::trace::TraceContextExt;
-use tracing::Span;
-use tracing_opentelemetry::OpenTelemetrySpanExt;
+use opentelemetry::Context;
+use opentelemetry::propagation::Injector;
 
-/// The span of a call that comes in, in the trace its headers name. Log lines inside it carry that trace's id.
-pub(super) fn span(method: &str, peer: &str, headers: &HeaderMap) -> Span {
-    let span = tracing::info_span!(
-        parent: None,
-        "rpc",
-        otel.name = method,
-        otel.kind = "server",
-        rpc.system = "grpc",
-        rpc.grpc.status = tracing::field::Empty,
-        peer,
-    );
-    let parent = opentelemetry::global::get_text_map_propagator(|read| read.extract(&Headers(headers)));
-    if parent.span().span_context().is_valid() {
-        // Without an OpenTelemetry layer there is no trace to belong to.
-        span.set_parent(parent).ok();
-    }
-    span
+use crate::telemetry::Trace;
+
+/// What a call that comes in runs in. Log lines inside it carry its trace's id, recorded or not.
+pub(super) fn begin(method: &str, peer: &str, headers: &HeaderMap) -> Trace {
+    Trace::begin(headers, || {
+        tracing::info_span!(
+            parent: None,
+            "rpc",
+            otel.name = method,
+            otel.kind = "server",
+            rpc.system = "grpc",
+            rpc.grpc.status = tracing::field::Empty,
+            peer,
+        )
+    })
 }
 
-/// Writes the trace `span` belongs to into the headers of an outgoing call.
-pub(crate) fn inject(span: &Span, headers: &mut HeaderMap) {
-    let context = span.context();
+/// Writes the current trace into the headers of an outgoing call.
+pub(crate) fn inject(headers: &mut HeaderMap) {
+    let context = Context::current();
     opentelemetry::global::get_text_map_propagator(|write| {
         write.inject_context(&context, &mut HeadersMut(headers))
     });
-}
-
-struct Headers<'a>(&'a HeaderMap);
-
-impl Extractor for Headers<'_> {
-    fn get(&self, key: &str) -> Option<&str> {
-        self.0.get(key).and_then(|value| value.to_str().ok())
-    }
-
-    fn keys(&self) -> Vec<&str> {
-        self.0.keys().map(HeaderName::as_str).collect()
-    }
 }
 
 struct HeadersMut<'a>(&'a mut HeaderMap);
