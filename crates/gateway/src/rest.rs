@@ -28,8 +28,9 @@ const STRICT: RequestOptions = RequestOptions { unknown_fields: UnknownFields::R
 /// Every field is there, so that a reader need not know the defaults.
 pub(crate) const COMPLETE: ResponseOptions = ResponseOptions { emit_defaults: true };
 /// What a caller's headers say to the service behind; everything else stays here.
-const FORWARDED: [HeaderName; 4] = [
+const FORWARDED: [HeaderName; 5] = [
     AUTHORIZATION,
+    HeaderName::from_static("grpc-previous-rpc-attempts"),
     HeaderName::from_static("idempotency-key"),
     HeaderName::from_static("traceparent"),
     HeaderName::from_static("tracestate"),

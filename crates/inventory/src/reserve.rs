@@ -13,6 +13,15 @@ use crate::gate::{self, Admission, Ask, Cell};
 use crate::inventory::Inventory;
 use crate::ledger::Held;
 
+/// Whether the caller says that it has asked this before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attempt {
+    First,
+    /// Another process may have accepted it, and the answer was lost: the sold-out flag of this one knows nothing of that. The
+    /// gate does while it is decided, and the ledger, which is asked before a refusal, for ever.
+    Repeated,
+}
+
 impl Inventory {
     /// Holds all lines or none for so long; durable when it answers. The same id is the same reservation.
     pub async fn reserve(
@@ -21,13 +30,20 @@ impl Inventory {
         buyer: BuyerId,
         hold: Duration,
         lines: Vec<Line>,
+        attempt: Attempt,
     ) -> Result<Reservation, Error> {
-        Ok(self.take(id, buyer, Some(hold), lines).await?.reservation)
+        Ok(self.take(id, buyer, Some(hold), lines, attempt).await?.reservation)
     }
 
     /// Takes units at once and for good; durable when it answers. The same id is the same deduction.
-    pub async fn deduct(&self, id: ReservationId, buyer: BuyerId, line: Line) -> Result<Receipt, Error> {
-        let held = self.take(id, buyer, None, vec![line]).await?;
+    pub async fn deduct(
+        &self,
+        id: ReservationId,
+        buyer: BuyerId,
+        line: Line,
+        attempt: Attempt,
+    ) -> Result<Receipt, Error> {
+        let held = self.take(id, buyer, None, vec![line], attempt).await?;
         held.reservation.receipt.ok_or(Error::Internal)
     }
 
@@ -37,8 +53,9 @@ impl Inventory {
         buyer: BuyerId,
         hold: Option<Duration>,
         lines: Vec<Line>,
+        attempt: Attempt,
     ) -> Result<Held, Error> {
-        let result = self.admit_and_hold(id, buyer, hold, lines).await;
+        let result = self.admit_and_hold(id, buyer, hold, lines, attempt).await;
         self.metrics.reservation(outcome(&result), 1);
         result
     }
@@ -49,12 +66,14 @@ impl Inventory {
         buyer: BuyerId,
         hold: Option<Duration>,
         lines: Vec<Line>,
+        attempt: Attempt,
     ) -> Result<Held, Error> {
         // In the caller's order, so that a refusal names the caller's line.
         self.cells(&lines.iter().map(|line| &line.cell).collect::<Vec<_>>()).await?;
         let demand = Demand::new(id, buyer, hold, lines);
         let cells = self.cells(&demand.lines().iter().map(|line| &line.cell).collect::<Vec<_>>()).await?;
         if let Some(cell) = cells.iter().find(|cell| cell.is_sold_out())
+            && attempt == Attempt::First
             && !self.recent.contains(id)
         {
             self.metrics.sold_out_locally.add(1, &[]);

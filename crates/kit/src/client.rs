@@ -12,9 +12,11 @@ use std::time::Duration;
 
 use http::Uri;
 use tonic::body::Body;
+use tonic::metadata::MetadataValue;
 use tonic::transport::Endpoint;
 use tonic::{Request, Status};
 
+use crate::context::PREVIOUS_ATTEMPTS;
 use crate::contract::Contract;
 use crate::refusal::Refusal;
 use crate::{stack, tls};
@@ -64,6 +66,12 @@ pub fn connect(tls: &tls::Client, service: &'static str, address: &str, contract
 pub fn request<M>(message: M, timeout: Duration) -> Request<M> {
     let mut request = Request::new(message);
     request.set_timeout(timeout);
+    request
+}
+
+/// Says that this call was made before: its first try may have had an effect nobody heard of.
+pub fn repeated<M>(mut request: Request<M>) -> Request<M> {
+    request.metadata_mut().insert(PREVIOUS_ATTEMPTS, MetadataValue::from_static("1"));
     request
 }
 

@@ -12,6 +12,15 @@ use crate::{client, stack};
 /// The header of a caller-chosen key that makes a repeated command harmless.
 pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
+/// The header by which a gRPC client that retries says how often it has tried before (gRFC A6).
+pub const PREVIOUS_ATTEMPTS: &str = "grpc-previous-rpc-attempts";
+
+/// Whether the caller says that it has sent this request before: the first try may have had an effect it has not heard of.
+pub fn is_repeated<T>(request: &Request<T>) -> bool {
+    let attempts = request.metadata().get(PREVIOUS_ATTEMPTS).and_then(|attempts| attempts.to_str().ok());
+    attempts.and_then(|attempts| attempts.parse::<u32>().ok()).is_some_and(|attempts| attempts > 0)
+}
+
 /// Facts about one call.
 #[derive(Debug, Clone)]
 pub struct Context {
@@ -19,6 +28,8 @@ pub struct Context {
     pub peer: Peer,
     pub deadline: Instant,
     pub idempotency_key: Option<String>,
+    /// The caller says that it has sent this request before.
+    pub repeated: bool,
 }
 
 impl Context {
@@ -33,6 +44,7 @@ impl Context {
                 .get::<stack::Deadline>()
                 .map_or_else(|| Instant::now() + client::DEFAULT_DEADLINE, |deadline| deadline.0),
             idempotency_key: key.map(str::to_owned),
+            repeated: is_repeated(request),
         }
     }
 
@@ -57,5 +69,25 @@ impl Context {
             request.metadata_mut().insert("authorization", value);
         }
         request
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_number_above_zero_says_that_a_call_is_repeated() {
+        let is_repeated = |attempts: Option<&str>| {
+            let mut request = Request::new(());
+            if let Some(attempts) = attempts {
+                request.metadata_mut().insert(PREVIOUS_ATTEMPTS, attempts.parse().unwrap());
+            }
+            is_repeated(&request)
+        };
+        assert!(is_repeated(Some("1")) && is_repeated(Some("17")));
+        for first in [None, Some("0"), Some(""), Some("-1"), Some("often")] {
+            assert!(!is_repeated(first), "{first:?}");
+        }
     }
 }

@@ -26,6 +26,8 @@ struct Asked {
     fingerprint: Vec<u8>,
     lines: Vec<Wanted>,
     expected_total: Option<Money>,
+    /// The buyer has sent it before: an earlier try may hold the stock already.
+    repeated: bool,
 }
 
 impl Orders {
@@ -39,7 +41,7 @@ impl Orders {
             cx.idempotency_key.as_deref().and_then(|key| key.parse().ok()).ok_or(Error::KeyMissing)?;
         let id = OrderId::of_request(&buyer, &key);
         let fingerprint = Sha256::digest(request.encode_to_vec()).to_vec();
-        let placed = match parse(id, buyer, fingerprint.clone(), request) {
+        let placed = match parse(id, buyer, fingerprint.clone(), cx.repeated, request) {
             Ok(asked) => self.place(asked).await,
             Err(refused) => Err(refused),
         };
@@ -79,7 +81,7 @@ impl Orders {
         let hold = self.payment_window + self.hold_grace;
         let reservation = self
             .peers
-            .reserve(asked.id.reservation(), &asked.buyer, &asked.lines, hold)
+            .reserve(asked.id.reservation(), &asked.buyer, &asked.lines, hold, asked.repeated)
             .await
             .map_err(Error::of_peer)?;
         match reservation.state() {
@@ -104,6 +106,7 @@ fn parse(
     id: OrderId,
     buyer: BuyerId,
     fingerprint: Vec<u8>,
+    repeated: bool,
     request: CreateOrderRequest,
 ) -> Result<Asked, Error> {
     let lines = request
@@ -124,7 +127,7 @@ fn parse(
     let expected_total = request.expected_total.map(Money::try_from).transpose().map_err(|_| {
         Error::Invalid { field: "expected_total.currency".into(), rule: "must be an ISO 4217 code" }
     })?;
-    Ok(Asked { id, buyer, fingerprint, lines, expected_total })
+    Ok(Asked { id, buyer, fingerprint, lines, expected_total, repeated })
 }
 
 fn new_order(

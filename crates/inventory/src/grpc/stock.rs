@@ -4,6 +4,7 @@ use std::pin::Pin;
 
 use futures::Stream;
 use stampede_kit::clock::Clock;
+use stampede_kit::context::is_repeated;
 use stampede_proto::inventory::v1::inventory_service_server::InventoryService;
 use stampede_proto::inventory::v1::{
     AdjustStockRequest, CommitReservationRequest, DeductStockRequest, DeductStockResponse,
@@ -23,6 +24,7 @@ use crate::domain::{CellKey, Level, Line};
 use crate::error::{Error, Violation, not_implemented};
 use crate::feed::Filter;
 use crate::inventory::Inventory;
+use crate::reserve::Attempt;
 use crate::wire;
 
 /// How long a hold lasts when the caller does not say.
@@ -47,6 +49,10 @@ fn reservation_id(text: &str) -> Result<ReservationId, Error> {
 
 fn levels(levels: Vec<(CellKey, Level)>) -> Vec<StockLevel> {
     levels.iter().map(|(cell, level)| wire::level(cell, level)).collect()
+}
+
+fn attempt<T>(request: &Request<T>) -> Attempt {
+    if is_repeated(request) { Attempt::Repeated } else { Attempt::First }
 }
 
 /// The id, buyer and lines of a reservation.
@@ -89,12 +95,14 @@ impl InventoryService for InventoryApi {
         &self,
         request: Request<DeductStockRequest>,
     ) -> Result<Response<DeductStockResponse>, Status> {
+        let attempt = attempt(&request);
         let request = request.into_inner();
         let id = parse::uuid("deduction_id", &request.deduction_id).map_err(Error::from)?;
         let buyer = parse::text("buyer_id", &request.buyer_id).map_err(Error::from)?;
         let cell = parse::cell("", &request.sku_id, &request.campaign_id).map_err(Error::from)?;
         let quantity = parse::quantity("quantity", request.quantity).map_err(Error::from)?;
-        let receipt = self.inventory.deduct(ReservationId::new(id), buyer, Line { cell, quantity }).await?;
+        let line = Line { cell, quantity };
+        let receipt = self.inventory.deduct(ReservationId::new(id), buyer, line, attempt).await?;
         Ok(Response::new(DeductStockResponse {
             deduction_id: request.deduction_id,
             remaining: receipt.remaining,
@@ -122,10 +130,11 @@ impl InventoryService for InventoryApi {
         &self,
         request: Request<ReserveStockRequest>,
     ) -> Result<Response<Reservation>, Status> {
+        let attempt = attempt(&request);
         let request = request.into_inner();
         let (id, buyer, lines) = reserve(&request)?;
         let hold = if request.hold_ms == 0 { HOLD } else { Duration::milliseconds(request.hold_ms.into()) };
-        let held = self.inventory.reserve(id, buyer, hold, lines).await?;
+        let held = self.inventory.reserve(id, buyer, hold, lines, attempt).await?;
         Ok(Response::new(wire::reservation(&held)))
     }
 

@@ -4,9 +4,13 @@ use std::time::Duration;
 
 use stampede_inventory::grpc::InventoryApi;
 use stampede_inventory::{Inventory, SoldOut};
+use stampede_kit::client::repeated;
 use stampede_kit::testing;
 use stampede_proto::inventory::v1::inventory_service_server::InventoryService as _;
-use stampede_proto::inventory::v1::{AdjustStockRequest, ReleaseReservationRequest, ReturnStockRequest};
+use stampede_proto::inventory::v1::{
+    AdjustStockRequest, DeductStockRequest, ReleaseReservationRequest, ReservationLine, ReserveStockRequest,
+    ReturnStockRequest,
+};
 use tonic::Request;
 use uuid::Uuid;
 
@@ -113,4 +117,42 @@ async fn without_nats_the_flag_ends_by_its_time_to_live() {
     let release = ReleaseReservationRequest { reservation_id: held.to_string(), keep: vec![] };
     here.release_reservation(Request::new(release)).await.unwrap();
     sells_again(&there, 0).await;
+}
+
+#[tokio::test]
+async fn a_repeated_request_meets_what_another_process_accepted_and_not_the_flag() {
+    let shop = Shop::open().await;
+    shop.flash(2, 1_000).await;
+    let (here, _) = process(&shop, FOR_EVER, NO_NATS).await;
+    let (there, _) = process(&shop, FOR_EVER, NO_NATS).await;
+    let (held, sold) = (Uuid::now_v7(), Uuid::now_v7());
+    let reserved = here.reserve_stock(reserving(held)).await.unwrap().into_inner();
+    let deducted = here.deduct_stock(deducting(sold)).await.unwrap().into_inner();
+    is_flagged(&shop, &there).await;
+
+    assert_eq!(reason(there.reserve_stock(reserving(held)).await), "OUT_OF_STOCK", "it does not know better");
+    assert_eq!(there.reserve_stock(repeated(reserving(held))).await.unwrap().into_inner(), reserved);
+    assert_eq!(there.deduct_stock(repeated(deducting(sold))).await.unwrap().into_inner(), deducted);
+    assert_eq!(reason(there.reserve_stock(repeated(reserving(Uuid::now_v7()))).await), "OUT_OF_STOCK");
+    assert_eq!(shop.gate_free(TEE, FLASH).await, Some(0));
+}
+
+fn reserving(id: Uuid) -> Request<ReserveStockRequest> {
+    let line = ReservationLine { sku_id: TEE.into(), campaign_id: FLASH.into(), quantity: 1 };
+    Request::new(ReserveStockRequest {
+        reservation_id: id.to_string(),
+        buyer_id: "bob".into(),
+        lines: vec![line],
+        hold_ms: 0,
+    })
+}
+
+fn deducting(id: Uuid) -> Request<DeductStockRequest> {
+    Request::new(DeductStockRequest {
+        sku_id: TEE.into(),
+        campaign_id: FLASH.into(),
+        buyer_id: "bob".into(),
+        quantity: 1,
+        deduction_id: id.to_string(),
+    })
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use stampede_kit::client::request;
+use stampede_kit::client::{self, request};
 use stampede_proto::common::v1::ErrorReason;
 use stampede_proto::inventory::v1::{
     BatchGetSkusRequest, CommitReservationRequest, GetCampaignRequest, ReleaseReservationRequest,
@@ -51,13 +51,14 @@ impl Peers {
         Ok(Some(items))
     }
 
-    /// Holds all lines or none.
+    /// Holds all lines or none. `repeated` says that the buyer has asked for this order before.
     pub async fn reserve(
         &self,
         id: ReservationId,
         buyer: &BuyerId,
         lines: &[Wanted],
         hold: Duration,
+        repeated: bool,
     ) -> Result<Reservation, Status> {
         let message = ReserveStockRequest {
             reservation_id: id.to_string(),
@@ -72,7 +73,9 @@ impl Peers {
                 .collect(),
             hold_ms: u32::try_from(hold.as_millis()).unwrap_or(u32::MAX),
         };
-        Ok(self.stock.clone().reserve_stock(request(message, ASK_WITHIN)).await?.into_inner())
+        let asked = request(message, ASK_WITHIN);
+        let asked = if repeated { client::repeated(asked) } else { asked };
+        Ok(self.stock.clone().reserve_stock(asked).await?.into_inner())
     }
 
     /// The one decision between paying, expiring and cancelling.

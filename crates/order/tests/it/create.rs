@@ -1,6 +1,7 @@
 //! CreateOrder: priced here, held there, written once.
 
 use futures::future::join_all;
+use stampede_kit as kit;
 use stampede_proto::common::v1::Money;
 use stampede_proto::inventory::v1::ReservationState;
 use stampede_proto::order::v1::{OrderState, OrderStockState};
@@ -30,6 +31,17 @@ async fn the_same_key_gives_the_same_order_however_many_ask_at_once() {
     assert!(answers.iter().all(|answer| answer.as_ref().unwrap() == first));
     assert_eq!((shop.count("orders").await, shop.count("outbox").await), (1, 1));
     assert_eq!(shop.warehouse.floor.lock().unwrap().holds.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_buyer_who_says_it_is_a_repetition_says_so_to_the_warehouse() {
+    let shop = Shop::open().await;
+    let mut again = shop.request("alice", "buyer", want(&[("TEE", "", 1)]));
+    again.metadata_mut().insert("idempotency-key", "k1".parse().unwrap());
+    shop.orders.clone().create_order(kit::client::repeated(again)).await.unwrap();
+    assert_eq!(shop.warehouse.trouble.calls("reserve_stock again"), 1);
+    shop.tee("k2").await;
+    assert_eq!(shop.warehouse.trouble.calls("reserve_stock again"), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -36,7 +36,7 @@ pub struct Shop {
     pub bank: Bank,
     pub database: TestDatabase,
     pub stream: kit::nats::Stream,
-    orders: OrderServiceClient<Channel>,
+    pub orders: OrderServiceClient<Channel>,
     issuer: Issuer,
     _running: DropGuard,
     _folder: TempDir,

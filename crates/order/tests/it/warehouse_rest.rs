@@ -1,6 +1,7 @@
 //! The warehouse's three services on the wire: what an order asks of them, and nothing else.
 
 use stampede_kit::clock::Clock;
+use stampede_kit::context::is_repeated;
 use stampede_proto::common::v1::ErrorReason;
 use stampede_proto::inventory::v1::campaign_service_server::CampaignService;
 use stampede_proto::inventory::v1::catalog_service_server::CatalogService;
@@ -80,7 +81,7 @@ impl InventoryService for Warehouse {
     type ReserveStreamStream = Empty<Result<ReserveStreamResponse, Status>>;
 
     async fn reserve_stock(&self, request: Request<ReserveStockRequest>) -> Answer<Reservation> {
-        self.trouble.enter("reserve_stock").await;
+        self.trouble.enter(if is_repeated(&request) { "reserve_stock again" } else { "reserve_stock" }).await;
         let held = self.floor.lock().unwrap().reserve(request.into_inner(), Clock::system().now())?;
         self.trouble.answer("reserve_stock", held)
     }
