@@ -2,6 +2,7 @@
 
 mod books;
 mod buyer;
+pub mod history;
 mod shop;
 
 pub use buyer::{Answer, Buyer};

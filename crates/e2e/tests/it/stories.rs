@@ -4,6 +4,7 @@ mod bad_input;
 mod crash_order;
 mod crash_payment;
 mod events;
+mod histories;
 mod lifecycle;
 mod money;
 mod purchase;
