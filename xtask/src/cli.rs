@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{certs, ci, db, home, loadtest, seed, servers, smoke, test, tidy, token, up};
+use crate::{bench, certs, ci, db, home, loadtest, seed, servers, smoke, test, tidy, token, up};
 
 /// Developer commands of Stampede.
 #[derive(Debug, Parser)]
@@ -48,6 +48,9 @@ enum Command {
     /// Measure under load, then check the books.
     #[command(subcommand)]
     Loadtest(loadtest::Load),
+    /// Measure one service against its parts, side by side in one run.
+    #[command(subcommand)]
+    Bench(bench::Bench),
 }
 
 impl Cli {
@@ -67,6 +70,7 @@ impl Cli {
             Command::Ci { checks } => ci::run(&home::root(), &checks)?,
             Command::Tidy => tidy::run(&home::root())?,
             Command::Loadtest(load) => return loadtest::run(&load),
+            Command::Bench(bench) => return bench::run(&bench),
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -2,6 +2,7 @@
 //! same way. Nothing here listens beyond loopback, and nothing is stopped that was not started here.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool speaks to its terminal")]
 
+pub mod bench;
 pub mod certs;
 pub mod ci;
 pub mod cli;
@@ -10,6 +11,7 @@ pub mod home;
 pub mod loadtest;
 pub mod pids;
 pub mod ports;
+pub mod release;
 pub mod seed;
 pub mod servers;
 pub mod smoke;

@@ -3,25 +3,25 @@
 
 mod books;
 mod buyers;
-mod gate;
+pub(crate) mod gate;
 mod grpc;
 mod pace;
 mod report;
 mod rest;
 mod shop;
 
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use clap::{Subcommand, ValueEnum};
 use stampede_kit::clock::Clock;
 use uuid::Uuid;
 
 use crate::cli::block_on;
-use crate::home;
 use crate::terminal::{Step, say};
+use crate::{home, release};
 use buyers::Crowd;
 use pace::{Pace, Tally};
 use report::Report;
@@ -86,7 +86,8 @@ impl Protocol {
 pub fn run(load: &Load) -> anyhow::Result<ExitCode> {
     let Load::Seckill(args) = load;
     if cfg!(debug_assertions) {
-        return again_in_release();
+        // A debug build measures nothing.
+        return release::again(&["--workspace"]);
     }
     let _held = home::lock(&shop::folder())?;
     let step = Step::begin("opening a shop of its own");
@@ -101,26 +102,6 @@ pub fn run(load: &Load) -> anyhow::Result<ExitCode> {
         report.print();
     }
     Ok(if report.differences.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// A debug build measures nothing: builds everything in release and hands over to that.
-fn again_in_release() -> anyhow::Result<ExitCode> {
-    let step = Step::begin("building in release");
-    let built = Command::new("cargo")
-        .args(["build", "--release", "--quiet", "--workspace", "--bins"])
-        .current_dir(home::root())
-        .status()
-        .context("cargo could not be started")?;
-    if !built.success() {
-        bail!("the release build failed");
-    }
-    step.done("");
-    let status = Command::new(home::binaries(true).join("xtask"))
-        .args(std::env::args_os().skip(1))
-        .current_dir(home::root())
-        .status()
-        .context("the release build of xtask could not be started")?;
-    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 async fn seckill(shop: &Shop, args: &Args) -> anyhow::Result<Report> {

@@ -6,6 +6,10 @@ use clap::Parser as _;
 use xtask::cli::Cli;
 use xtask::terminal;
 
+// The services' own: `bench` compares them with an echo that is this program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     match Cli::parse().run() {
         Ok(code) => code,

@@ -22,6 +22,7 @@ use crate::terminal::Step;
 use crate::{certs, home, ports};
 
 pub use spec::NAMES;
+pub(crate) use spec::variable;
 use state::{Entry, State};
 pub use state::{status, stop, wipe};
 

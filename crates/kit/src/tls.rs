@@ -54,7 +54,8 @@ impl Client {
         Ok(Client { config: Arc::new(ArcSwap::from_pointee(client)) })
     }
 
-    pub(crate) fn config(&self) -> Arc<ClientConfig> {
+    /// For one handshake: a renewed certificate is in the next one asked for.
+    pub fn config(&self) -> Arc<ClientConfig> {
         self.config.load_full()
     }
 }

@@ -1,0 +1,78 @@
+//! The raw client against hyper's own HTTP/2 server, without a network: what one writes the other must read.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper::service::service_fn;
+use hyper::{HeaderMap, Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use prost::Message as _;
+use stampede_kit::task;
+use stampede_proto::inventory::v1::DeductStockRequest;
+
+use super::connection::Connection;
+use super::frames::Blocks;
+use super::message::{Ask, Messages};
+use super::tally::Counters;
+
+type Answer = Response<http_body_util::combinators::UnsyncBoxBody<Bytes, Infallible>>;
+
+/// Every third request is refused, in headers alone; the others get a message and trailers.
+async fn desk(request: Request<Incoming>) -> Result<Answer, hyper::Error> {
+    assert_eq!(request.uri().path(), "/a.B/C");
+    assert_eq!(request.uri().authority().unwrap(), "inventory");
+    assert_eq!(request.headers()["te"], "trailers");
+    let body = request.into_body().collect().await?.to_bytes();
+    let message = DeductStockRequest::decode(&body[5..]).unwrap();
+    let buyer: u64 = message.buyer_id.trim_start_matches("b-").parse().unwrap();
+    let answer = Response::builder().header("content-type", "application/grpc");
+    Ok(if buyer.is_multiple_of(3) {
+        let answer = answer.header("grpc-status", "9").header("grpc-message", "sold out");
+        answer.body(Full::new(Bytes::new()).boxed_unsync()).unwrap()
+    } else {
+        let mut trailers = HeaderMap::new();
+        trailers.insert("grpc-status", "0".parse().unwrap());
+        let frames = [Frame::data(Bytes::from_static(b"\0\0\0\0\0")), Frame::trailers(trailers)];
+        let frames = futures_of(frames);
+        answer.body(StreamBody::new(frames).boxed_unsync()).unwrap()
+    })
+}
+
+fn futures_of(frames: [Frame<Bytes>; 2]) -> impl futures::Stream<Item = Result<Frame<Bytes>, Infallible>> {
+    futures::stream::iter(frames.map(Ok))
+}
+
+#[tokio::test]
+async fn every_request_is_answered_and_its_status_read() {
+    let (ours, theirs) = tokio::io::duplex(64 * 1024);
+    let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+    let serving = task::spawn("desk", server.serve_connection(TokioIo::new(theirs), service_fn(desk)));
+    let ask = Ask { sku: "tee".into(), campaign: String::new(), crowd: "b-".into(), buyers: 3_000 };
+    let counters = Arc::new(Counters::default());
+    let connection = Connection::new(
+        ours,
+        Blocks::of("/a.B/C", "inventory"),
+        Messages::new(&[ask], 0, 0, 1),
+        Arc::clone(&counters),
+    );
+    counters.measuring.store(true, Ordering::Relaxed);
+    let running = task::spawn("load", connection.run(64));
+    // Far more bytes than the first window: the client must have heard the server's updates.
+    while counters.read().answered() < 3_000 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    counters.stop.store(true, Ordering::Relaxed);
+    let tally = tokio::time::timeout(Duration::from_secs(10), running).await.unwrap().unwrap().unwrap();
+    let count = counters.read();
+    assert_eq!((tally.unanswered, count.broken), (0, 0));
+    assert_eq!(count.by_status[0] + count.by_status[9], count.answered());
+    let refused = count.by_status[9] as f64 / count.answered() as f64;
+    assert!((0.30..0.37).contains(&refused), "{count:?}");
+    assert!(tally.latency_ms(0.5) > 0.0);
+    serving.abort();
+}

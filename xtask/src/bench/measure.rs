@@ -1,0 +1,125 @@
+//! One measurement: load for a while, and what it cost every process meanwhile. It warms up first, and it decides nothing about
+//! what the figures mean.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use serde::Serialize;
+use stampede_kit::tls;
+
+use super::client::{Ask, Count, Load, Target};
+use super::processes::{Measured, Snapshot};
+
+/// A load that brings nothing for so long has died or is all refused by a closed door.
+const FIRST_ANSWER_WITHIN: Duration = Duration::from_secs(10);
+const POLL: Duration = Duration::from_millis(10);
+
+/// How long is measured, after how long.
+#[derive(Debug, Clone, Copy)]
+pub struct Span {
+    pub warm_up: Duration,
+    pub measured: Duration,
+}
+
+/// The figures of one measurement.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Figures {
+    pub accepted_per_s: f64,
+    pub refused_per_s: f64,
+    /// Answers by gRPC status, over the measured time.
+    pub by_status: BTreeMap<usize, u64>,
+    pub broken: u64,
+    pub p50_ms: f64,
+    pub p99_ms: f64,
+    pub p999_ms: f64,
+    /// CPU microseconds an answer, by process.
+    pub cpu_us: BTreeMap<String, f64>,
+    /// MiB at the end of the load, by process.
+    pub memory_mib: BTreeMap<String, f64>,
+}
+
+impl Figures {
+    pub fn cpu_us_total(&self) -> f64 {
+        self.cpu_us.values().sum()
+    }
+}
+
+/// What a load did from its first request to its last, for the books.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Whole {
+    pub accepted: u64,
+    pub refused: u64,
+    /// Requests without an answer: sold or not.
+    pub unknown: u64,
+}
+
+impl Whole {
+    pub fn requests(&self) -> u64 {
+        self.accepted + self.refused + self.unknown
+    }
+}
+
+/// Loads and measures. Blocks, so it wants a thread that may.
+pub fn load(
+    target: &Target,
+    tls: &tls::Client,
+    asks: Vec<Ask>,
+    first: u64,
+    span: Span,
+    processes: &[Measured],
+) -> anyhow::Result<(Figures, Whole)> {
+    let load = Load::start(target, tls, asks, first)?;
+    let begun = Instant::now();
+    while load.counters.read().answered() == 0 && !load.has_ended() {
+        ensure!(begun.elapsed() < FIRST_ANSWER_WITHIN, "nothing was answered");
+        std::thread::sleep(POLL);
+    }
+    std::thread::sleep(span.warm_up);
+    let (cpu, count, began) = (Snapshot::take(processes), load.counters.read(), Instant::now());
+    load.counters.measuring.store(true, Ordering::Relaxed);
+    std::thread::sleep(span.measured);
+    let (later, count_later, took) = (Snapshot::take(processes), load.counters.read(), began.elapsed());
+    load.counters.measuring.store(false, Ordering::Relaxed);
+    let counters = std::sync::Arc::clone(&load.counters);
+    let tally = load.stop()?;
+    let all = counters.read();
+    let whole =
+        Whole { accepted: all.accepted(), refused: all.refused(), unknown: tally.unanswered + all.broken };
+    let mut figures = figures(&count_later.since(&count), took, &later.cpu_us_since(&cpu));
+    figures.memory_mib = later.memory_mib().clone();
+    figures.p50_ms = tally.latency_ms(0.5);
+    figures.p99_ms = tally.latency_ms(0.99);
+    figures.p999_ms = tally.latency_ms(0.999);
+    Ok((figures, whole))
+}
+
+fn figures(count: &Count, took: Duration, cpu_us: &BTreeMap<String, f64>) -> Figures {
+    let seconds = took.as_secs_f64();
+    let answered = count.answered().max(1) as f64;
+    Figures {
+        accepted_per_s: count.accepted() as f64 / seconds,
+        refused_per_s: count.refused() as f64 / seconds,
+        by_status: count.by_status.iter().copied().enumerate().filter(|(_, count)| *count > 0).collect(),
+        broken: count.broken,
+        cpu_us: cpu_us.iter().map(|(name, us)| (name.clone(), us / answered)).collect(),
+        ..Figures::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_are_per_second_and_per_answer() {
+        let mut count = Count::default();
+        (count.by_status[0], count.by_status[9]) = (300, 100);
+        let cpu = BTreeMap::from([("inventory".to_owned(), 8_000.0)]);
+        let figures = figures(&count, Duration::from_secs(2), &cpu);
+        assert_eq!((figures.accepted_per_s, figures.refused_per_s), (150.0, 50.0));
+        assert_eq!(figures.cpu_us["inventory"], 20.0);
+        assert_eq!(figures.by_status, BTreeMap::from([(0, 300), (9, 100)]));
+    }
+}
