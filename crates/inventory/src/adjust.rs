@@ -20,7 +20,8 @@ impl Inventory {
             return if same { Ok(made.level) } else { Err(Error::AdjustmentConflict) };
         }
         let (now, sequences) = store::levels::stamp(&mut tx, 1).await?;
-        let free = accounts.get(&key).map_or(0, |account| account.level.free());
+        let free =
+            accounts.get(&key).map_or(0, |account| account.level.available().min(account.level.on_hand));
         let mut books = Books::open(now, accounts, [], Default::default(), sequences);
         let Some(level) = books.adjust(&key, delta, id) else {
             return Err(Error::StockBelowHeld { cell: key, free });

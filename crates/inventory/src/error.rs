@@ -49,6 +49,11 @@ pub enum Error {
         cell: CellKey,
         free: i64,
     },
+    /// Less than what is promised beyond the stock on hand.
+    BackorderPromised {
+        cell: CellKey,
+        promised: i64,
+    },
     AdjustmentConflict,
     ResumeTokenInvalid,
     PageTokenInvalid,
@@ -112,6 +117,7 @@ impl Error {
             Self::CampaignNotFound { .. } => ErrorReason::CampaignNotFound,
             Self::CampaignExists { .. } => ErrorReason::CampaignExists,
             Self::StockBelowHeld { .. } => ErrorReason::StockBelowHeld,
+            Self::BackorderPromised { .. } => ErrorReason::BackorderPromised,
             Self::AdjustmentConflict => ErrorReason::AdjustmentConflict,
             Self::ResumeTokenInvalid => ErrorReason::ResumeTokenInvalid,
             Self::PageTokenInvalid => ErrorReason::PageTokenInvalid,
@@ -156,6 +162,9 @@ impl Error {
             }
             Self::CampaignExists { campaign } => refusal.metadata("campaign_id", campaign.as_str()),
             Self::StockBelowHeld { cell, free } => of(refusal, &cell).metadata("free", free.to_string()),
+            Self::BackorderPromised { cell, promised } => {
+                of(refusal, &cell).metadata("promised", promised.to_string())
+            }
             Self::Overloaded | Self::Unavailable => refusal.retry_after(RETRY_AFTER),
             Self::AdjustmentConflict | Self::ResumeTokenInvalid | Self::PageTokenInvalid | Self::Internal => {
                 refusal

@@ -6,8 +6,8 @@ use stampede_kit::outbox::NewEvent;
 use stampede_proto::event::v1::event::Fact;
 use stampede_proto::event::v1::stock_move::Move;
 use stampede_proto::event::v1::{
-    CampaignCreated, Event, SkuCreated, StockAdjusted, StockCommitted, StockDeducted, StockExpired,
-    StockHeld, StockMove, StockMoved, StockReleased, StockReturned,
+    BackorderSet, CampaignCreated, Event, SkuCreated, StockAdjusted, StockCommitted, StockDeducted,
+    StockExpired, StockHeld, StockMove, StockMoved, StockReleased, StockReturned,
 };
 use stampede_proto::timestamp;
 use stampede_types::{CampaignId, ReservationId, SkuId};
@@ -58,6 +58,11 @@ pub fn returned(id: ReservationId, return_id: Uuid, lines: &[Line], at: OffsetDa
 pub fn adjusted(cell: &CellKey, level: &Level, delta: i64, reason: &str, at: OffsetDateTime) -> NewEvent {
     let fact = StockAdjusted { level: Some(wire::level(cell, level)), delta, reason: reason.to_owned() };
     event("adjusted", cell.sku.to_string(), Fact::StockAdjusted(fact), at)
+}
+
+pub fn backorder_set(cell: &CellKey, level: &Level, at: OffsetDateTime) -> NewEvent {
+    let fact = BackorderSet { level: Some(wire::level(cell, level)) };
+    event("backorder_set", cell.sku.to_string(), Fact::BackorderSet(fact), at)
 }
 
 pub fn sku_created(sku: &SkuId, at: OffsetDateTime) -> NewEvent {

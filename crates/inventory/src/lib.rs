@@ -1,6 +1,7 @@
 //! Inventory: catalogue, campaigns, stock and reservations. Redis admits, Postgres decides.
 
 mod adjust;
+mod backorder;
 mod campaigns;
 mod catalogue;
 mod config;

@@ -1,6 +1,7 @@
 //! Every SQL statement of inventory, one function each, on a borrowed connection. It never decides.
 
 pub mod adjustments;
+pub mod backorders;
 pub mod campaigns;
 pub mod feed;
 pub mod levels;

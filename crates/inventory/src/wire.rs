@@ -15,7 +15,7 @@ pub fn level(cell: &CellKey, level: &Level) -> v1::StockLevel {
         on_hand: level.on_hand,
         held: level.held,
         committed: level.committed,
-        free: level.free(),
+        free: level.available(),
         version: level.version,
         backorder: level.backorder,
     }

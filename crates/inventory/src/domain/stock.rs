@@ -37,6 +37,12 @@ impl Level {
         self.free() + self.backorder
     }
 
+    /// Units promised beyond what is on hand.
+    #[must_use]
+    pub const fn promised_beyond(self) -> i64 {
+        if self.free() < 0 { -self.free() } else { 0 }
+    }
+
     /// Nothing below zero, and nothing promised that may not be.
     #[must_use]
     pub const fn is_sound(self) -> bool {

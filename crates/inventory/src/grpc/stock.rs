@@ -174,8 +174,14 @@ impl InventoryService for InventoryApi {
         Ok(Response::new(ReturnStockResponse { levels: levels(returned) }))
     }
 
-    async fn set_backorder(&self, _: Request<SetBackorderRequest>) -> Result<Response<StockLevel>, Status> {
-        Err(not_implemented())
+    async fn set_backorder(
+        &self,
+        request: Request<SetBackorderRequest>,
+    ) -> Result<Response<StockLevel>, Status> {
+        let request = request.into_inner();
+        let cell = parse::cell("", &request.sku_id, &request.campaign_id).map_err(Error::from)?;
+        let level = self.inventory.set_backorder(cell.clone(), request.backorder).await?;
+        Ok(Response::new(wire::level(&cell, &level)))
     }
 
     async fn extend_reservation(

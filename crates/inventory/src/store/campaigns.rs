@@ -127,7 +127,7 @@ async fn with_items(conn: &mut PgConnection, rows: Vec<Row>) -> Result<Vec<Found
     let ids: Vec<String> = rows.iter().map(|row| row.campaign_id.clone()).collect();
     let items = sqlx::query!(
         r#"SELECT i.campaign_id, i.sku_id, i.amount_minor, i.currency, i.units, i.per_buyer_limit,
-                  s.on_hand - s.held - s.committed AS "free!"
+                  s.on_hand + s.backorder - s.held - s.committed AS "free!"
            FROM campaign_item i JOIN stock s ON s.pool = i.campaign_id AND s.sku_id = i.sku_id
            WHERE i.campaign_id = ANY($1) ORDER BY i.campaign_id, i.position"#,
         &ids

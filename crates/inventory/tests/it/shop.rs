@@ -196,6 +196,23 @@ impl Shop {
         .await;
     }
 
+    /// Levels, movements and quotas, to tell whether anything was changed.
+    pub async fn books(&self) -> Vec<String> {
+        let read = "SELECT s::text FROM (SELECT pool, sku_id, on_hand, held, committed, backorder, version FROM stock) s
+                    UNION ALL SELECT m::text FROM movement m UNION ALL SELECT q::text FROM buyer_quota q ORDER BY 1";
+        sqlx::query_scalar(read).fetch_all(&self.database.pool).await.unwrap()
+    }
+
+    /// Every level is the sum of its movements.
+    pub async fn movements_make_the_levels(&self) {
+        let read = "SELECT s::text FROM stock s
+                    WHERE (on_hand, held, committed, backorder) IS DISTINCT FROM
+                        (SELECT (sum(on_hand_delta)::bigint, sum(held_delta)::bigint, sum(committed_delta)::bigint, sum(backorder_delta)::bigint)
+                         FROM movement m WHERE m.pool = s.pool AND m.sku_id = s.sku_id)";
+        let wrong: Vec<String> = sqlx::query_scalar(read).fetch_all(&self.database.pool).await.unwrap();
+        assert!(wrong.is_empty(), "{wrong:?}");
+    }
+
     /// Subjects of the events in the outbox, oldest first; each move of a transaction by its own name.
     pub async fn events(&self) -> Vec<String> {
         let rows: Vec<(String, Vec<u8>)> =
