@@ -5,6 +5,6 @@ pub mod campaign;
 pub mod reservation;
 pub mod stock;
 
-pub use books::{Books, Changes, Demand, Ended, QuotaChange, Quotas};
+pub use books::{Books, Changes, Demand, Ended, QuotaChange, Quotas, Shrunk};
 pub use reservation::{Receipt, Reservation, ReservationKind, ReservationState, Resolution, Resolved};
 pub use stock::{Account, CellKey, Denied, Level, Line, Movement, MovementKind, Terms, Window};

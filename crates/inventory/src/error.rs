@@ -5,6 +5,7 @@ use std::time::Duration;
 use stampede_kit::{Refusal, batch, postgres};
 use stampede_proto::common::v1::ErrorReason;
 use stampede_types::{CampaignId, SkuId};
+use time::format_description::well_known::Rfc3339;
 use tonic::Status;
 
 use crate::domain::{CellKey, Denied};
@@ -111,7 +112,8 @@ impl Error {
             Self::Denied(Denied::Conflict { .. }) => ErrorReason::ReservationConflict,
             Self::Denied(Denied::Resolved { .. }) => ErrorReason::ReservationResolved,
             Self::Denied(Denied::NotFound { .. }) => ErrorReason::ReservationNotFound,
-            Self::Invalid(_) => ErrorReason::InvalidArgument,
+            Self::Denied(Denied::TooLate { .. }) => ErrorReason::ExpiryTooLate,
+            Self::Denied(Denied::NotThatMuch { .. }) | Self::Invalid(_) => ErrorReason::InvalidArgument,
             Self::SkuNotFound { .. } => ErrorReason::SkuNotFound,
             Self::SkuExists { .. } => ErrorReason::SkuExists,
             Self::CampaignNotFound { .. } => ErrorReason::CampaignNotFound,
@@ -151,6 +153,12 @@ impl Error {
             }
             Self::Denied(Denied::Conflict { id } | Denied::NotFound { id }) => {
                 refusal.metadata("reservation_id", id.to_string())
+            }
+            Self::Denied(Denied::NotThatMuch { cell, most }) => {
+                of(refusal, &cell).field("lines.quantity", format!("at most {most}"))
+            }
+            Self::Denied(Denied::TooLate { latest }) => {
+                refusal.metadata("latest", latest.format(&Rfc3339).unwrap_or_default())
             }
             Self::Invalid(Violation { field, why }) => refusal.field(field, why),
             Self::SkuNotFound { sku, field } => {

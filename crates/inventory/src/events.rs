@@ -14,7 +14,9 @@ use stampede_types::{CampaignId, ReservationId, SkuId};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::domain::{CellKey, Changes, Ended, Level, Line, Reservation, ReservationKind, ReservationState};
+use crate::domain::{
+    CellKey, Changes, Ended, Level, Line, Reservation, ReservationKind, ReservationState, Shrunk,
+};
 use crate::wire;
 
 /// The key of every movement's event: they are published in the order of their transactions.
@@ -24,7 +26,7 @@ const MOVED_BYTES: usize = 256 * 1024;
 
 /// Everything that was made or ended, in as few events as their size allows.
 pub fn of(changes: &Changes, at: OffsetDateTime) -> Vec<NewEvent> {
-    let made = changes.made.iter().filter_map(made);
+    let made = changes.made.iter().filter_map(made).chain(changes.shrunk.iter().map(shrunk));
     let ended = changes.ended.iter().filter_map(ended);
     let mut events = Vec::new();
     let (mut moves, mut bytes) = (Vec::new(), 0);
@@ -88,11 +90,20 @@ fn made(reservation: &Reservation) -> Option<StockMove> {
     Some(StockMove { r#move: Some(made) })
 }
 
+fn shrunk(shrunk: &Shrunk) -> StockMove {
+    let kept = wire::lines(&shrunk.lines);
+    let released = StockReleased { reservation_id: shrunk.id.to_string(), kept };
+    StockMove { r#move: Some(Move::Released(released)) }
+}
+
 fn ended(ended: &Ended) -> Option<StockMove> {
     let reservation_id = ended.id.to_string();
     let ended = match ended.state {
         ReservationState::Pending => return None,
-        ReservationState::Committed => Move::Committed(StockCommitted { reservation_id, lines: Vec::new() }),
+        ReservationState::Committed => Move::Committed(StockCommitted {
+            reservation_id,
+            lines: ended.lines.as_deref().map(wire::lines).unwrap_or_default(),
+        }),
         ReservationState::Released => Move::Released(StockReleased { reservation_id, kept: Vec::new() }),
         ReservationState::Expired => Move::Expired(StockExpired { reservation_id }),
     };

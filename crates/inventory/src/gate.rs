@@ -151,6 +151,17 @@ impl Gate {
         futures::future::join_all(waiting.collect::<Vec<_>>()).await;
     }
 
+    /// The token keeps so many units in each cell and the rest is free again; waits until the gate knows.
+    pub async fn keep(&self, cells: impl IntoIterator<Item = (Arc<Cell>, i64)>, token: Uuid) {
+        let waiting = cells.into_iter().map(|(cell, units)| {
+            let (done, known) = oneshot::channel();
+            self.settle(Settlement { cell, what: What::Keep(token, units), done: Some(done) });
+            known
+        });
+        // A settlement that was not made has put its cell in doubt instead.
+        futures::future::join_all(waiting.collect::<Vec<_>>()).await;
+    }
+
     /// So many more units are free, and count no longer for this buyer; waits until the gate knows.
     pub async fn give(&self, cell: Arc<Cell>, buyer: &str, units: i64) {
         let (done, known) = oneshot::channel();

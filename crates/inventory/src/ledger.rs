@@ -14,9 +14,10 @@ use stampede_types::ReservationId;
 use time::OffsetDateTime;
 use tokio::sync::Notify;
 
-use crate::domain::{Changes, Demand, Reservation, Resolution, Resolved};
+use crate::domain::{Changes, Demand, Line, Reservation, Resolution, Resolved};
 use crate::error::Error;
 use crate::{events, store};
+pub(crate) use resolve::lock;
 
 /// One writer: on a hot row a second one would only wait for the first one's lock, with a smaller batch in its hands.
 const HOLDS: Limits = Limits { batch: 256, writers: 1, queue: 8_192 };
@@ -33,10 +34,12 @@ pub struct Held {
 }
 
 /// Who wants which reservation to end how.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Ending {
     pub id: ReservationId,
     pub resolution: Resolution,
+    /// Only these lines are sold, or these are kept of a release; none means that it ends whole.
+    pub part: Vec<Line>,
 }
 
 /// Whom to wake after a commit of this process.
@@ -170,17 +173,23 @@ pub async fn write(
     if !changes.made.is_empty() {
         store::reservations::insert(conn, &changes.made).await?;
     }
+    // Before what ended: it may have shrunk in the same batch.
+    if !changes.shrunk.is_empty() {
+        pending(changes.shrunk.len(), store::reservations::shrink(conn, &changes.shrunk, at).await?)?;
+    }
     if !changes.ended.is_empty() {
-        let ended = store::reservations::end(conn, &changes.ended, at).await?;
-        // The books decided under the lock; a row that was not pending would mean that somebody wrote without it.
-        if ended != changes.ended.len() as u64 {
-            return Err(sqlx::Error::Protocol(
-                "a reservation was resolved by somebody who held no lock".into(),
-            ));
-        }
+        pending(changes.ended.len(), store::reservations::end(conn, &changes.ended, at).await?)?;
     }
     if !changes.movements.is_empty() {
         store::levels::record(conn, changes, at).await?;
     }
     outbox::append(conn, &events::of(changes, at)).await
+}
+
+/// The books decided under the lock; a row that was not pending would mean that somebody wrote without it.
+fn pending(decided: usize, written: u64) -> Result<(), sqlx::Error> {
+    if written == decided as u64 {
+        return Ok(());
+    }
+    Err(sqlx::Error::Protocol("a reservation was resolved by somebody who held no lock".into()))
 }

@@ -8,6 +8,7 @@ mod config;
 pub mod domain;
 mod error;
 mod events;
+mod extend;
 mod feed;
 mod gate;
 pub mod grpc;

@@ -6,7 +6,7 @@ use stampede_kit::task;
 use stampede_types::ReservationId;
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::{Denied, Reservation, ReservationState, Resolution, Resolved};
+use crate::domain::{Denied, Line, Reservation, ReservationState, Resolution, Resolved};
 use crate::error::Error;
 use crate::inventory::Inventory;
 use crate::ledger::Ending;
@@ -18,14 +18,14 @@ const SWEEP_EVERY: Duration = Duration::from_millis(500);
 const SWEEP: i64 = 256;
 
 impl Inventory {
-    /// Turns a hold into a sale.
-    pub async fn commit(&self, id: ReservationId) -> Result<Reservation, Error> {
-        self.resolve(id, Resolution::Commit).await
+    /// Turns a hold into a sale: these lines of it, or all when there are none; the rest goes back.
+    pub async fn commit(&self, id: ReservationId, sold: Vec<Line>) -> Result<Reservation, Error> {
+        self.resolve(Ending { id, resolution: Resolution::Commit, part: sold }).await
     }
 
-    /// Gives a hold back. An id that is not known is remembered as released.
-    pub async fn release(&self, id: ReservationId) -> Result<Reservation, Error> {
-        self.resolve(id, Resolution::Release).await
+    /// Gives a hold back, but for these lines. An id that is not known is remembered as released.
+    pub async fn release(&self, id: ReservationId, keep: Vec<Line>) -> Result<Reservation, Error> {
+        self.resolve(Ending { id, resolution: Resolution::Release, part: keep }).await
     }
 
     /// One reservation as it stands by the ledger's clock.
@@ -54,32 +54,49 @@ impl Inventory {
         let mut conn = self.db.acquire().await?;
         let due = store::reservations::due(&mut conn, SWEEP).await?;
         drop(conn);
-        let endings = due.iter().map(|id| self.end(*id, Resolution::Expire));
+        let expiring =
+            |id: &ReservationId| Ending { id: *id, resolution: Resolution::Expire, part: Vec::new() };
+        let endings = due.iter().map(|id| self.end(expiring(id)));
         for ended in futures::future::join_all(endings).await {
             ended?;
         }
         Ok(due.len())
     }
 
-    async fn resolve(&self, id: ReservationId, resolution: Resolution) -> Result<Reservation, Error> {
+    async fn resolve(&self, ending: Ending) -> Result<Reservation, Error> {
         // A caller that goes away must not keep the gate from hearing how it ended: this is carried to its end.
         let inventory = self.clone();
-        task::carried("resolve", async move { inventory.end(id, resolution).await }).await
+        task::carried("resolve", async move { inventory.end(ending).await }).await
     }
 
-    async fn end(&self, id: ReservationId, resolution: Resolution) -> Result<Reservation, Error> {
-        let (reservation, resolved) = self.ledger.resolve(Ending { id, resolution }).await?;
-        if let Resolved::Now(state) = resolved {
-            self.metrics.reservation(state.as_str(), 1);
-            self.tell_gate(&reservation, state).await;
+    async fn end(&self, ending: Ending) -> Result<Reservation, Error> {
+        let (reservation, resolved) = self.ledger.resolve(ending).await?;
+        match resolved {
+            Resolved::Now(state) => {
+                self.metrics.reservation(state.as_str(), 1);
+                self.tell_gate(&reservation, state).await;
+            }
+            Resolved::Shrunk => {
+                self.metrics.reservation("SHRUNK", 1);
+                self.shrink_at_gate(&reservation).await;
+            }
+            Resolved::Before(_) | Resolved::Lost(_) => {}
         }
         Ok(reservation)
+    }
+
+    async fn shrink_at_gate(&self, reservation: &Reservation) {
+        let line = |line: &Line| (self.gate.cells().meet(&line.cell), line.quantity);
+        self.gate.keep(reservation.lines.iter().map(line), reservation.id.uuid()).await;
     }
 
     async fn tell_gate(&self, reservation: &Reservation, state: ReservationState) {
         let cells = reservation.lines.iter().map(|line| self.gate.cells().meet(&line.cell));
         match state {
             ReservationState::Committed => {
+                if reservation.lines != reservation.asked {
+                    self.shrink_at_gate(reservation).await;
+                }
                 cells.for_each(|cell| self.gate.drop_token(cell, reservation.id.uuid()));
             }
             ReservationState::Released | ReservationState::Expired => {

@@ -29,6 +29,11 @@ pub fn line(line: &Line) -> v1::ReservationLine {
     }
 }
 
+/// Without those of which nothing is left.
+pub fn lines(lines: &[Line]) -> Vec<v1::ReservationLine> {
+    lines.iter().filter(|left| left.quantity > 0).map(line).collect()
+}
+
 pub const fn reservation_state(state: ReservationState) -> v1::ReservationState {
     match state {
         ReservationState::Pending => v1::ReservationState::Pending,
@@ -43,10 +48,10 @@ pub fn reservation(reservation: &Reservation) -> v1::Reservation {
         reservation_id: reservation.id.to_string(),
         buyer_id: reservation.buyer.as_ref().map(ToString::to_string).unwrap_or_default(),
         state: reservation_state(reservation.state).into(),
-        lines: reservation.lines.iter().map(line).collect(),
+        lines: lines(&reservation.lines),
         expires_at: reservation.expires_at.map(timestamp),
         created_at: Some(timestamp(reservation.created_at)),
-        asked: Vec::new(),
+        asked: if reservation.lines == reservation.asked { Vec::new() } else { lines(&reservation.asked) },
     }
 }
 

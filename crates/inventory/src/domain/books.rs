@@ -1,6 +1,8 @@
 //! The books of one transaction: the locked accounts, what is known, and every decision of a batch in its order. Each
 //! decision sees the ones before it. What changed is collected, to be written at once.
 
+mod part;
+
 use std::collections::HashMap;
 
 use stampede_types::{BuyerId, ReservationId};
@@ -56,6 +58,8 @@ pub fn summed(mut lines: Vec<Line>) -> Vec<Line> {
 #[derive(Debug, Default)]
 pub struct Changes {
     pub made: Vec<Reservation>,
+    /// Pending as before, with less in them.
+    pub shrunk: Vec<Shrunk>,
     pub ended: Vec<Ended>,
     pub movements: Vec<Movement>,
     pub levels: Vec<(CellKey, Level)>,
@@ -69,6 +73,22 @@ pub struct Ended {
     pub state: ReservationState,
     /// The movement that ended it.
     pub by: i64,
+    /// What was sold, line by line, where that was less than what it held.
+    pub lines: Option<Vec<Line>>,
+}
+
+/// A reservation that holds less than before, and what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shrunk {
+    pub id: ReservationId,
+    pub lines: Vec<Line>,
+}
+
+impl Changes {
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.made.is_empty() && self.shrunk.is_empty() && self.ended.is_empty() && self.movements.is_empty()
+    }
 }
 
 /// Units a buyer now uses of a cell.
@@ -179,7 +199,7 @@ impl Books {
         let resolved = reservation.on(resolution, self.now);
         if let Resolved::Now(state) = resolved {
             let mut by = None;
-            for line in &reservation.lines {
+            for line in reservation.lines.iter().filter(|line| line.quantity > 0) {
                 let sequence = self.enter_line(line, resolution.movement(), id.uuid());
                 by = by.or(Some(sequence));
                 if resolution != Resolution::Commit
@@ -189,7 +209,7 @@ impl Books {
                 }
             }
             reservation.state = state;
-            self.changes.ended.push(Ended { id, state, by: by.unwrap_or_default() });
+            self.changes.ended.push(Ended { id, state, by: by.unwrap_or_default(), lines: None });
             self.known.insert(id, reservation.clone());
         }
         reservation.state = reservation.state_at(self.now);

@@ -104,6 +104,48 @@ fn an_id_released_before_it_arrived_is_refused() {
 }
 
 #[test]
+fn a_part_is_sold_once_and_the_rest_frees_stock_and_limit() {
+    let (tee, cap) = (cell("flash", "tee"), cell("flash", "cap"));
+    let mut books = books([(tee.clone(), account(5, Some(3))), (cap.clone(), account(5, None))]);
+    let first = demand(1, "alice", HOLD, &[(&tee, 3), (&cap, 2)]);
+    books.demand(&first).unwrap();
+    let line = |quantity| [Line { cell: tee.clone(), quantity }];
+    assert_eq!(
+        books.commit_part(first.id, &line(4)),
+        Err(Denied::NotThatMuch { cell: tee.clone(), most: 3 })
+    );
+    let (sold, resolved) = books.commit_part(first.id, &line(2)).unwrap();
+    assert_eq!(resolved, Resolved::Now(ReservationState::Committed));
+    assert_eq!(sold.lines.iter().map(|line| line.quantity).collect::<Vec<_>>(), [0, 2]);
+    assert_eq!(
+        books.commit_part(first.id, &line(2)).unwrap().1,
+        Resolved::Before(ReservationState::Committed)
+    );
+    assert_eq!(books.commit_part(first.id, &line(1)), Err(Denied::Conflict { id: first.id }));
+    assert_eq!((books.level(&tee).unwrap().free(), books.level(&cap).unwrap().free()), (3, 5));
+    assert!(books.demand(&demand(2, "alice", HOLD, &[(&tee, 1)])).is_ok());
+    assert!(books.demand(&demand(3, "alice", HOLD, &[(&tee, 1)])).is_err(), "the limit is three");
+}
+
+#[test]
+fn what_is_kept_only_shrinks_and_nothing_left_is_released() {
+    let (tee, cap) = (cell("shelf", "tee"), cell("shelf", "cap"));
+    let mut books = books([(tee.clone(), account(5, None)), (cap.clone(), account(5, None))]);
+    let first = demand(1, "alice", HOLD, &[(&tee, 3), (&cap, 1)]);
+    books.demand(&first).unwrap();
+    let keep = |books: &mut Books, cell: &CellKey, quantity| {
+        books.keep_part(first.id, &[Line { cell: cell.clone(), quantity }]).map(|(_, resolved)| resolved)
+    };
+    assert_eq!(keep(&mut books, &tee, 2), Ok(Resolved::Shrunk));
+    assert_eq!(keep(&mut books, &tee, 3), Ok(Resolved::Before(ReservationState::Pending)), "a late repeat");
+    assert_eq!(keep(&mut books, &tee, 4), Err(Denied::NotThatMuch { cell: tee.clone(), most: 3 }));
+    assert_eq!((books.level(&tee).unwrap().held, books.level(&cap).unwrap().held), (2, 0));
+    assert_eq!(keep(&mut books, &cap, 1), Ok(Resolved::Now(ReservationState::Released)));
+    assert_eq!(keep(&mut books, &tee, 1), Ok(Resolved::Lost(ReservationState::Released)));
+    assert_eq!(books.level(&tee).unwrap().held, 0);
+}
+
+#[test]
 fn an_adjustment_never_takes_what_is_promised() {
     let tee = cell("shelf", "tee");
     let mut books = books([(tee.clone(), account(5, None))]);
@@ -117,6 +159,7 @@ fn an_adjustment_never_takes_what_is_promised() {
 enum Step {
     Demand { id: u128, buyer: u8, hold: bool, lines: Vec<(u8, i64)> },
     Resolve { id: u128, resolution: u8 },
+    Part { id: u128, commit: bool, lines: Vec<(u8, i64)> },
     Adjust { cell: u8, delta: i64 },
 }
 
@@ -125,6 +168,8 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (0..40_u128, 0..3_u8, any::<bool>(), prop::collection::vec((0..3_u8, 1..4_i64), 1..4))
             .prop_map(|(id, buyer, hold, lines)| Step::Demand { id, buyer, hold, lines }),
         3 => (0..40_u128, 0..3_u8).prop_map(|(id, resolution)| Step::Resolve { id, resolution }),
+        3 => (0..40_u128, any::<bool>(), prop::collection::vec((0..3_u8, 1..4_i64), 1..4))
+            .prop_map(|(id, commit, lines)| Step::Part { id, commit, lines }),
         1 => (0..3_u8, -5..6_i64).prop_map(|(cell, delta)| Step::Adjust { cell, delta }),
     ]
 }
@@ -141,10 +186,38 @@ fn take(books: &mut Books, cells: &[CellKey; 3], step: Step) {
                 [Resolution::Commit, Resolution::Release, Resolution::Expire][usize::from(resolution)];
             let _ = books.resolve(ReservationId::new(Uuid::from_u128(id)), resolution);
         }
+        Step::Part { id, commit, lines } => {
+            let line = |(at, quantity): &(u8, i64)| Line {
+                cell: cells[usize::from(*at)].clone(),
+                quantity: *quantity,
+            };
+            let (id, part) =
+                (ReservationId::new(Uuid::from_u128(id)), summed(lines.iter().map(line).collect()));
+            let before = books.known(id).cloned();
+            let taken = if commit { books.commit_part(id, &part) } else { books.keep_part(id, &part) };
+            follows(before, taken, &part);
+        }
         Step::Adjust { cell, delta } => {
             let _ = books.adjust(&cells[usize::from(cell)], delta, Uuid::nil());
         }
     }
+}
+
+/// What a partial ending may do to a reservation: what ended stays as it ended, no line grows, a refusal changes nothing.
+fn follows(before: Option<Reservation>, taken: Result<(Reservation, Resolved), Denied>, part: &[Line]) {
+    let (Some(before), Ok((after, resolved))) = (before, taken) else { return };
+    assert_eq!(before.asked, after.asked);
+    let pairs = || before.lines.iter().zip(&after.lines);
+    assert!(pairs().all(|(old, new)| old.cell == new.cell && new.quantity <= old.quantity));
+    match resolved {
+        Resolved::Now(ReservationState::Committed) => {
+            assert!(after.lines.iter().filter(|line| line.quantity > 0).eq(part), "sold what was named");
+        }
+        Resolved::Now(state) => assert_eq!(state, ReservationState::Released),
+        Resolved::Shrunk => assert!(pairs().any(|(old, new)| new.quantity < old.quantity)),
+        Resolved::Before(_) | Resolved::Lost(_) => assert_eq!(before, after),
+    }
+    assert!(before.state == ReservationState::Pending || before.state == after.state);
 }
 
 proptest! {

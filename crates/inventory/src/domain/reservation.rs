@@ -2,9 +2,9 @@
 //! never of whether somebody has swept.
 
 use stampede_types::{BuyerId, ReservationId};
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 
-use super::stock::{Line, MovementKind};
+use super::stock::{Denied, Line, MovementKind};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReservationState {
@@ -92,6 +92,8 @@ pub enum Resolved {
     Now(ReservationState),
     /// It had ended in a way that is as good to whoever asks.
     Before(ReservationState),
+    /// It holds less now, and is pending as before.
+    Shrunk,
     /// Somebody else won.
     Lost(ReservationState),
 }
@@ -128,6 +130,33 @@ impl Reservation {
     }
 }
 
+/// How far from now an expiry may be put off.
+pub const EXTEND_AHEAD: Duration = Duration::hours(1);
+/// How long after it was made a reservation may expire at the latest, however often it is extended.
+pub const EXTEND_IN_ALL: Duration = Duration::hours(24);
+
+impl Reservation {
+    /// The new expiry when `until` is later than the present one, none when it changes nothing.
+    ///
+    /// # Errors
+    /// It has ended by this clock, or `until` is above the caps.
+    pub fn extended(
+        &self,
+        until: OffsetDateTime,
+        now: OffsetDateTime,
+    ) -> Result<Option<OffsetDateTime>, Denied> {
+        let state = self.state_at(now);
+        let (ReservationState::Pending, Some(expiry)) = (state, self.expires_at) else {
+            return Err(Denied::Resolved { id: self.id, state });
+        };
+        if until <= expiry {
+            return Ok(None);
+        }
+        let latest = (now + EXTEND_AHEAD).min(self.created_at + EXTEND_IN_ALL);
+        if until > latest { Err(Denied::TooLate { latest }) } else { Ok(Some(until)) }
+    }
+}
+
 impl Resolution {
     /// The movement it makes of each line.
     #[must_use]
@@ -142,7 +171,6 @@ impl Resolution {
 
 #[cfg(test)]
 mod tests {
-    use time::Duration;
     use uuid::Uuid;
 
     use super::*;
@@ -178,6 +206,23 @@ mod tests {
         assert_eq!(live.on(Resolution::Commit, NOW), Resolved::Now(ReservationState::Committed));
         assert_eq!(live.on(Resolution::Release, NOW), Resolved::Now(ReservationState::Released));
         assert_eq!(live.on(Resolution::Expire, NOW), Resolved::Lost(ReservationState::Pending));
+    }
+
+    #[test]
+    fn an_expiry_is_only_put_off_and_only_so_far() {
+        let live = pending(NOW + Duration::MINUTE);
+        assert_eq!(live.extended(NOW, NOW), Ok(None));
+        assert_eq!(live.extended(NOW + Duration::MINUTE, NOW), Ok(None));
+        let hour = NOW + EXTEND_AHEAD;
+        assert_eq!(live.extended(hour, NOW), Ok(Some(hour)));
+        let beyond = live.extended(hour + Duration::NANOSECOND, NOW);
+        assert_eq!(beyond, Err(Denied::TooLate { latest: hour }));
+        let old =
+            Reservation { created_at: NOW - Duration::hours(23) - Duration::minutes(30), ..live.clone() };
+        let latest = NOW + Duration::minutes(30);
+        assert_eq!(old.extended(hour, NOW), Err(Denied::TooLate { latest }));
+        let due = live.extended(hour, NOW + Duration::MINUTE);
+        assert_eq!(due, Err(Denied::Resolved { id: live.id, state: ReservationState::Expired }));
     }
 
     #[test]

@@ -164,6 +164,15 @@ pub enum Denied {
     NotFound {
         id: ReservationId,
     },
+    /// More of a cell was named than the reservation has of it.
+    NotThatMuch {
+        cell: CellKey,
+        most: i64,
+    },
+    /// An expiry above the caps of an extension.
+    TooLate {
+        latest: OffsetDateTime,
+    },
 }
 
 impl Denied {
@@ -178,7 +187,9 @@ impl Denied {
             | Self::PoolNotFound { .. }
             | Self::Conflict { .. }
             | Self::Resolved { .. }
-            | Self::NotFound { .. } => false,
+            | Self::NotFound { .. }
+            | Self::NotThatMuch { .. }
+            | Self::TooLate { .. } => false,
         }
     }
 }

@@ -3,6 +3,7 @@
 -- ARGV  an operation: cell, what, subject, quantity.
 --         drop    subject is a token: its units are sold
 --         return  subject is a token: its units are free again
+--         keep    subject is a token: it keeps that quantity at most, the rest is free again
 --         give    subject is a buyer, or nobody: so many more units are free, and count no longer for the buyer
 -- Reply the version of each cell; 0 when it is not loaded, then nothing was done to it.
 local versions, touched = {}, {}
@@ -34,6 +35,16 @@ for at = 1, #ARGV, 4 do
         redis.call('HDEL', KEYS[3 * i], subject)
         local colon = string.find(held, ':', 1, true)
         free(i, tonumber(string.sub(held, 1, colon - 1)), string.sub(held, colon + 1))
+      end
+    elseif what == 'keep' then
+      local held = redis.call('HGET', KEYS[3 * i], subject)
+      if held then
+        local colon = string.find(held, ':', 1, true)
+        local had, buyer = tonumber(string.sub(held, 1, colon - 1)), string.sub(held, colon + 1)
+        if units < had then
+          redis.call('HSET', KEYS[3 * i], subject, units .. ':' .. buyer)
+          free(i, had - units, buyer)
+        end
       end
     elseif what == 'give' then
       free(i, units, subject)

@@ -20,6 +20,8 @@ pub enum What {
     Drop(Uuid),
     /// The token's units are free again.
     Return(Uuid),
+    /// The token keeps so many units, the rest is free again.
+    Keep(Uuid, i64),
     /// So many more units are free, and count no longer for this buyer.
     Give(String, i64),
 }
@@ -71,6 +73,7 @@ async fn call(gate: &Shared, settlements: &[&Settlement]) {
         match what {
             What::Drop(token) => call.arg("drop").arg(token.as_bytes().as_slice()).arg(0),
             What::Return(token) => call.arg("return").arg(token.as_bytes().as_slice()).arg(0),
+            What::Keep(token, units) => call.arg("keep").arg(token.as_bytes().as_slice()).arg(*units),
             What::Give(buyer, units) => call.arg("give").arg(buyer).arg(*units),
         };
     }

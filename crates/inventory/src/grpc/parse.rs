@@ -36,11 +36,11 @@ pub fn quantity(field: &str, units: u32) -> Result<i64, Violation> {
     Quantity::try_from(units).map(i64::from).map_err(|error| Violation::new(field, error))
 }
 
-pub fn lines(lines: &[v1::ReservationLine]) -> Result<Vec<Line>, Violation> {
+pub fn lines(field: &str, lines: &[v1::ReservationLine]) -> Result<Vec<Line>, Violation> {
     let line = |(at, line): (usize, &v1::ReservationLine)| {
         Ok(Line {
-            cell: cell(&format!("lines[{at}]."), &line.sku_id, &line.campaign_id)?,
-            quantity: quantity(&format!("lines[{at}].quantity"), line.quantity)?,
+            cell: cell(&format!("{field}[{at}]."), &line.sku_id, &line.campaign_id)?,
+            quantity: quantity(&format!("{field}[{at}].quantity"), line.quantity)?,
         })
     };
     lines.iter().enumerate().map(line).collect()
@@ -96,7 +96,7 @@ fn item(path: &str, item: v1::CampaignItem) -> Result<Item, Violation> {
     })
 }
 
-fn instant(field: &str, at: Option<prost_types::Timestamp>) -> Result<OffsetDateTime, Violation> {
+pub fn instant(field: &str, at: Option<prost_types::Timestamp>) -> Result<OffsetDateTime, Violation> {
     let at = at.ok_or_else(|| Violation::new(field, "is required"))?;
     stampede_proto::time(&at).ok_or_else(|| Violation::new(field, "is outside the calendar"))
 }

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use futures::Stream;
 use stampede_kit::clock::Clock;
 use stampede_kit::context::is_repeated;
+use stampede_proto::inventory::v1;
 use stampede_proto::inventory::v1::inventory_service_server::InventoryService;
 use stampede_proto::inventory::v1::{
     AdjustStockRequest, CommitReservationRequest, DeductStockRequest, DeductStockResponse,
@@ -20,7 +21,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::parse;
 use crate::domain::books::summed;
-use crate::domain::{CellKey, Level, Line};
+use crate::domain::{CellKey, Denied, Level, Line};
 use crate::error::{Error, Violation, not_implemented};
 use crate::feed::Filter;
 use crate::inventory::Inventory;
@@ -61,7 +62,23 @@ fn reserve(request: &ReserveStockRequest) -> Result<(ReservationId, BuyerId, Vec
         return Err(Violation::new("lines", "must have 1 or more").into());
     }
     let id = reservation_id(&request.reservation_id)?;
-    Ok((id, parse::text("buyer_id", &request.buyer_id)?, parse::lines(&request.lines)?))
+    Ok((id, parse::text("buyer_id", &request.buyer_id)?, parse::lines("lines", &request.lines)?))
+}
+
+/// What is sold or kept of a reservation, one line a cell.
+fn part(field: &str, lines: &[v1::ReservationLine]) -> Result<Vec<Line>, Error> {
+    Ok(summed(parse::lines(field, lines)?))
+}
+
+/// A refusal of one line by the caller's name of it.
+fn named(field: &str, lines: &[v1::ReservationLine], error: Error) -> Error {
+    let Error::Denied(Denied::NotThatMuch { cell, most }) = &error else { return error };
+    let is_it = |line: &v1::ReservationLine| {
+        line.sku_id == cell.sku.as_str() && line.campaign_id == cell.pool.campaign_id()
+    };
+    let at = lines.iter().position(is_it).unwrap_or_default();
+    let why = format!("must be at most {most}, which is what the reservation has of it");
+    Violation::new(format!("{field}[{at}].quantity"), why).into()
 }
 
 #[tonic::async_trait]
@@ -150,16 +167,20 @@ impl InventoryService for InventoryApi {
         &self,
         request: Request<CommitReservationRequest>,
     ) -> Result<Response<Reservation>, Status> {
-        let id = reservation_id(&request.into_inner().reservation_id)?;
-        Ok(Response::new(wire::reservation(&self.inventory.commit(id).await?)))
+        let CommitReservationRequest { reservation_id, lines } = request.into_inner();
+        let id = self::reservation_id(&reservation_id)?;
+        let committed = self.inventory.commit(id, part("lines", &lines)?).await;
+        Ok(Response::new(wire::reservation(&committed.map_err(|error| named("lines", &lines, error))?)))
     }
 
     async fn release_reservation(
         &self,
         request: Request<ReleaseReservationRequest>,
     ) -> Result<Response<Reservation>, Status> {
-        let id = reservation_id(&request.into_inner().reservation_id)?;
-        Ok(Response::new(wire::reservation(&self.inventory.release(id).await?)))
+        let ReleaseReservationRequest { reservation_id, keep } = request.into_inner();
+        let id = self::reservation_id(&reservation_id)?;
+        let released = self.inventory.release(id, part("keep", &keep)?).await;
+        Ok(Response::new(wire::reservation(&released.map_err(|error| named("keep", &keep, error))?)))
     }
 
     async fn return_stock(
@@ -169,7 +190,7 @@ impl InventoryService for InventoryApi {
         let request = request.into_inner();
         let id = reservation_id(&request.reservation_id)?;
         let return_id = parse::uuid("return_id", &request.return_id).map_err(Error::from)?;
-        let lines = summed(parse::lines(&request.lines).map_err(Error::from)?);
+        let lines = summed(parse::lines("lines", &request.lines).map_err(Error::from)?);
         let returned = self.inventory.return_stock(id, return_id, lines).await?;
         Ok(Response::new(ReturnStockResponse { levels: levels(returned) }))
     }
@@ -186,9 +207,12 @@ impl InventoryService for InventoryApi {
 
     async fn extend_reservation(
         &self,
-        _: Request<ExtendReservationRequest>,
+        request: Request<ExtendReservationRequest>,
     ) -> Result<Response<Reservation>, Status> {
-        Err(not_implemented())
+        let ExtendReservationRequest { reservation_id, expires_at } = request.into_inner();
+        let id = self::reservation_id(&reservation_id)?;
+        let until = parse::instant("expires_at", expires_at).map_err(Error::from)?;
+        Ok(Response::new(wire::reservation(&self.inventory.extend(id, until).await?)))
     }
 
     async fn reserve_stream(

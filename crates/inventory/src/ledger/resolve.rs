@@ -12,7 +12,7 @@ use crate::domain::{Account, Books, CellKey, Denied, Reservation, Resolution, Re
 use crate::error::Error;
 use crate::store;
 
-type Locked = (Transaction<'static, Postgres>, HashMap<CellKey, Account>, Vec<Reservation>);
+pub(crate) type Locked = (Transaction<'static, Postgres>, HashMap<CellKey, Account>, Vec<Reservation>);
 
 /// Kinds of movement a batch makes of one cell: COMMIT, RELEASE and EXPIRE.
 const KINDS: usize = 3;
@@ -30,7 +30,7 @@ pub(super) fn apply<'a>(
         let mut books = Books::open(now, accounts, known, quotas, sequences);
         let answers = endings.iter().map(|ending| end(&mut books, ending)).collect();
         let changes = books.close();
-        if !changes.ended.is_empty() || !changes.made.is_empty() {
+        if !changes.is_empty() {
             write(&mut tx, &changes, now).await?;
         }
         tx.commit().await?;
@@ -40,7 +40,7 @@ pub(super) fn apply<'a>(
 }
 
 /// The reservations with every cell of theirs locked. What is read after the locks cannot change before the commit.
-async fn lock(db: &PgPool, ids: &[ReservationId]) -> Result<Locked, sqlx::Error> {
+pub(crate) async fn lock(db: &PgPool, ids: &[ReservationId]) -> Result<Locked, sqlx::Error> {
     // One that arrives between the look for its lines and the locks has cells nobody locked. To lock them now would break the
     // order of the locks, so it begins again; each id arrives once, so that ends.
     loop {
@@ -55,13 +55,21 @@ async fn lock(db: &PgPool, ids: &[ReservationId]) -> Result<Locked, sqlx::Error>
 }
 
 fn end(books: &mut Books, ending: &Ending) -> Result<(Reservation, Resolved), Error> {
-    match books.resolve(ending.id, ending.resolution) {
+    let part = &ending.part;
+    let ended = match ending.resolution {
+        Resolution::Commit if !part.is_empty() => books.commit_part(ending.id, part),
+        Resolution::Release if !part.is_empty() => books.keep_part(ending.id, part),
+        whole @ (Resolution::Commit | Resolution::Release | Resolution::Expire) => {
+            books.resolve(ending.id, whole)
+        }
+    };
+    match ended {
         Ok((_, Resolved::Lost(state))) if ending.resolution != Resolution::Expire => {
             Err(Denied::Resolved { id: ending.id, state }.into())
         }
         Ok(ended) => Ok(ended),
         // Released before it arrived: remembered, so that it is refused when it comes.
-        Err(Denied::NotFound { id }) if ending.resolution == Resolution::Release => {
+        Err(Denied::NotFound { id }) if ending.resolution == Resolution::Release && part.is_empty() => {
             let reservation = books.bury(id);
             let state = reservation.state;
             Ok((reservation, Resolved::Now(state)))

@@ -25,8 +25,8 @@ pub async fn record(
          UPDATE stock s SET backorder = b.backorder, version = b.version, changed_in = pg_current_xact_id()
          FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[]) AS b (pool, sku_id, backorder, version)
          WHERE s.pool = b.pool AND s.sku_id = b.sku_id",
-        &pools,
-        &skus,
+        &pools as &[&str],
+        &skus as &[&str],
         &backorders,
         &versions,
         at

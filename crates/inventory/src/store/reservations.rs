@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{broken, cell};
-use crate::domain::{CellKey, Ended, Line, Receipt, Reservation, ReservationKind, ReservationState};
+use crate::domain::{CellKey, Ended, Line, Receipt, Reservation, ReservationKind, ReservationState, Shrunk};
 
 struct Row {
     reservation_id: Uuid,
@@ -142,21 +142,66 @@ fn literal<'a, T: std::fmt::Display>(lines: &'a [Line], of: impl Fn(&'a Line) ->
     format!("{{{}}}", quoted.join(","))
 }
 
+/// Lets pending reservations hold less; how many were still pending.
+pub async fn shrink(
+    conn: &mut PgConnection,
+    shrunk: &[Shrunk],
+    at: OffsetDateTime,
+) -> Result<u64, sqlx::Error> {
+    let ids: Vec<Uuid> = shrunk.iter().map(|shrunk| shrunk.id.uuid()).collect();
+    let quantities: Vec<String> =
+        shrunk.iter().map(|shrunk| literal(&shrunk.lines, |line| line.quantity)).collect();
+    let done = sqlx::query!(
+        "UPDATE reservation r SET quantities = s.quantities::bigint[]
+         FROM unnest($1::uuid[], $2::text[]) AS s (reservation_id, quantities)
+         WHERE r.reservation_id = s.reservation_id AND r.resolved_at IS NULL AND r.expires_at > $3",
+        &ids,
+        &quantities,
+        at
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// Puts the expiry of a pending reservation off.
+pub async fn extend(
+    conn: &mut PgConnection,
+    id: ReservationId,
+    expires_at: OffsetDateTime,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE reservation SET expires_at = $2
+         WHERE reservation_id = $1 AND resolved_at IS NULL AND expires_at < $2",
+        id.uuid(),
+        expires_at
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// Ends pending reservations; how many were still pending. Less than asked for means that somebody passed the lock.
 /// Pending is asked by its other name, `resolved_at IS NULL`, so that rows are found by id and not among all pending ones.
 pub async fn end(conn: &mut PgConnection, ended: &[Ended], at: OffsetDateTime) -> Result<u64, sqlx::Error> {
     let ids: Vec<Uuid> = ended.iter().map(|ended| ended.id.uuid()).collect();
     let states: Vec<&str> = ended.iter().map(|ended| ended.state.as_str()).collect();
     let by: Vec<i64> = ended.iter().map(|ended| ended.by).collect();
+    let sold: Vec<Option<String>> = ended
+        .iter()
+        .map(|ended| ended.lines.as_ref().map(|lines| literal(lines, |line| line.quantity)))
+        .collect();
     let done = sqlx::query!(
-        "UPDATE reservation r SET state = e.state, resolved_at = $4, ended_by = e.ended_by
-         FROM unnest($1::uuid[], $2::text[], $3::bigint[]) AS e (reservation_id, state, ended_by)
+        "UPDATE reservation r SET state = e.state, resolved_at = $4, ended_by = e.ended_by,
+                                  quantities = coalesce(e.sold::bigint[], r.quantities)
+         FROM unnest($1::uuid[], $2::text[], $3::bigint[], $5::text[]) AS e (reservation_id, state, ended_by, sold)
          WHERE r.reservation_id = e.reservation_id AND r.resolved_at IS NULL
            AND (r.expires_at > $4) = (e.state <> 'EXPIRED')",
         &ids,
         &states as &[&str],
         &by,
-        at
+        at,
+        &sold as &[Option<String>]
     )
     .execute(conn)
     .await?;
