@@ -36,7 +36,7 @@ impl Inventory {
         tx.commit().await?;
         self.ledger.after_commit.wake();
         // Nobody's units: no buyer's limit changes.
-        self.gate.give(cell, "", delta).await;
+        self.gate.moved(cell, None, delta, level.version).await;
         Ok(level)
     }
 }

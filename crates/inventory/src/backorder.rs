@@ -31,7 +31,7 @@ impl Inventory {
         tx.commit().await?;
         self.ledger.after_commit.wake();
         // Nobody's units: no buyer's limit changes.
-        self.gate.give(cell, "", backorder - level.backorder).await;
+        self.gate.moved(cell, None, backorder - level.backorder, set.version).await;
         Ok(set)
     }
 }

@@ -2,47 +2,49 @@
 //! that is too open costs a refusal later, one that is too closed is opened by the reconciler, one that is gone is passed by.
 
 mod admit;
+mod ask;
+mod bucket;
 mod cells;
 mod level;
 mod link;
 mod load;
 mod settle;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sqlx::PgPool;
 use stampede_kit::batch::{Batcher, Limits};
 use stampede_kit::task;
-use stampede_types::{BuyerId, Pool};
+use stampede_types::BuyerId;
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
-pub use admit::Ask;
 pub use cells::{Cell, Cells, SoldOut};
 
 use crate::config::GateSettings;
 use crate::domain::{CellKey, Denied};
 use crate::error::Error;
 use crate::metrics::Metrics;
-use admit::{Code, Reply};
+use admit::{Ask, Reply};
 use link::{Down, Link, Scripts};
 use settle::{Settlement, What};
 
 const LIMITS: Limits = Limits { batch: 256, writers: 2, queue: 8_192 };
-/// A cell that is lost again right after it was loaded is passed by.
-const LOAD_ATTEMPTS: usize = 3;
 
 /// What the gate said.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Admission {
-    /// Units were put aside for this token now: tell the gate how it ended.
-    Fresh,
-    /// This token has its units already.
-    Already,
-    /// Redis is not there: the ledger decides alone.
-    Bypassed,
+    /// Units were put aside in these cells now: tell the gate how it ended. None where they were put aside for the token before,
+    /// or where Redis is not there and the ledger decides alone.
+    Admitted(Vec<Arc<Cell>>),
     Refused(Denied),
+}
+
+/// Whose units are settled.
+#[derive(Debug, Clone)]
+pub struct Party {
+    pub token: Uuid,
+    pub buyer: BuyerId,
 }
 
 pub(crate) struct Shared {
@@ -59,6 +61,9 @@ pub(crate) enum Failure {
     Down,
     #[error(transparent)]
     Ledger(#[from] sqlx::Error),
+    /// Somebody asked the ledger a moment ago.
+    #[error("the ledger does not answer")]
+    Unavailable,
 }
 
 impl From<Down> for Failure {
@@ -97,35 +102,20 @@ impl Gate {
         &self.cells
     }
 
-    /// Asks for all lines in one pool or none.
-    pub async fn admit(&self, ask: &Ask) -> Result<Admission, Error> {
-        for _ in 0..LOAD_ATTEMPTS {
-            for (cell, _) in ask.lines.iter().filter(|(cell, _)| !self.is_loaded(cell)) {
-                match load::load(&self.shared, cell).await {
-                    Ok(()) => {}
-                    Err(Failure::Down) => return Ok(Admission::Bypassed),
-                    Err(Failure::Ledger(error)) => return Err(error.into()),
-                }
+    /// Puts all lines aside for this token or none.
+    pub async fn admit(&self, party: &Party, lines: &[(Arc<Cell>, i64)]) -> Result<Admission, Error> {
+        let mut aside = Vec::with_capacity(lines.len());
+        match ask::all(self, party.token, &party.buyer, lines, &mut aside).await {
+            Ok(None) => Ok(Admission::Admitted(aside)),
+            Ok(Some(denied)) => {
+                self.refused(&aside, party).await;
+                Ok(Admission::Refused(denied))
             }
-            let Ok(reply) = self.admissions.submit(ask.clone()).await? else {
-                return Ok(Admission::Bypassed);
-            };
-            let cell = reply.cell.key.clone();
-            return Ok(match reply.code {
-                Code::Admitted => Admission::Fresh,
-                Code::Already => Admission::Already,
-                Code::SoldOut => Admission::Refused(Denied::OutOfStock { cell, free: reply.free }),
-                // The limit itself is the ledger's to tell; the caller is told the cell.
-                Code::BuyerLimit => Admission::Refused(Denied::BuyerLimit { cell, limit: None }),
-                Code::NotOpen => Admission::Refused(Denied::NotOpen { cell }),
-                Code::Closed => Admission::Refused(Denied::Closed { cell }),
-                Code::NotLoaded => {
-                    reply.cell.invalidate();
-                    continue;
-                }
-            });
+            Err(error) => {
+                self.refused(&aside, party).await;
+                Err(error)
+            }
         }
-        Ok(Admission::Bypassed)
     }
 
     /// Loads a cell before anybody asks for it. Without Redis it is loaded when it is used.
@@ -135,37 +125,38 @@ impl Gate {
         }
     }
 
-    /// The token's units are sold: it need not be remembered.
-    pub fn drop_token(&self, cell: Arc<Cell>, token: Uuid) {
-        self.settle(Settlement { cell, what: What::Drop(token), done: None });
+    /// The ledger gave the token so many units of this cell by the movement of this number.
+    pub fn taken(&self, cell: Arc<Cell>, party: &Party, units: i64, number: i64) {
+        self.settle(cell, party.buyer.to_string(), What::Taken { token: party.token, units, number }, None);
     }
 
-    /// The token's units in these cells are free again; waits until the gate knows.
-    pub async fn give_back(&self, cells: impl IntoIterator<Item = Arc<Cell>>, token: Uuid) {
-        let waiting = cells.into_iter().map(|cell| {
-            let (done, known) = oneshot::channel();
-            self.settle(Settlement { cell, what: What::Return(token), done: Some(done) });
-            known
-        });
-        // A settlement that was not made has put its cell in doubt instead.
-        futures::future::join_all(waiting.collect::<Vec<_>>()).await;
+    /// The ledger gave the token nothing: what was put aside for it is free again. Waits until the gate knows.
+    pub async fn refused(&self, cells: &[Arc<Cell>], party: &Party) {
+        self.settled(cells, party, |_| What::Refused { token: party.token }).await;
     }
 
-    /// The token keeps so many units in each cell and the rest is free again; waits until the gate knows.
-    pub async fn keep(&self, cells: impl IntoIterator<Item = (Arc<Cell>, i64)>, token: Uuid) {
-        let waiting = cells.into_iter().map(|(cell, units)| {
-            let (done, known) = oneshot::channel();
-            self.settle(Settlement { cell, what: What::Keep(token, units), done: Some(done) });
-            known
-        });
-        // A settlement that was not made has put its cell in doubt instead.
-        futures::future::join_all(waiting.collect::<Vec<_>>()).await;
+    /// The same, because the buyer would have got more of one cell than this limit: the gate will know next time.
+    pub async fn over(&self, cells: &[Arc<Cell>], party: &Party, over: &CellKey, limit: i64) {
+        let token = party.token;
+        let what = |cell: &Cell| match cell.key == *over {
+            true => What::Over { token, limit },
+            false => What::Refused { token },
+        };
+        self.settled(cells, party, what).await;
     }
 
-    /// So many more units are free, and count no longer for this buyer; waits until the gate knows.
-    pub async fn give(&self, cell: Arc<Cell>, buyer: &str, units: i64) {
+    /// Nobody knows what the ledger did: its word is read before the cells are used again.
+    pub async fn unknown(&self, cells: &[Arc<Cell>], party: &Party) {
+        self.settled(cells, party, |_| What::Unknown { token: party.token }).await;
+        cells.iter().for_each(|cell| cell.invalidate());
+    }
+
+    /// The movement of this number made so many units more free, or less, and they no longer count for the buyer; nobody's have
+    /// none. Waits until the gate knows.
+    pub async fn moved(&self, cell: Arc<Cell>, buyer: Option<&BuyerId>, units: i64, number: i64) {
         let (done, known) = oneshot::channel();
-        self.settle(Settlement { cell, what: What::Give(buyer.to_owned(), units), done: Some(done) });
+        let buyer = buyer.map(ToString::to_string).unwrap_or_default();
+        self.settle(cell, buyer, What::Moved { units, number }, Some(done));
         // A settlement that was not made has put its cell in doubt instead.
         let _ = known.await;
     }
@@ -198,18 +189,19 @@ impl Gate {
         cell.is_loaded(self.shared.link.generation(cell.lane))
     }
 
-    fn settle(&self, settlement: Settlement) {
-        if let Err(refused) = self.settlements.try_send(settlement) {
+    async fn settled(&self, cells: &[Arc<Cell>], party: &Party, what: impl Fn(&Cell) -> What) {
+        let waiting = cells.iter().map(|cell| {
+            let (done, known) = oneshot::channel();
+            self.settle(cell.clone(), party.buyer.to_string(), what(cell), Some(done));
+            known
+        });
+        // A settlement that was not made has put its cell in doubt instead.
+        futures::future::join_all(waiting.collect::<Vec<_>>()).await;
+    }
+
+    fn settle(&self, cell: Arc<Cell>, buyer: String, what: What, done: Option<oneshot::Sender<()>>) {
+        if let Err(refused) = self.settlements.try_send(Settlement { cell, buyer, what, done }) {
             refused.into_inner().cell.invalidate();
         }
     }
-}
-
-/// The lines of one request, pool by pool, in the order of the pools.
-pub fn asks(token: Uuid, buyer: &BuyerId, lines: &[(Arc<Cell>, i64)]) -> Vec<Ask> {
-    let mut pools: BTreeMap<&Pool, Vec<(Arc<Cell>, i64)>> = BTreeMap::new();
-    for (cell, quantity) in lines {
-        pools.entry(&cell.key.pool).or_default().push((cell.clone(), *quantity));
-    }
-    pools.into_values().map(|lines| Ask { token, buyer: buyer.clone(), lines: lines.into() }).collect()
 }

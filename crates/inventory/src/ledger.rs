@@ -42,6 +42,17 @@ pub struct Ending {
     pub part: Vec<Line>,
 }
 
+/// What became of an ending.
+#[derive(Debug, Clone)]
+pub struct Settled {
+    pub reservation: Reservation,
+    pub resolved: Resolved,
+    /// What nobody holds any more, of each line.
+    pub freed: Vec<Line>,
+    /// The first movement of its transaction.
+    pub number: i64,
+}
+
 /// Whom to wake after a commit of this process.
 #[derive(Debug, Clone, Default)]
 pub struct AfterCommit {
@@ -59,7 +70,7 @@ impl AfterCommit {
 #[derive(Debug, Clone)]
 pub struct Ledger {
     demands: Batcher<Demand, Result<Held, Error>>,
-    endings: Batcher<Ending, Result<(Reservation, Resolved), Error>>,
+    endings: Batcher<Ending, Result<Settled, Error>>,
     lookups: Batcher<ReservationId, Result<Option<Reservation>, Error>>,
     pub after_commit: AfterCommit,
 }
@@ -90,7 +101,7 @@ impl Ledger {
     }
 
     /// Ends a reservation; durable when it answers.
-    pub async fn resolve(&self, ending: Ending) -> Result<(Reservation, Resolved), Error> {
+    pub async fn resolve(&self, ending: Ending) -> Result<Settled, Error> {
         self.endings.submit(ending).await?
     }
 

@@ -9,7 +9,7 @@ use time::Duration;
 
 use crate::domain::{Demand, Denied, Line, Receipt, Reservation, ReservationState};
 use crate::error::Error;
-use crate::gate::{self, Admission, Ask, Cell};
+use crate::gate::{Admission, Cell, Party};
 use crate::inventory::Inventory;
 use crate::ledger::Held;
 
@@ -87,24 +87,13 @@ impl Inventory {
     }
 
     async fn decide(&self, demand: Demand, lines: &[(Arc<Cell>, i64)]) -> Result<Held, Error> {
-        let mut admitted: Vec<Ask> = Vec::new();
-        for ask in gate::asks(demand.id.uuid(), &demand.buyer, lines) {
-            match self.gate.admit(&ask).await {
-                Ok(Admission::Fresh) => admitted.push(ask),
-                Ok(Admission::Already | Admission::Bypassed) => {}
-                Ok(Admission::Refused(denied)) => {
-                    self.give_back(&admitted).await;
-                    return self.refused(demand, denied).await;
-                }
-                Err(error) => {
-                    self.give_back(&admitted).await;
-                    return Err(error);
-                }
-            }
-        }
-        let deduction = demand.hold.is_none();
+        let party = Party { token: demand.id.uuid(), buyer: demand.buyer.clone() };
+        let aside = match self.gate.admit(&party, lines).await? {
+            Admission::Admitted(aside) => aside,
+            Admission::Refused(denied) => return self.refused(demand, denied).await,
+        };
         let held = self.ledger.demand(demand).await;
-        self.settle(&held, deduction, &admitted, lines).await;
+        self.settle(&held, &party, &aside, lines).await;
         if let Ok(held) = &held {
             self.recent.insert(held.reservation.id);
         }
@@ -123,36 +112,32 @@ impl Inventory {
     async fn settle(
         &self,
         held: &Result<Held, Error>,
-        deduction: bool,
-        admitted: &[Ask],
+        party: &Party,
+        aside: &[Arc<Cell>],
         lines: &[(Arc<Cell>, i64)],
     ) {
         match held {
-            Ok(held) if held.fresh && deduction => {
-                // Every line, not only what was admitted now: the gate may have put it aside at an earlier try.
-                for (cell, _) in lines {
-                    self.gate.drop_token(cell.clone(), held.reservation.id.uuid());
+            Ok(held) if held.fresh => {
+                // Every line, not only what was put aside now: that may have been at an earlier try, or not at all.
+                let number = held.reservation.made_by.unwrap_or_default();
+                for (cell, units) in lines {
+                    self.gate.taken(cell.clone(), party, *units, number);
                 }
             }
-            Ok(held) if held.fresh || held.reservation.state == ReservationState::Pending => {}
             // An old answer, or nothing was taken: what was put aside is free again.
-            Ok(_) | Err(Error::Overloaded) => self.give_back(admitted).await,
+            Ok(_) | Err(Error::Overloaded) => self.gate.refused(aside, party).await,
+            Err(Error::Denied(Denied::BuyerLimit { cell, limit: Some(limit) })) => {
+                self.gate.over(aside, party, cell, *limit).await;
+            }
             Err(Error::Denied(denied)) => {
-                self.give_back(admitted).await;
+                self.gate.refused(aside, party).await;
                 if denied.is_about_stock() {
-                    for (cell, _) in admitted.iter().flat_map(|ask| ask.lines.iter()) {
+                    for cell in aside {
                         self.gate.take_level(cell).await;
                     }
                 }
             }
-            // Nobody knows whether the ledger took the units: its word is read before the gate is used again.
-            Err(_) => lines.iter().for_each(|(cell, _)| cell.invalidate()),
-        }
-    }
-
-    async fn give_back(&self, admitted: &[Ask]) {
-        for ask in admitted {
-            self.gate.give_back(ask.lines.iter().map(|(cell, _)| cell.clone()), ask.token).await;
+            Err(_) => self.gate.unknown(aside, party).await,
         }
     }
 }

@@ -6,10 +6,10 @@ use stampede_kit::task;
 use stampede_types::ReservationId;
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::{Denied, Line, Reservation, ReservationState, Resolution, Resolved};
+use crate::domain::{Denied, Line, Reservation, Resolution, Resolved};
 use crate::error::Error;
 use crate::inventory::Inventory;
-use crate::ledger::Ending;
+use crate::ledger::{Ending, Settled};
 use crate::store;
 
 /// How often overdue holds are looked for. Only their units wait for it: an overdue hold cannot be committed anyway.
@@ -70,39 +70,21 @@ impl Inventory {
     }
 
     async fn end(&self, ending: Ending) -> Result<Reservation, Error> {
-        let (reservation, resolved) = self.ledger.resolve(ending).await?;
-        match resolved {
-            Resolved::Now(state) => {
-                self.metrics.reservation(state.as_str(), 1);
-                self.tell_gate(&reservation, state).await;
-            }
-            Resolved::Shrunk => {
-                self.metrics.reservation("SHRUNK", 1);
-                self.shrink_at_gate(&reservation).await;
-            }
+        let settled = self.ledger.resolve(ending).await?;
+        match settled.resolved {
+            Resolved::Now(state) => self.metrics.reservation(state.as_str(), 1),
+            Resolved::Shrunk => self.metrics.reservation("SHRUNK", 1),
             Resolved::Before(_) | Resolved::Lost(_) => {}
         }
-        Ok(reservation)
+        self.tell_gate(&settled).await;
+        Ok(settled.reservation)
     }
 
-    async fn shrink_at_gate(&self, reservation: &Reservation) {
-        let line = |line: &Line| (self.gate.cells().meet(&line.cell), line.quantity);
-        self.gate.keep(reservation.lines.iter().map(line), reservation.id.uuid()).await;
-    }
-
-    async fn tell_gate(&self, reservation: &Reservation, state: ReservationState) {
-        let cells = reservation.lines.iter().map(|line| self.gate.cells().meet(&line.cell));
-        match state {
-            ReservationState::Committed => {
-                if reservation.lines != reservation.asked {
-                    self.shrink_at_gate(reservation).await;
-                }
-                cells.for_each(|cell| self.gate.drop_token(cell, reservation.id.uuid()));
-            }
-            ReservationState::Released | ReservationState::Expired => {
-                self.gate.give_back(cells, reservation.id.uuid()).await;
-            }
-            ReservationState::Pending => {}
-        }
+    async fn tell_gate(&self, settled: &Settled) {
+        let buyer = settled.reservation.buyer.as_ref();
+        let freed = settled.freed.iter().map(|line| {
+            self.gate.moved(self.gate.cells().meet(&line.cell), buyer, line.quantity, settled.number)
+        });
+        futures::future::join_all(freed).await;
     }
 }

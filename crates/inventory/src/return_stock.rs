@@ -37,6 +37,7 @@ impl Inventory {
         let buyers = lines.iter().filter_map(|line| Some((&line.cell, reservation.buyer.as_ref()?)));
         let quotas = store::quotas::read(&mut tx, &buyers.collect::<Vec<_>>()).await?;
 
+        let number = sequences.first().copied().unwrap_or_default();
         let mut books = Books::open(now, accounts, [], quotas, sequences);
         for line in &lines {
             books.give_back(line, reservation.buyer.as_ref(), return_id);
@@ -49,14 +50,14 @@ impl Inventory {
         }
         tx.commit().await?;
         self.ledger.after_commit.wake();
-        self.open_gate(&reservation, &lines).await;
+        self.open_gate(&reservation, &lines, number).await;
         Ok(changes.levels)
     }
 
-    async fn open_gate(&self, reservation: &Reservation, lines: &[Line]) {
-        let buyer = reservation.buyer.as_ref().map_or("", |buyer| buyer.as_str());
+    async fn open_gate(&self, reservation: &Reservation, lines: &[Line], number: i64) {
         for line in lines {
-            self.gate.give(self.gate.cells().meet(&line.cell), buyer, line.quantity).await;
+            let cell = self.gate.cells().meet(&line.cell);
+            self.gate.moved(cell, reservation.buyer.as_ref(), line.quantity, number).await;
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Admission: one script call for all requests of a pool that have gathered.
+//! Admission: one script call for all requests of a pool's bucket that have gathered.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,7 +8,8 @@ use stampede_types::BuyerId;
 use uuid::Uuid;
 
 use super::Shared;
-use super::cells::{Cell, KEYS};
+use super::bucket::KEYS;
+use super::cells::Cell;
 use super::link::Down;
 
 /// The most lines one script call decides: Lua takes no more than about 8,000 arguments at once.
@@ -16,12 +17,15 @@ const MAX_LINES: usize = 2_000;
 /// Integers of a reply.
 const REPLY: usize = 4;
 
-/// A request's lines in one pool, one line a cell.
+/// A request's lines in one bucket of a pool, one line a cell.
 #[derive(Debug, Clone)]
 pub struct Ask {
     pub token: Uuid,
     pub buyer: BuyerId,
-    pub lines: Arc<[(Arc<Cell>, i64)]>,
+    pub bucket: u32,
+    /// Into how many buckets all its cells are divided.
+    pub layout: u32,
+    pub lines: Vec<(Arc<Cell>, i64)>,
 }
 
 /// What the script said.
@@ -49,8 +53,8 @@ pub struct Reply {
     pub code: Code,
     /// The cell the code is about.
     pub cell: Arc<Cell>,
-    /// Free units of that cell.
-    pub free: i64,
+    /// The limit that was reached, the layout of a cell that is loaded in another, else the cell's free units.
+    pub value: i64,
 }
 
 /// Decides a batch: pools apart, each in as few calls as the size allows, all under way together.
@@ -67,20 +71,20 @@ pub async fn run(gate: Arc<Shared>, asks: Vec<Ask>) -> Vec<Result<Reply, Down>> 
     answers
 }
 
-/// The members of each call: of one pool, in their order, at most so many lines.
+/// The members of each call: of one bucket of a pool, in their order, at most so many lines.
 fn split(asks: &[Ask]) -> Vec<Vec<usize>> {
     let mut calls: Vec<Vec<usize>> = Vec::new();
-    let mut open: HashMap<&str, (usize, usize)> = HashMap::new();
+    let mut open: HashMap<(&str, u32, u32), (usize, usize)> = HashMap::new();
     for (member, ask) in asks.iter().enumerate() {
         let Some((cell, _)) = ask.lines.first() else { continue };
-        let pool = cell.key.pool.as_str();
-        match open.get_mut(pool) {
+        let place = (cell.key.pool.as_str(), ask.bucket, ask.layout);
+        match open.get_mut(&place) {
             Some((call, lines)) if *lines + ask.lines.len() <= MAX_LINES => {
                 calls[*call].push(member);
                 *lines += ask.lines.len();
             }
             Some(_) | None => {
-                open.insert(pool, (calls.len(), ask.lines.len()));
+                open.insert(place, (calls.len(), ask.lines.len()));
                 calls.push(vec![member]);
             }
         }
@@ -89,28 +93,31 @@ fn split(asks: &[Ask]) -> Vec<Vec<usize>> {
 }
 
 async fn call(gate: &Shared, asks: &[Ask], members: &[usize]) -> Result<Vec<Reply>, Down> {
-    let mut places: HashMap<&str, usize> = HashMap::new();
+    let Some(first) = members.first().map(|member| &asks[*member]) else { return Err(Down) };
+    let mut places: HashMap<usize, usize> = HashMap::new();
     let mut cells: Vec<&Arc<Cell>> = Vec::new();
     for (cell, _) in members.iter().flat_map(|member| asks[*member].lines.iter()) {
-        places.entry(&cell.keys[0]).or_insert_with(|| {
+        places.entry(Arc::as_ptr(cell).addr()).or_insert_with(|| {
             cells.push(cell);
             cells.len()
         });
     }
     let Some(lane) = cells.first().map(|cell| cell.lane) else { return Err(Down) };
     let mut call = gate.scripts.admit.call(cells.len() * KEYS);
-    for key in cells.iter().flat_map(|cell| &cell.keys) {
+    for key in cells.iter().flat_map(|cell| cell.buckets().keys(first.bucket)) {
         call.arg(key);
     }
+    call.arg(first.layout);
     for ask in members.iter().map(|member| &asks[*member]) {
         call.arg(ask.token.as_bytes().as_slice()).arg(ask.buyer.as_str()).arg(ask.lines.len());
-        for (cell, quantity) in ask.lines.iter() {
-            call.arg(places[cell.keys[0].as_str()]).arg(*quantity);
+        for (cell, quantity) in &ask.lines {
+            call.arg(places[&Arc::as_ptr(cell).addr()]).arg(*quantity);
         }
     }
     gate.metrics.gate_batch.record(members.len() as f64, &[KeyValue::new("script", "admit")]);
     let reply: Vec<i64> = gate.link.script(lane, &gate.scripts.admit, &call).await?;
-    let parsed: Option<Vec<Reply>> = reply.chunks_exact(REPLY).map(|reply| parse(reply, &cells)).collect();
+    let parsed: Option<Vec<Reply>> =
+        reply.chunks_exact(REPLY).map(|reply| parse(reply, &cells, first.layout)).collect();
     parsed.filter(|replies| replies.len() == members.len()).ok_or_else(|| {
         tracing::error!(
             asked = members.len(),
@@ -121,16 +128,17 @@ async fn call(gate: &Shared, asks: &[Ask], members: &[usize]) -> Result<Vec<Repl
     })
 }
 
-fn parse(reply: &[i64], cells: &[&Arc<Cell>]) -> Option<Reply> {
-    let [code, about, free, version] = *reply else { return None };
+fn parse(reply: &[i64], cells: &[&Arc<Cell>], layout: u32) -> Option<Reply> {
+    let [code, about, value, version] = *reply else { return None };
     let cell = Arc::clone(cells.get(usize::try_from(about - 1).ok()?)?);
     let code = Code::parse(code)?;
     // Below zero when units were taken away that others had been promised.
-    let free = free.max(0);
-    if code == Code::SoldOut && free == 0 {
+    let value = value.max(0);
+    // One of several buckets that is empty says nothing about the others.
+    if code == Code::SoldOut && value == 0 && layout == 1 {
         cell.sold_out(version);
     }
-    Some(Reply { code, cell, free })
+    Some(Reply { code, cell, value })
 }
 
 #[cfg(test)]
@@ -145,8 +153,8 @@ mod tests {
     fn a_gate_below_zero_is_sold_out_with_nothing_free() {
         let cell = Cells::new("t".into(), SoldOut::default())
             .meet(&CellKey { pool: Pool::Shelf, sku: "tee".parse().unwrap() });
-        let reply = parse(&[Code::SoldOut as i64, 1, -3, 10], &[&cell]).unwrap();
-        assert_eq!((reply.code, reply.free), (Code::SoldOut, 0));
+        let reply = parse(&[Code::SoldOut as i64, 1, -3, 10], &[&cell], 1).unwrap();
+        assert_eq!((reply.code, reply.value), (Code::SoldOut, 0));
         assert!(cell.is_sold_out());
     }
 }

@@ -2,7 +2,7 @@
 //! counts units: Redis and the ledger do.
 //!
 //! Sold out is a flag with a version. The gate's version of a cell grows with every script call that changes its units, and a
-//! load begins at the ledger's clock in microseconds, above everything before it. A script that reads version `v` has seen
+//! every version is at or above Redis's clock in microseconds, so that versions grow even when Redis has forgotten everything. A script that reads version `v` has seen
 //! every unit that came back at `v` or below, and none that came back above. So a refusal at `v` is news after units came
 //! back at `v` (it saw them, and they were gone again), and is stale after units came back at `v + 1`. Both sides only grow,
 //! and the flag is their comparison: in whatever order answers and news arrive, the newer one stands.
@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Mutex;
 
+use super::bucket::Buckets;
 use super::link::Lane;
 use crate::domain::CellKey;
 use crate::reopen::News;
@@ -38,20 +39,19 @@ impl Default for SoldOut {
 
 /// Cells remembered at once. Above it everything is forgotten and loaded again when it is used.
 const MAX_CELLS: usize = 200_000;
-/// Keys of a cell: counters, quotas, tokens.
-pub const KEYS: usize = 3;
 
 #[derive(Debug)]
 pub struct Cell {
     pub key: CellKey,
-    /// Counters, quotas, tokens.
-    pub keys: [String; KEYS],
+    buckets: Buckets,
     /// The cells of a pool fail together.
     pub lane: Lane,
     /// The gate's generation this cell was loaded in; another one means that it must be loaded again.
     loaded: AtomicU64,
     /// One load at a time.
     pub loading: Mutex<()>,
+    /// How often the ledger did not answer a load.
+    failures: AtomicU64,
     /// How often somebody has begun to take the ledger's level.
     levels: AtomicU64,
     /// Milliseconds since `started`; 0 is never.
@@ -66,14 +66,13 @@ pub struct Cell {
 
 impl Cell {
     fn new(prefix: &str, key: CellKey, started: Instant, sold_out: SoldOut) -> Self {
-        let name =
-            |part: &str| format!("{prefix}:{{pool:{}}}:{part}:{}", key.pool.as_str(), key.sku.as_str());
         Self {
-            keys: [name("counters"), name("quotas"), name("tokens")],
+            buckets: Buckets::new(prefix, &key),
             lane: Lane::of(&key.pool),
             key,
             loaded: AtomicU64::new(0),
             loading: Mutex::new(()),
+            failures: AtomicU64::new(0),
             levels: AtomicU64::new(0),
             sold_out_until: AtomicU64::new(0),
             sold_out_at: AtomicI64::new(0),
@@ -89,6 +88,27 @@ impl Cell {
 
     pub fn set_loaded(&self, generation: u64) {
         self.loaded.store(generation, Ordering::Release);
+    }
+
+    /// Into how many buckets the cell is divided, and where they are.
+    pub const fn buckets(&self) -> &Buckets {
+        &self.buckets
+    }
+
+    /// A bucket said that it is divided otherwise; into none when it is not loaded.
+    pub fn moved_to(&self, layout: i64) {
+        match u32::try_from(layout) {
+            Ok(layout) if layout > 0 => self.buckets.set_layout(layout),
+            Ok(_) | Err(_) => self.invalidate(),
+        }
+    }
+
+    pub fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Acquire)
+    }
+
+    pub fn failed(&self) {
+        self.failures.fetch_add(1, Ordering::AcqRel);
     }
 
     pub fn levels_begun(&self) -> u64 {
@@ -215,15 +235,5 @@ mod tests {
         let cell = cell(Duration::ZERO);
         cell.sold_out(10);
         assert!(!cell.is_sold_out());
-    }
-
-    #[test]
-    fn all_keys_of_a_pool_carry_its_hash_tag() {
-        let cells = Cells::new("t".into(), SoldOut::default());
-        let cell = cells.meet(&CellKey {
-            pool: "flash".parse().map(Pool::Campaign).unwrap(),
-            sku: "tee".parse().unwrap(),
-        });
-        assert!(cell.keys.iter().all(|key| key.starts_with("t:{pool:flash}:") && key.ends_with(":tee")));
     }
 }

@@ -16,7 +16,7 @@ pub async fn read(gate: &Shared, cells: &[Arc<Cell>]) -> Option<Vec<Option<(i64,
     let reads = pools.into_values().map(async |members| {
         let mut pipeline = redis::pipe();
         for at in &members {
-            pipeline.hmget(&cells[*at].keys[0], &["free", "version"]);
+            pipeline.hmget(&cells[*at].buckets().keys(0)[0], &["free", "version"]);
         }
         let lane = cells[*members.first()?].lane;
         let levels: Vec<(Option<i64>, Option<i64>)> = gate.link.pipeline(lane, &pipeline).await.ok()?;

@@ -1,61 +1,106 @@
--- Settles what the ledger has decided, for one pool. A token is settled once: what is gone is left alone.
--- KEYS  three a cell: counters, quotas, tokens.
--- ARGV  an operation: cell, what, subject, quantity.
---         drop    subject is a token: its units are sold
---         return  subject is a token: its units are free again
---         keep    subject is a token: it keeps that quantity at most, the rest is free again
---         give    subject is a buyer, or nobody: so many more units are free, and count no longer for the buyer
--- Reply the version of each cell; 0 when it is not loaded, then nothing was done to it.
-local versions, touched = {}, {}
+-- Settles what became of units of one bucket of a pool. The ledger numbers what it decides, cell by cell: what it decided up to the
+-- number a cell was loaded at is in the cell's free units already, what it decided later is not. So each decision counts once, in
+-- whatever order decisions and loads arrive.
+-- KEYS  three a cell: counters, quotas, tokens. All carry one hash tag.
+-- ARGV  the cells' layout as the caller knows it, then an operation: cell, what, token, buyer, units, number.
+--         taken    the ledger gave these units to the token
+--         refused  the ledger gave the token nothing: what was put aside for it is free again
+--         over     the same, because of the buyer's limit, which is in `units`: the buyer has used what the limit leaves no room for
+--         unknown  nobody knows what the ledger did: the token is forgotten, its units are not free before the next load
+--         moved    so many units more are free, or less, and count less, or more, for the buyer; nobody's have no buyer
+-- Reply two integers a cell: its version, 0 when it is not loaded or in another layout, then nothing was done to it; and whether
+--       units came back, or the layout when it is loaded in another.
+local clock = redis.call('TIME')
+local now_us = clock[1] * 1000000 + clock[2]
+
+local cells, wanted = {}, {}
 for i = 1, #KEYS / 3 do
-  local c = redis.call('HMGET', KEYS[3 * i - 2], 'free', 'version')
-  versions[i] = c[1] and tonumber(c[2]) or 0
+  local c = redis.call('HMGET', KEYS[3 * i - 2], 'free', 'version', 'loaded', 'seen', 'limit', 'gave', 'layout')
+  local layout = tonumber(c[7]) or 0
+  cells[i] = {
+    is_loaded = c[1] and layout == tonumber(ARGV[1]), layout = layout,
+    free = tonumber(c[1]), version = tonumber(c[2]) or 0, loaded = tonumber(c[3]) or 0, seen = tonumber(c[4]) or 0,
+    limit = tonumber(c[5]) or 0, gave = tonumber(c[6]) or 0, delta = 0, news = 0, gone = {},
+  }
+  wanted[i] = {}
 end
-
-local function free(i, units, buyer)
-  redis.call('HINCRBY', KEYS[3 * i - 2], 'free', units)
-  if redis.call('HEXISTS', KEYS[3 * i - 1], buyer) == 1 then
-    if redis.call('HINCRBY', KEYS[3 * i - 1], buyer, -units) <= 0 then
-      redis.call('HDEL', KEYS[3 * i - 1], buyer)
-    end
-  end
-  touched[i] = true
+for at = 2, #ARGV, 6 do
+  local i = tonumber(ARGV[at])
+  if ARGV[at + 1] ~= 'moved' then table.insert(wanted[i], ARGV[at + 2]) end
 end
-
-local dropped = {}
-for at = 1, #ARGV, 4 do
-  local i, what, subject, units = tonumber(ARGV[at]), ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3])
-  if versions[i] > 0 then
-    if what == 'drop' then
-      dropped[i] = dropped[i] or {}
-      table.insert(dropped[i], subject)
-    elseif what == 'return' then
-      local held = redis.call('HGET', KEYS[3 * i], subject)
-      if held then
-        redis.call('HDEL', KEYS[3 * i], subject)
-        local colon = string.find(held, ':', 1, true)
-        free(i, tonumber(string.sub(held, 1, colon - 1)), string.sub(held, colon + 1))
-      end
-    elseif what == 'keep' then
-      local held = redis.call('HGET', KEYS[3 * i], subject)
-      if held then
-        local colon = string.find(held, ':', 1, true)
-        local had, buyer = tonumber(string.sub(held, 1, colon - 1)), string.sub(held, colon + 1)
-        if units < had then
-          redis.call('HSET', KEYS[3 * i], subject, units .. ':' .. buyer)
-          free(i, had - units, buyer)
-        end
-      end
-    elseif what == 'give' then
-      free(i, units, subject)
-    end
+for i, cell in ipairs(cells) do
+  cell.held = {}
+  if cell.is_loaded and #wanted[i] > 0 then
+    local held = redis.call('HMGET', KEYS[3 * i], unpack(wanted[i]))
+    for n, token in ipairs(wanted[i]) do cell.held[token] = held[n] end
   end
 end
-for i, tokens in pairs(dropped) do
-  redis.call('HDEL', KEYS[3 * i], unpack(tokens))
+
+-- The buyer uses so many units more; never less than none.
+local function use(i, buyer, units)
+  if cells[i].limit == 0 or buyer == '' then return end
+  if redis.call('HINCRBY', KEYS[3 * i - 1], buyer, units) <= 0 then redis.call('HDEL', KEYS[3 * i - 1], buyer) end
 end
-for i in pairs(touched) do
-  versions[i] = versions[i] + 1
-  redis.call('HSET', KEYS[3 * i - 2], 'version', string.format('%.0f', versions[i]))
+
+-- What was put aside for the token, and when: taken out, and nil when there is nothing.
+local function take_out(cell, token)
+  local held = cell.held[token]
+  if not held then return end
+  cell.held[token] = nil
+  cell.gone[#cell.gone + 1] = token
+  local quantity, admitted, buyer = string.match(held, '^(%d+):(%d+):(.*)$')
+  return tonumber(quantity), tonumber(admitted), buyer
 end
-return versions
+
+for at = 2, #ARGV, 6 do
+  local i, what, token, buyer = tonumber(ARGV[at]), ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
+  local units, number = tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5])
+  local cell = cells[i]
+  if cell.is_loaded then
+    local aside, admitted, holder
+    if what ~= 'moved' then aside, admitted, holder = take_out(cell, token) end
+    if what == 'taken' then
+      if aside and number <= cell.loaded then cell.delta = cell.delta + aside end
+      if not aside then
+        if number > cell.loaded then cell.delta = cell.delta - units end
+        use(i, buyer, units)
+      end
+    elseif (what == 'refused' or what == 'over') and aside then
+      cell.delta = cell.delta + aside
+      use(i, holder, -aside)
+      -- Units the buyer gave back since then may not have been counted by the refusal: then it teaches nothing.
+      if what == 'over' and cell.limit > 0 and cell.gave <= admitted then
+        local used = tonumber(redis.call('HGET', KEYS[3 * i - 1], holder) or 0)
+        if used < units - aside + 1 then redis.call('HSET', KEYS[3 * i - 1], holder, units - aside + 1) end
+      end
+    elseif what == 'moved' then
+      if number > cell.loaded then cell.delta = cell.delta + units end
+      use(i, buyer, -units)
+      cell.gave = now_us
+      cell.news = cell.news + 1
+    end
+    if number > cell.seen then
+      cell.seen = number
+      cell.news = cell.news + 1
+    end
+  end
+end
+
+local reply = {}
+for i, cell in ipairs(cells) do
+  if not cell.is_loaded then
+    reply[#reply + 1] = 0
+    reply[#reply + 1] = cell.layout
+  else
+    if #cell.gone > 0 then redis.call('HDEL', KEYS[3 * i], unpack(cell.gone)) end
+    if cell.delta ~= 0 then cell.version = math.max(cell.version + 1, now_us) end
+    if cell.delta ~= 0 or cell.news > 0 then
+      redis.call('HSET', KEYS[3 * i - 2], 'free', string.format('%.0f', cell.free + cell.delta),
+        'version', string.format('%.0f', cell.version), 'seen', string.format('%.0f', cell.seen),
+        'gave', string.format('%.0f', cell.gave))
+    end
+    reply[#reply + 1] = cell.version
+    reply[#reply + 1] = cell.delta > 0 and 1 or 0
+  end
+end
+return reply

@@ -7,8 +7,10 @@ use futures::future::BoxFuture;
 use sqlx::{PgPool, Postgres, Transaction};
 use stampede_types::{BuyerId, ReservationId};
 
-use super::{Answers, Ending, write};
-use crate::domain::{Account, Books, CellKey, Denied, Reservation, Resolution, Resolved};
+use super::{Answers, Ending, Settled, write};
+use crate::domain::{
+    Account, Books, CellKey, Denied, Line, Reservation, ReservationState, Resolution, Resolved,
+};
 use crate::error::Error;
 use crate::store;
 
@@ -17,18 +19,22 @@ pub(crate) type Locked = (Transaction<'static, Postgres>, HashMap<CellKey, Accou
 /// Kinds of movement a batch makes of one cell: COMMIT, RELEASE and EXPIRE.
 const KINDS: usize = 3;
 
-pub(super) fn apply<'a>(
-    db: &'a PgPool,
-    endings: &'a [Ending],
-) -> BoxFuture<'a, Answers<(Reservation, Resolved)>> {
+pub(super) fn apply<'a>(db: &'a PgPool, endings: &'a [Ending]) -> BoxFuture<'a, Answers<Settled>> {
     async move {
         let ids: Vec<_> = endings.iter().map(|ending| ending.id).collect();
         let (mut tx, accounts, known) = lock(db, &ids).await?;
         let (now, sequences) = store::levels::stamp(&mut tx, accounts.len() * KINDS).await?;
         let quotas = store::quotas::read(&mut tx, &limited(&known, &accounts)).await?;
 
+        let number = sequences.first().copied().unwrap_or_default();
         let mut books = Books::open(now, accounts, known, quotas, sequences);
-        let answers = endings.iter().map(|ending| end(&mut books, ending)).collect();
+        let settle = |ending: &Ending| {
+            let before = books.known(ending.id).map(|reservation| reservation.lines.clone());
+            let (reservation, resolved) = end(&mut books, ending)?;
+            let freed = freed(before.unwrap_or_default(), &reservation, resolved);
+            Ok(Settled { reservation, resolved, freed, number })
+        };
+        let answers = endings.iter().map(settle).collect();
         let changes = books.close();
         if !changes.is_empty() {
             write(&mut tx, &changes, now).await?;
@@ -76,6 +82,21 @@ fn end(books: &mut Books, ending: &Ending) -> Result<(Reservation, Resolved), Er
         }
         Err(denied) => Err(denied.into()),
     }
+}
+
+/// What it held before and neither holds nor has sold now.
+fn freed(mut before: Vec<Line>, reservation: &Reservation, resolved: Resolved) -> Vec<Line> {
+    match resolved {
+        Resolved::Now(ReservationState::Released | ReservationState::Expired) => {}
+        Resolved::Now(ReservationState::Committed | ReservationState::Pending) | Resolved::Shrunk => {
+            for (line, kept) in before.iter_mut().zip(&reservation.lines) {
+                line.quantity -= kept.quantity;
+            }
+        }
+        Resolved::Before(_) | Resolved::Lost(_) => before.clear(),
+    }
+    before.retain(|line| line.quantity > 0);
+    before
 }
 
 fn limited<'a>(

@@ -68,6 +68,33 @@ pub async fn lock(
         .collect()
 }
 
+/// One cell as it is, unlocked: its level, the number of its last movement and its terms are of one moment.
+pub async fn account(conn: &mut PgConnection, key: &CellKey) -> Result<Option<Account>, sqlx::Error> {
+    let row = sqlx::query!(
+        r#"SELECT s.on_hand, s.held, s.committed, s.backorder, s.version,
+                  i.per_buyer_limit AS "per_buyer_limit?", c.opens_at AS "opens_at?", c.closes_at AS "closes_at?"
+           FROM stock s
+           LEFT JOIN campaign_item i ON i.campaign_id = s.pool AND i.sku_id = s.sku_id
+           LEFT JOIN campaign c ON c.campaign_id = s.pool
+           WHERE s.pool = $1 AND s.sku_id = $2"#,
+        key.pool.as_str(),
+        key.sku.as_str()
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.map(|r| {
+        let window = r.opens_at.zip(r.closes_at).map(|(opens_at, closes_at)| Window { opens_at, closes_at });
+        let level = Level {
+            on_hand: r.on_hand,
+            held: r.held,
+            committed: r.committed,
+            backorder: r.backorder,
+            version: r.version,
+        };
+        Account { level, terms: Terms { per_buyer_limit: r.per_buyer_limit, window } }
+    }))
+}
+
 /// Locks every cell these reservations have lines in.
 pub async fn lock_of(
     conn: &mut PgConnection,

@@ -28,15 +28,3 @@ pub async fn read(conn: &mut PgConnection, keys: &[(&CellKey, &BuyerId)]) -> Res
         rows.into_iter().filter_map(|row| key(row.place).map(|(cell, buyer)| (cell, buyer, row.used)));
     Ok(named.map(|(cell, buyer, used)| ((*cell).clone(), (*buyer).clone(), used)).collect())
 }
-
-/// Every buyer's units of one cell, for loading the gate.
-pub async fn of_cell(conn: &mut PgConnection, cell: &CellKey) -> Result<Vec<(String, i64)>, sqlx::Error> {
-    let rows = sqlx::query!(
-        "SELECT buyer_id, used FROM buyer_quota WHERE pool = $1 AND sku_id = $2 AND used > 0",
-        cell.pool.as_str(),
-        cell.sku.as_str()
-    )
-    .fetch_all(conn)
-    .await?;
-    Ok(rows.into_iter().map(|r| (r.buyer_id, r.used)).collect())
-}

@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{broken, cell};
-use crate::domain::{CellKey, Ended, Line, Receipt, Reservation, ReservationKind, ReservationState, Shrunk};
+use crate::domain::{Ended, Line, Receipt, Reservation, ReservationKind, ReservationState, Shrunk};
 
 struct Row {
     reservation_id: Uuid,
@@ -218,22 +218,4 @@ pub async fn due(conn: &mut PgConnection, limit: i64) -> Result<Vec<ReservationI
     .fetch_all(conn)
     .await?;
     Ok(ids.into_iter().map(ReservationId::new).collect())
-}
-
-/// Pending holds on one cell: id, buyer and units, for loading the gate.
-pub async fn pending_on(
-    conn: &mut PgConnection,
-    cell: &CellKey,
-) -> Result<Vec<(ReservationId, String, i64)>, sqlx::Error> {
-    let rows = sqlx::query!(
-        r#"SELECT r.reservation_id, r.buyer_id, l.quantity AS "quantity!"
-           FROM reservation r
-           CROSS JOIN LATERAL unnest(r.pools, r.skus, coalesce(r.quantities, r.asked)) AS l (pool, sku_id, quantity)
-           WHERE r.state = 'PENDING' AND l.pool = $1 AND l.sku_id = $2"#,
-        cell.pool.as_str(),
-        cell.sku.as_str()
-    )
-    .fetch_all(conn)
-    .await?;
-    Ok(rows.into_iter().map(|r| (ReservationId::new(r.reservation_id), r.buyer_id, r.quantity)).collect())
 }

@@ -42,7 +42,9 @@ stories! {
     a_gate_that_is_too_closed_is_opened_while_buyers_pay,
     a_release_whose_caller_goes_away_still_opens_the_gate,
     a_token_an_earlier_try_left_is_gone_when_its_deduction_is_made,
-    a_loaded_gate_knows_limits_and_pending_holds,
+    a_loaded_gate_has_what_is_left_and_learns_what_buyers_have_used,
+    a_refusal_names_the_limit_whoever_refuses,
+    units_on_their_way_to_the_ledger_stay_put_aside_when_another_process_loads,
 }
 
 async fn a_flushed_gate_is_loaded_from_the_ledger_in_the_middle_of_a_sale(shop: Shop) {
@@ -146,7 +148,7 @@ async fn a_token_an_earlier_try_left_is_gone_when_its_deduction_is_made(shop: Sh
     shop.flash(5, 5).await;
     let id = Uuid::now_v7();
     let tokens = format!("{}:{{pool:{FLASH}}}:tokens:{TEE}", shop.prefix);
-    let (token, units) = (id.as_bytes().as_slice(), "1:alice");
+    let (token, units) = (id.as_bytes().as_slice(), "1:1:alice");
     let redis = &mut shop.redis.clone();
     redis::cmd("HSET").arg(&tokens).arg(token).arg(units).exec_async(redis).await.unwrap();
     shop.deduct(id, "alice", (TEE, FLASH, 1)).await.unwrap();
@@ -157,17 +159,50 @@ async fn a_token_an_earlier_try_left_is_gone_when_its_deduction_is_made(shop: Sh
     .await;
 }
 
-async fn a_loaded_gate_knows_limits_and_pending_holds(shop: Shop) {
+async fn a_loaded_gate_has_what_is_left_and_learns_what_buyers_have_used(shop: Shop) {
     shop.flash(5, 2).await;
     let (held, sold) = (Uuid::now_v7(), Uuid::now_v7());
     shop.reserve(held, "alice", &[(TEE, FLASH, 1)]).await.unwrap();
     shop.deduct(sold, "alice", (TEE, FLASH, 1)).await.unwrap();
     shop.flush().await;
-    assert_eq!(reason(shop.reserve(Uuid::now_v7(), "alice", &[(TEE, FLASH, 1)]).await), "BUYER_LIMIT");
+    let ask = async || shop.reserve(Uuid::now_v7(), "alice", &[(TEE, FLASH, 1)]).await;
+    assert_eq!(reason(ask().await), "BUYER_LIMIT", "the ledger says so");
     assert_eq!(shop.gate_free(TEE, FLASH).await, Some(3));
+    let quotas = format!("{}:{{pool:{FLASH}}}:quotas:{TEE}", shop.prefix);
+    let used = redis::cmd("HGET").arg(quotas).arg("alice").query_async(&mut shop.redis.clone()).await;
+    let used: redis::RedisResult<Option<i64>> = used;
+    assert_eq!(used, Ok(Some(2)), "the gate has learned it");
+    assert_eq!(reason(ask().await), "BUYER_LIMIT");
     shop.release(held).await.unwrap();
     assert_eq!(shop.gate_free(TEE, FLASH).await, Some(4));
-    shop.reserve(Uuid::now_v7(), "alice", &[(TEE, FLASH, 1)]).await.unwrap();
+    ask().await.unwrap();
+}
+
+async fn a_refusal_names_the_limit_whoever_refuses(shop: Shop) {
+    shop.flash(5, 2).await;
+    shop.deduct(Uuid::now_v7(), "alice", (TEE, FLASH, 2)).await.unwrap();
+    for lost in [false, true] {
+        if lost {
+            shop.flush().await;
+        }
+        let refused = shop.deduct(Uuid::now_v7(), "alice", (TEE, FLASH, 1)).await.unwrap_err();
+        assert_eq!(crate::shop::metadata(&refused, "limit").as_deref(), Some("2"));
+    }
+}
+
+async fn units_on_their_way_to_the_ledger_stay_put_aside_when_another_process_loads(shop: Shop) {
+    shop.flash(10, 5).await;
+    let micros = time::OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000;
+    let tokens = format!("{}:{{pool:{FLASH}}}:tokens:{TEE}", shop.prefix);
+    for (token, admitted) in [("on its way", micros), ("nobody's", micros - 60_000_000)] {
+        let redis = &mut shop.redis.clone();
+        let aside = format!("3:{admitted}:bob");
+        redis::cmd("HSET").arg(&tokens).arg(token).arg(aside).exec_async(redis).await.unwrap();
+    }
+    let neighbour = shop.neighbour().await;
+    let id = Uuid::now_v7();
+    crate::shop::reserve(&neighbour, id, "alice", &[(TEE, FLASH, 1)], 0).await.unwrap();
+    assert_eq!(shop.gate_free(TEE, FLASH).await, Some(6), "three are put aside, one is held");
 }
 
 pub async fn set_free(shop: &Shop, free: i64) {

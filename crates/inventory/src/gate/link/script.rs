@@ -43,7 +43,7 @@ pub(super) fn is_unknown(error: &RedisError) -> bool {
 pub struct Scripts {
     pub admit: Script,
     pub settle: Script,
-    pub level: Script,
+    pub load: Script,
 }
 
 impl Default for Scripts {
@@ -51,7 +51,7 @@ impl Default for Scripts {
         Self {
             admit: Script::new(include_str!("../admit.lua")),
             settle: Script::new(include_str!("../settle.lua")),
-            level: Script::new(include_str!("../level.lua")),
+            load: Script::new(include_str!("../load.lua")),
         }
     }
 }
