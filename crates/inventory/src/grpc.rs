@@ -2,9 +2,11 @@
 
 mod campaigns;
 mod catalog;
+mod feeds;
 mod parse;
 mod stock;
 
 pub use campaigns::CampaignApi;
 pub use catalog::CatalogApi;
+pub use feeds::InventoryFeeds;
 pub use stock::InventoryApi;

@@ -30,7 +30,6 @@ use stampede_kit::{App, Contract, nats, outbox, postgres};
 use stampede_proto::DESCRIPTOR_SET;
 use stampede_proto::inventory::v1::campaign_service_server::CampaignServiceServer;
 use stampede_proto::inventory::v1::catalog_service_server::CatalogServiceServer;
-use stampede_proto::inventory::v1::inventory_service_server::InventoryServiceServer;
 
 pub use config::{Config, GateSettings};
 pub use error::Error;
@@ -75,8 +74,8 @@ pub async fn app(config: Config) -> anyhow::Result<App> {
     app.task("reconcile", |stop| Reconciler::default().run(compared, stop));
     app.task("feed", move |stop| feed.run(db, after_commit.feed, stop));
 
-    let streams = grpc::InventoryApi::new(inventory.clone(), app.clock(), app.stop());
-    app.grpc(InventoryServiceServer::new(streams))
+    let stock = grpc::InventoryApi::new(inventory.clone(), app.clock(), app.stop());
+    app.grpc(grpc::InventoryFeeds::new(stock))
         .grpc(CatalogServiceServer::new(grpc::CatalogApi::new(inventory.clone())))
         .grpc(CampaignServiceServer::new(grpc::CampaignApi::new(inventory)));
     Ok(app)

@@ -2,7 +2,8 @@
 
 use std::pin::Pin;
 
-use futures::Stream;
+use futures::{Stream, StreamExt as _};
+use prost::Message as _;
 use stampede_kit::clock::Clock;
 use stampede_kit::context::is_repeated;
 use stampede_proto::inventory::v1;
@@ -17,13 +18,14 @@ use stampede_proto::inventory::v1::{
 use stampede_types::{BuyerId, Pool, ReservationId, SkuId};
 use time::Duration;
 use tokio_util::sync::CancellationToken;
+use tonic::codegen::Bytes;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::parse;
 use crate::domain::books::summed;
 use crate::domain::{CellKey, Denied, Level, Line};
 use crate::error::{Error, Violation, not_implemented};
-use crate::feed::Filter;
+use crate::feed::{Filter, HEADER_BYTES};
 use crate::inventory::Inventory;
 use crate::reserve::Attempt;
 use crate::wire;
@@ -41,6 +43,25 @@ impl InventoryApi {
     /// `stop` ends the streams.
     pub const fn new(inventory: Inventory, clock: Clock, stop: CancellationToken) -> Self {
         Self { inventory, clock, stop }
+    }
+}
+
+impl InventoryApi {
+    /// The feed's messages, framed for gRPC.
+    pub(super) async fn watch(
+        &self,
+        request: WatchStockRequest,
+    ) -> Result<impl Stream<Item = Result<Bytes, Status>> + Send + use<>, Error> {
+        let WatchStockRequest { sku_ids, campaign_id, resume_token } = request;
+        let skus = sku_ids.iter().enumerate().map(|(at, id)| parse::text(&format!("sku_ids[{at}]"), id));
+        let skus: Vec<SkuId> = skus.collect::<Result<_, Violation>>()?;
+        let pool = match campaign_id.as_str() {
+            "" => None,
+            id => Some(Pool::Campaign(parse::text("campaign_id", id)?)),
+        };
+        let everything = || Violation::new("sku_ids", "name SKUs, a campaign, or both");
+        let filter = Filter::new(skus, pool).ok_or_else(everything)?;
+        self.inventory.watch(filter, &resume_token, self.clock.clone(), self.stop.clone()).await
     }
 }
 
@@ -131,16 +152,13 @@ impl InventoryService for InventoryApi {
         &self,
         request: Request<WatchStockRequest>,
     ) -> Result<Response<Self::WatchStockStream>, Status> {
-        let WatchStockRequest { sku_ids, campaign_id, resume_token } = request.into_inner();
-        let skus = sku_ids.iter().enumerate().map(|(at, id)| parse::text(&format!("sku_ids[{at}]"), id));
-        let skus: Vec<SkuId> = skus.collect::<Result<_, Violation>>().map_err(Error::from)?;
-        let pool = match campaign_id.as_str() {
-            "" => None,
-            id => Some(Pool::Campaign(parse::text("campaign_id", id).map_err(Error::from)?)),
+        // The same bytes as on the wire, which `InventoryFeeds` sends without reading them.
+        let messages = self.watch(request.into_inner()).await?;
+        let read = |frame: Bytes| {
+            let message = WatchStockResponse::decode(&frame[HEADER_BYTES..]);
+            message.map_err(|error| Status::internal(error.to_string()))
         };
-        let (clock, stop) = (self.clock.clone(), self.stop.clone());
-        let watch = self.inventory.watch(Filter { skus, pool }, &resume_token, clock, stop).await?;
-        Ok(Response::new(Box::pin(watch)))
+        Ok(Response::new(Box::pin(messages.map(move |frame| frame.and_then(read)))))
     }
 
     async fn reserve_stock(

@@ -98,6 +98,12 @@ impl Shop {
         process.api(&self.stop)
     }
 
+    /// Another process, which runs no task by itself.
+    pub async fn process(&self) -> Process {
+        let db = self.database.pool.clone();
+        Process::start(db, &self.gate, SoldOut::default()).await
+    }
+
     pub async fn sku(&self, sku_id: &str, on_hand: i64) -> Sku {
         let sku =
             Sku { sku_id: sku_id.into(), title: sku_id.to_uppercase(), price: eur(1_999), created_at: None };
