@@ -35,7 +35,8 @@ impl Inventory {
         let known: Option<Vec<_>> = keys.iter().map(|key| self.gate.cells().get(key)).collect();
         match known {
             Some(cells) => Ok(cells),
-            None => self.meet(keys).await,
+            // Boxed, because it is rare and large.
+            None => Box::pin(self.meet(keys)).await,
         }
     }
 

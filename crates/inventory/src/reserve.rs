@@ -69,9 +69,11 @@ impl Inventory {
         attempt: Attempt,
     ) -> Result<Held, Error> {
         // In the caller's order, so that a refusal names the caller's line.
-        self.cells(&lines.iter().map(|line| &line.cell).collect::<Vec<_>>()).await?;
+        let mut cells = self.cells(&lines.iter().map(|line| &line.cell).collect::<Vec<_>>()).await?;
         let demand = Demand::new(id, buyer, hold, lines);
-        let cells = self.cells(&demand.lines().iter().map(|line| &line.cell).collect::<Vec<_>>()).await?;
+        if cells.len() > 1 {
+            cells = self.cells(&demand.lines().iter().map(|line| &line.cell).collect::<Vec<_>>()).await?;
+        }
         if let Some(cell) = cells.iter().find(|cell| cell.is_sold_out())
             && attempt == Attempt::First
             && !self.recent.contains(id)
@@ -90,14 +92,26 @@ impl Inventory {
         let party = Party { token: demand.id.uuid(), buyer: demand.buyer.clone() };
         let aside = match self.gate.admit(&party, lines).await? {
             Admission::Admitted(aside) => aside,
-            Admission::Refused(denied) => return self.refused(demand, denied).await,
+            // Boxed, as what is rare and large.
+            Admission::Refused(denied) => return Box::pin(self.refused(demand, denied)).await,
         };
         let held = self.ledger.demand(demand).await;
-        self.settle(&held, &party, &aside, lines).await;
+        match &held {
+            Ok(held) if held.fresh => self.taken(&held.reservation, &party, lines),
+            _ => Box::pin(self.not_taken(&held, &party, &aside)).await,
+        }
         if let Ok(held) = &held {
             self.recent.insert(held.reservation.id);
         }
         held
+    }
+
+    /// Tells the gate of every line, not only of what was put aside now: that may have been at an earlier try, or not at all.
+    fn taken(&self, reservation: &Reservation, party: &Party, lines: &[(Arc<Cell>, i64)]) {
+        let number = reservation.made_by.unwrap_or_default();
+        for (cell, units) in lines {
+            self.gate.taken(cell.clone(), party, *units, number);
+        }
     }
 
     /// The gate forgets ids that have ended: before it refuses, the ledger is asked whether it has answered this one.
@@ -109,21 +123,8 @@ impl Inventory {
     }
 
     /// Tells the gate what became of the units it put aside.
-    async fn settle(
-        &self,
-        held: &Result<Held, Error>,
-        party: &Party,
-        aside: &[Arc<Cell>],
-        lines: &[(Arc<Cell>, i64)],
-    ) {
+    async fn not_taken(&self, held: &Result<Held, Error>, party: &Party, aside: &[Arc<Cell>]) {
         match held {
-            Ok(held) if held.fresh => {
-                // Every line, not only what was put aside now: that may have been at an earlier try, or not at all.
-                let number = held.reservation.made_by.unwrap_or_default();
-                for (cell, units) in lines {
-                    self.gate.taken(cell.clone(), party, *units, number);
-                }
-            }
             // An old answer, or nothing was taken: what was put aside is free again.
             Ok(_) | Err(Error::Overloaded) => self.gate.refused(aside, party).await,
             Err(Error::Denied(Denied::BuyerLimit { cell, limit: Some(limit) })) => {

@@ -70,7 +70,8 @@ fn next(token: Uuid, buyer: &BuyerId, rest: &mut Lines) -> Option<Ask> {
 
 async fn loaded(gate: &Gate, ask: &Ask) -> Result<(), Failure> {
     for (cell, _) in ask.lines.iter().filter(|(cell, _)| !gate.is_loaded(cell)) {
-        load::load(&gate.shared, cell).await?;
+        // Boxed: it is rare and large, and every request would carry room for it.
+        Box::pin(load::load(&gate.shared, cell)).await?;
     }
     Ok(())
 }
