@@ -38,7 +38,7 @@ end
 
 -- The buyer uses so many units more; never less than none.
 local function use(i, buyer, units)
-  if cells[i].limit == 0 or buyer == '' then return end
+  if cells[i].limit == 0 or buyer == '' or units == 0 then return end
   if redis.call('HINCRBY', KEYS[3 * i - 1], buyer, units) <= 0 then redis.call('HDEL', KEYS[3 * i - 1], buyer) end
 end
 

@@ -12,6 +12,8 @@ mod events;
 mod extend;
 mod gate;
 mod gate_cluster;
+mod gate_model;
+mod gate_scripts;
 mod history;
 mod ledger;
 mod part;
