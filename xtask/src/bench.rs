@@ -1,32 +1,38 @@
 //! `bench`: one service against its parts, side by side in one run, on a shop of its own in release. Absolute figures move from
 //! machine to machine; ratios within one run do not. It sends only to loopback and ends by itself.
 
+mod bare;
 mod books;
+mod cases;
 mod client;
 mod echo;
+mod growth;
 mod measure;
 mod processes;
+mod report;
+mod script;
 mod shop;
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Subcommand, ValueEnum};
-use serde::Serialize;
+use clap::{Subcommand, ValueEnum as _};
 
 use crate::cli::block_on;
 use crate::terminal::{Step, say};
 use crate::{home, release};
-use client::Target;
-use echo::Echo;
+use cases::{Case, Session};
+use growth::{Grown, Growth};
 use measure::{Figures, Span};
+use processes::Snapshot;
+use report::{Measured, Report};
 use shop::{SERVICE, Shop};
 
 /// Longest measurement of one figure, in seconds: load on a laptop stops by itself.
 const LONGEST_S: u64 = 600;
-/// The contract's most of both.
-const UNITS: i64 = 1_000_000_000;
-const LIMIT: u32 = 1_000;
+/// Connections are warm and pages are in memory after this.
+const WARM_UP: Duration = Duration::from_secs(1);
 
 /// Measure a service against its parts.
 #[derive(Debug, Subcommand)]
@@ -58,111 +64,125 @@ pub struct Args {
     /// Buyers who take turns.
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     buyers: u64,
-    /// Only this part.
+    /// The largest shop in which deductions are measured too, in SKUs or reservations; 0 measures none.
+    #[arg(long, default_value_t = 10_000_000)]
+    grow_to: u64,
+    /// Only these cases; may be given several times.
     #[arg(long, value_enum, hide = true)]
-    only: Option<Part>,
+    only: Vec<Case>,
+    /// Only the growing shops.
+    #[arg(long, hide = true, conflicts_with = "only")]
+    only_growth: bool,
+    /// With what was built last in debug: to try the command itself, the figures mean nothing.
+    #[arg(long, hide = true)]
+    debug_build: bool,
 }
 
-/// What is measured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
-enum Part {
-    /// Durable deductions from a campaign's pool with a limit.
-    Deduct,
-    /// The same from the shelf, which has no limit.
-    Shelf,
-    /// The bare echo.
-    Echo,
+impl Args {
+    fn cases(&self) -> Vec<Case> {
+        let wanted = |case: &Case| !self.only_growth && (self.only.is_empty() || self.only.contains(case));
+        Case::value_variants().iter().copied().filter(wanted).collect()
+    }
+
+    fn sizes(&self) -> impl Iterator<Item = Growth> {
+        let largest = if self.only.is_empty() { self.grow_to } else { 0 };
+        growth::SIZES.into_iter().filter(move |growth| growth.size() <= largest)
+    }
+
+    fn session(&self, step: &Step) -> anyhow::Result<Session> {
+        let shop = Shop::open(home::binaries(!self.debug_build), self.buyers, step)?;
+        let span = Span { warm_up: WARM_UP, measured: Duration::from_secs(self.seconds) };
+        Session::new(shop, usize::try_from(self.connections)?, usize::try_from(self.streams)?, span)
+    }
 }
 
-/// Runs the parts; the exit code says whether the books agree.
+/// Runs what is asked for; the exit code says whether the books agree.
 pub fn run(bench: &Bench) -> anyhow::Result<ExitCode> {
     let args = match bench {
         Bench::Inventory(args) => args,
         Bench::Echo => return Ok(echo::serve()),
     };
-    if cfg!(debug_assertions) {
+    if cfg!(debug_assertions) && !args.debug_build {
         // A debug build measures nothing.
         return release::again(&["-p", "stampede-inventory", "-p", "xtask"]);
     }
     let _held = home::lock(&shop::folder())?;
-    block_on(async {
-        let step = Step::begin("opening a shop of its own");
-        let mut shop = Shop::open(args.buyers, &step)?;
-        step.done(format!("{SERVICE} is process {}", shop.stack.pid(SERVICE).map_or(0, |pid| pid.pid)));
-        let result = rounds(&mut shop, args).await;
-        shop.close()?;
-        result
-    })
-}
-
-async fn rounds(shop: &mut Shop, args: &Args) -> anyhow::Result<ExitCode> {
-    let target = Target {
-        addresses: vec![shop.address()?],
-        connections: usize::try_from(args.connections)?,
-        streams: usize::try_from(args.streams)?,
-    };
-    let span = Span { warm_up: Duration::from_secs(1), measured: Duration::from_secs(args.seconds) };
-    let rest = processes::Snapshot::take(&shop.measured());
-    say(format!("memory at rest, MiB: {}", table(rest.memory_mib())));
-    let mut first = 0;
-    let mut differences = Vec::new();
-    for round in 0..args.rounds {
-        for part in [Part::Deduct, Part::Shelf, Part::Echo]
-            .into_iter()
-            .filter(|part| args.only.is_none_or(|only| only == *part))
-        {
-            let step = Step::begin(format!("round {}: {part:?}", round + 1));
-            let sale = match part {
-                Part::Deduct => shop.campaign(1, UNITS, LIMIT).await?,
-                Part::Shelf => shop.shelf(1, UNITS).await?,
-                Part::Echo => {
-                    let echo = Echo::start(&shop.stack)?;
-                    let target = Target { addresses: vec![echo.address], ..target.clone() };
-                    let asks = shop.shelf(1, 0).await?.asks();
-                    let (figures, _) = tokio::task::block_in_place(|| {
-                        measure::load(&target, &shop.tls, asks, first, span, &echo.measured())
-                    })?;
-                    step.done("");
-                    print(args, part, &figures)?;
-                    continue;
-                }
-            };
-            let (figures, whole) = tokio::task::block_in_place(|| {
-                measure::load(&target, &shop.tls, sale.asks(), first, span, &shop.measured())
-            })?;
-            first += whole.requests();
-            step.done("");
-            print(args, part, &figures)?;
-            let redis = shop.stack.servers().redis_url();
-            differences.extend(books::check(&shop.db, &redis, &sale, whole.accepted, whole.unknown).await?);
+    let report = block_on(async {
+        let mut report = Report {
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            rounds: args.rounds,
+            seconds: args.seconds,
+            in_flight: usize::try_from(args.connections * args.streams)?,
+            ..Report::default()
+        };
+        if !args.cases().is_empty() {
+            side_by_side(args, &mut report).await?;
         }
+        for size in args.sizes() {
+            let grown = grow(args, size, &mut report.differences).await?;
+            report.growth.extend(grown);
+        }
+        Ok(report.with_ratios())
+    })?;
+    if args.json {
+        say(serde_json::to_string(&report)?);
+    } else {
+        report.print();
     }
-    for difference in &differences {
-        say(format!("DIFFERENCE {difference}"));
-    }
-    Ok(if differences.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if report.differences.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn print(args: &Args, part: Part, figures: &Figures) -> anyhow::Result<()> {
-    if args.json {
-        say(serde_json::to_string(&(part, figures))?);
-        return Ok(());
-    }
-    say(format!(
-        "{part:?}: {:.0} accepted/s, {:.0} refused/s {:?}, broken {}, p50 {:.2} ms, p99 {:.2} ms, p99.9 {:.2} ms",
-        figures.accepted_per_s,
-        figures.refused_per_s,
-        figures.by_status,
-        figures.broken,
-        figures.p50_ms,
-        figures.p99_ms,
-        figures.p999_ms
-    ));
-    say(format!("  CPU us an answer: {}, all {:.1}", table(&figures.cpu_us), figures.cpu_us_total()));
-    say(format!("  memory under load, MiB: {}", table(&figures.memory_mib)));
+/// The cases, one after the other in every round, so that what the machine does meanwhile meets all of them.
+async fn side_by_side(args: &Args, report: &mut Report) -> anyhow::Result<()> {
+    let step = Step::begin("opening a shop of its own");
+    let mut session = args.session(&step)?;
+    step.done(format!("{SERVICE} is process {}", session.shop.stack.pid(SERVICE).map_or(0, |pid| pid.pid)));
+    report.memory_at_rest_mib = Snapshot::take(&session.shop.measured()).memory_mib().clone();
+    let measured = rounds(args, &mut session).await;
+    report.differences.append(&mut session.differences);
+    session.shop.close()?;
+    let measured = measured?.into_iter();
+    report.cases = measured.filter_map(|(case, rounds)| Measured::new(case, &rounds)).collect();
     Ok(())
 }
 
-fn table(figures: &std::collections::BTreeMap<String, f64>) -> String {
-    figures.iter().map(|(name, figure)| format!("{name} {figure:.1}")).collect::<Vec<_>>().join(", ")
+async fn rounds(args: &Args, session: &mut Session) -> anyhow::Result<BTreeMap<Case, Vec<Figures>>> {
+    let mut measured: BTreeMap<Case, Vec<Figures>> = BTreeMap::new();
+    for round in 1..=args.rounds {
+        for case in args.cases() {
+            let step = Step::begin(format!("round {round} of {}: {}", args.rounds, case.title()));
+            let figures = session.measure(case).await?;
+            step.done(format!("{}/s", report::thousands(figures.answers_per_s())));
+            measured.entry(case).or_default().push(figures);
+        }
+    }
+    Ok(measured)
+}
+
+/// One size: filled, then measured round by round. A small shop is made anew for every round, which would outgrow it.
+async fn grow(args: &Args, size: Growth, differences: &mut Vec<String>) -> anyhow::Result<Option<Grown>> {
+    let (shops, rounds) = if size.is_large() { (1, args.rounds) } else { (args.rounds, 1) };
+    let (mut measured, mut filled) = (Vec::new(), Duration::ZERO);
+    for _ in 0..shops {
+        let step = Step::begin(format!("a shop that has grown: {size:?}"));
+        let mut session = args.session(&step)?;
+        let result = async {
+            session.shop.stack.stop(SERVICE)?;
+            step.at("filling it");
+            filled = size.fill(&session.shop.db).await?;
+            session.shop.start(SERVICE)?;
+            for round in 1..=rounds {
+                step.at(format!("round {round}"));
+                measured.push(size.measure(&mut session).await?);
+            }
+            anyhow::Ok(())
+        }
+        .await;
+        differences.append(&mut session.differences);
+        session.shop.close()?;
+        result?;
+        step.done(format!("filled in {:.1} s", filled.as_secs_f64()));
+    }
+    let median = Figures::median(&measured);
+    Ok(median.map(|median| Grown { growth: size, filled_in_s: filled.as_secs_f64(), median }))
 }

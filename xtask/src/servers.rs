@@ -2,7 +2,7 @@
 //! recorded process ids only. Their data outlives them until `wipe`. They listen on loopback and nowhere else.
 
 pub mod command;
-mod find;
+pub(crate) mod find;
 mod folder;
 mod nats;
 mod postgres;

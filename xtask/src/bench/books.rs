@@ -18,7 +18,7 @@ const POLL: Duration = Duration::from_millis(100);
 pub struct Books {
     on_hand: i64,
     /// Held and committed, by the levels.
-    pub sold: i64,
+    sold: i64,
     /// By the reservations that hold or have sold units.
     reserved: i64,
     /// By the movements.
@@ -69,7 +69,20 @@ pub async fn check(
     Ok(said)
 }
 
-pub async fn read(db: &PgPool, sale: &Sale) -> anyhow::Result<Books> {
+/// Units sold of it so far, by the levels alone.
+pub async fn sold(db: &PgPool, sale: &Sale) -> anyhow::Result<u64> {
+    let sold: i64 = sqlx::query_scalar(
+        "SELECT coalesce(sum(held + committed), 0)::bigint FROM stock WHERE pool = $1 AND sku_id = ANY($2)",
+    )
+    .bind(sale.pool())
+    .bind(&sale.skus)
+    .fetch_one(db)
+    .await
+    .context("the levels could not be read")?;
+    Ok(u64::try_from(sold)?)
+}
+
+async fn read(db: &PgPool, sale: &Sale) -> anyhow::Result<Books> {
     sqlx::query_as(
         "WITH cells AS (
              SELECT s.* FROM stock s WHERE s.pool = $1 AND s.sku_id = ANY($2)

@@ -1,7 +1,7 @@
 //! One measurement: load for a while, and what it cost every process meanwhile. It warms up first, and it decides nothing about
 //! what the figures mean.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,7 @@ use stampede_kit::tls;
 
 use super::client::{Ask, Count, Load, Target};
 use super::processes::{Measured, Snapshot};
+use super::shop::CLIENT;
 
 /// A load that brings nothing for so long has died or is all refused by a closed door.
 const FIRST_ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -41,9 +42,60 @@ pub struct Figures {
 }
 
 impl Figures {
-    pub fn cpu_us_total(&self) -> f64 {
-        self.cpu_us.values().sum()
+    /// Of something that only counts what it has done; the CPU time is of all of it.
+    pub fn of_rate(count: u64, took: Duration, cpu_us: &BTreeMap<String, f64>) -> Figures {
+        let each = |(name, us): (&String, &f64)| (name.clone(), us / count.max(1) as f64);
+        Figures {
+            accepted_per_s: count as f64 / took.as_secs_f64(),
+            cpu_us: cpu_us.iter().map(each).collect(),
+            ..Figures::default()
+        }
     }
+
+    /// Answers a second, accepted or refused.
+    pub fn answers_per_s(&self) -> f64 {
+        self.accepted_per_s + self.refused_per_s
+    }
+
+    /// Each figure's own median. Nothing when there is none.
+    pub fn median(rounds: &[Figures]) -> Option<Figures> {
+        let of = |pick: fn(&Figures) -> f64| median(rounds.iter().map(pick));
+        let by_name = |pick: fn(&Figures) -> &BTreeMap<String, f64>| -> BTreeMap<String, f64> {
+            let names: BTreeSet<&String> = rounds.iter().flat_map(|figures| pick(figures).keys()).collect();
+            let value =
+                |name: &String| median(rounds.iter().filter_map(|figures| pick(figures).get(name).copied()));
+            names.into_iter().filter_map(|name| Some((name.clone(), value(name)?))).collect()
+        };
+        let mut by_status = BTreeMap::new();
+        for (status, count) in rounds.iter().flat_map(|figures| &figures.by_status) {
+            *by_status.entry(*status).or_default() += count;
+        }
+        Some(Figures {
+            accepted_per_s: of(|f| f.accepted_per_s)?,
+            refused_per_s: of(|f| f.refused_per_s)?,
+            by_status,
+            broken: rounds.iter().map(|figures| figures.broken).sum(),
+            p50_ms: of(|f| f.p50_ms)?,
+            p99_ms: of(|f| f.p99_ms)?,
+            p999_ms: of(|f| f.p999_ms)?,
+            cpu_us: by_name(|f| &f.cpu_us),
+            memory_mib: by_name(|f| &f.memory_mib),
+        })
+    }
+
+    /// What the system spends on an answer, the load generator apart.
+    pub fn cpu_us_served(&self) -> f64 {
+        self.cpu_us.iter().filter(|(name, _)| *name != CLIENT).map(|(_, us)| us).sum()
+    }
+}
+
+/// The middle one; the mean of the middle two.
+pub fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
+    let mut values: Vec<f64> = values.into_iter().collect();
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    let upper = *values.get(middle)?;
+    Some(if values.len().is_multiple_of(2) { f64::midpoint(values[middle - 1], upper) } else { upper })
 }
 
 /// What a load did from its first request to its last, for the books.
@@ -111,6 +163,27 @@ fn figures(count: &Count, took: Duration, cpu_us: &BTreeMap<String, f64>) -> Fig
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_median_is_the_middle_or_between_the_middle_two() {
+        assert_eq!(median([3.0, 1.0, 2.0]), Some(2.0));
+        assert_eq!(median([4.0, 1.0, 2.0, 3.0]), Some(2.5));
+        assert_eq!(median([]), None);
+    }
+
+    #[test]
+    fn each_figure_has_its_own_median() {
+        let round = |rate, us| Figures {
+            accepted_per_s: rate,
+            cpu_us: BTreeMap::from([("redis".to_owned(), us)]),
+            by_status: BTreeMap::from([(0, 10)]),
+            ..Figures::default()
+        };
+        let figures = Figures::median(&[round(1.0, 9.0), round(2.0, 8.0), round(3.0, 1.0)]).unwrap();
+        assert_eq!((figures.accepted_per_s, figures.cpu_us["redis"]), (2.0, 8.0));
+        assert_eq!(figures.by_status[&0], 30);
+        assert!(Figures::median(&[]).is_none());
+    }
 
     #[test]
     fn figures_are_per_second_and_per_answer() {

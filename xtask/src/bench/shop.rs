@@ -10,10 +10,14 @@ use stampede_kit::{self as kit, Contract, clock::Clock};
 use stampede_proto::common::v1::Money;
 use stampede_proto::inventory::v1::campaign_service_client::CampaignServiceClient;
 use stampede_proto::inventory::v1::catalog_service_client::CatalogServiceClient;
-use stampede_proto::inventory::v1::{Campaign, CampaignItem, CreateCampaignRequest, CreateSkuRequest, Sku};
+use stampede_proto::inventory::v1::inventory_service_client::InventoryServiceClient;
+use stampede_proto::inventory::v1::{
+    Campaign, CampaignItem, CreateCampaignRequest, CreateSkuRequest, DeductStockRequest, Sku,
+};
 use stampede_proto::timestamp;
 use time::Duration;
 use tonic::metadata::MetadataValue;
+use uuid::Uuid;
 
 use super::client::Ask;
 use super::processes::Measured;
@@ -31,6 +35,8 @@ pub const CLIENT: &str = "client";
 const READY_WITHIN: std::time::Duration = std::time::Duration::from_secs(60);
 const ANSWER_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
 const CURRENCY: &str = "EUR";
+/// How the names of the load's buyers begin; a number of nine digits follows.
+const CROWD: &str = "buyer-";
 /// The pool of what is not in a campaign.
 const SHELF: &str = "shelf";
 
@@ -45,8 +51,10 @@ pub struct Shop {
     pub tls: kit::tls::Client,
     campaigns: CampaignServiceClient<kit::client::Channel>,
     catalog: CatalogServiceClient<kit::client::Channel>,
+    inventory: InventoryServiceClient<kit::client::Channel>,
     pub db: PgPool,
-    buyers: u64,
+    /// Buyers of a sale, unless it says otherwise.
+    pub buyers: u64,
     /// Sales so far: each has names of its own.
     sales: u32,
 }
@@ -61,9 +69,19 @@ pub struct Sale {
 }
 
 impl Sale {
+    /// SKUs that are on the shelf already.
+    pub fn of_shelf(skus: Vec<String>, buyers: u64) -> Sale {
+        Sale { campaign: String::new(), skus, buyers }
+    }
+
     /// The pool's name in the stores.
     pub fn pool(&self) -> &str {
         if self.campaign.is_empty() { SHELF } else { &self.campaign }
+    }
+
+    /// The same, asked for by another crowd.
+    pub fn with_buyers(self, buyers: u64) -> Sale {
+        Sale { buyers, ..self }
     }
 
     /// What the load asks for.
@@ -71,7 +89,7 @@ impl Sale {
         let ask = |sku: &String| Ask {
             sku: sku.clone(),
             campaign: self.campaign.clone(),
-            crowd: "buyer-".into(),
+            crowd: CROWD.into(),
             buyers: self.buyers,
         };
         self.skus.iter().map(ask).collect()
@@ -80,17 +98,10 @@ impl Sale {
 
 impl Shop {
     /// Starts it with empty stores.
-    pub fn open(buyers: u64, step: &Step) -> anyhow::Result<Shop> {
+    pub fn open(binaries: PathBuf, buyers: u64, step: &Step) -> anyhow::Result<Shop> {
         crate::stack::wipe(&folder())?;
-        let layout = Layout {
-            binaries: home::binaries(true),
-            instances: vec![(SERVICE, 2)],
-            ..Layout::private(&folder())
-        };
-        let mut stack = Stack::open(layout, step)?;
-        step.at(format!("starting {SERVICE}"));
-        stack.start(SERVICE)?;
-        stack.wait_ready(SERVICE, READY_WITHIN)?;
+        let layout = Layout { binaries, instances: vec![(SERVICE, 2)], ..Layout::private(&folder()) };
+        let stack = Stack::open(layout, step)?;
         let folder = stack.folder();
         let (cert, key) = (folder.cert_path("client"), folder.key_path("client"));
         let tls = kit::tls::Client::read(&cert, &key, &folder.ca_path())?;
@@ -99,19 +110,33 @@ impl Shop {
         let channel = kit::client::connect(&tls, SERVICE, &address, contract);
         let db =
             PgPool::connect_lazy(&stack.servers().database_url(SERVICE)).context("inventory's database")?;
-        Ok(Shop {
+        let mut shop = Shop {
             stack,
             tls,
             campaigns: CampaignServiceClient::new(channel.clone()),
+            inventory: InventoryServiceClient::new(channel.clone()),
             catalog: CatalogServiceClient::new(channel),
             db,
             buyers,
             sales: 0,
-        })
+        };
+        step.at(format!("starting {SERVICE}"));
+        shop.start(SERVICE)?;
+        Ok(shop)
     }
 
     pub fn address(&self) -> anyhow::Result<SocketAddr> {
         self.stack.address(SERVICE)
+    }
+
+    pub fn database_url(&self) -> String {
+        self.stack.servers().database_url(SERVICE)
+    }
+
+    /// Starts a process of the service and waits for it.
+    pub fn start(&mut self, name: &str) -> anyhow::Result<()> {
+        self.stack.start(name)?;
+        self.stack.wait_ready(name, READY_WITHIN)
     }
 
     /// Every process whose cost is told, the load generator (this one) included.
@@ -175,6 +200,24 @@ impl Shop {
         let request = self.request(CreateSkuRequest { sku: Some(sku), on_hand: units })?;
         self.catalog.clone().create_sku(request).await.context("the SKU is refused")?;
         Ok(())
+    }
+
+    /// One unit for one buyer of the load's; the reason when it is refused.
+    pub async fn deduct(&self, sale: &Sale, buyer: u64) -> anyhow::Result<Option<String>> {
+        let request = DeductStockRequest {
+            sku_id: sale.skus.first().cloned().unwrap_or_default(),
+            campaign_id: sale.campaign.clone(),
+            buyer_id: format!("{CROWD}{buyer:09}"),
+            quantity: 1,
+            deduction_id: Uuid::now_v7().to_string(),
+        };
+        match self.inventory.clone().deduct_stock(self.request(request)?).await {
+            Ok(_) => Ok(None),
+            Err(status) => match kit::refusal::reason_of(&status) {
+                Some(reason) => Ok(Some(reason)),
+                None => Err(status.into()),
+            },
+        }
     }
 
     fn request<M>(&self, message: M) -> anyhow::Result<tonic::Request<M>> {
