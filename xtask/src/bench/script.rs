@@ -23,6 +23,8 @@ const CONNECTIONS: &str = "50";
 const PIPELINE: &str = "16";
 /// How many `__rand_int__` is drawn from: hardly two tokens are alike, and redis-benchmark reads 32 bits.
 const TOKENS: &str = "2000000000";
+/// A pool in one piece.
+const LAYOUT: &str = "1";
 /// The code of an admitted request.
 const ADMITTED: i64 = 0;
 
@@ -49,7 +51,7 @@ impl Bare {
     /// Calls with so many requests each; the figures are of requests.
     pub async fn call(&mut self, requests: usize, processes: &[Measured]) -> anyhow::Result<Figures> {
         self.open().await?;
-        let arguments: Vec<String> = (0..requests).flat_map(|_| request()).collect();
+        let arguments = std::iter::once(LAYOUT.to_owned()).chain((0..requests).flat_map(|_| request()));
         self.check(requests).await?;
         let calls = (REQUESTS / requests).max(1_000);
         let mut command = Command::new("redis-benchmark");
@@ -86,6 +88,7 @@ impl Bare {
             ("opens_ms", 0),
             ("closes_ms", 1 << 53),
             ("version", 1),
+            ("layout", 1),
         ];
         pipeline.hset_multiple(counters, &fields).ignore();
         pipeline.query_async::<()>(&mut self.redis).await.context("the keys of the bare script")
@@ -94,7 +97,7 @@ impl Bare {
     /// One call as redis-benchmark makes them must be admitted whole: the script may have changed its arguments.
     async fn check(&mut self, requests: usize) -> anyhow::Result<()> {
         let mut call = redis::cmd("EVALSHA");
-        call.arg(&self.sha).arg(KEYS.len()).arg(&KEYS);
+        call.arg(&self.sha).arg(KEYS.len()).arg(&KEYS).arg(LAYOUT);
         for n in 0..requests {
             let number = format!("{n:012}");
             for argument in request() {

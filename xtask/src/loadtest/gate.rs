@@ -17,10 +17,19 @@ impl Gate {
         Ok(Self { redis })
     }
 
-    /// Free units of one SKU in one pool; nothing when the gate has not loaded it.
+    /// Free units of one SKU in one pool, over all its buckets; nothing when the gate has not loaded it.
     pub async fn free(&mut self, pool: &str, sku: &str) -> anyhow::Result<Option<i64>> {
-        // The name is the gate's own: crates/inventory/src/gate/cells.rs.
-        let key = format!("stampede:{{pool:{pool}}}:counters:{sku}");
-        self.redis.hget(key, "free").await.context("the gate could not be read")
+        // The names are the gate's own: crates/inventory/src/gate/bucket.rs.
+        let first = format!("stampede:{{pool:{pool}}}:counters:{sku}");
+        let (free, layout): (Option<i64>, Option<u32>) =
+            self.redis.hmget(&first, &["free", "layout"]).await.context("the gate could not be read")?;
+        let Some(mut free) = free else { return Ok(None) };
+        for bucket in 1..layout.unwrap_or(1) {
+            let other = format!("stampede:{{pool:{pool}#{bucket}}}:counters:{sku}");
+            let more: Option<i64> =
+                self.redis.hget(&other, "free").await.context("a bucket could not be read")?;
+            free += more.unwrap_or(0);
+        }
+        Ok(Some(free))
     }
 }
