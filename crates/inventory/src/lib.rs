@@ -38,7 +38,7 @@ pub use gate::{Gate, SoldOut};
 pub use inventory::Inventory;
 pub use ledger::{AfterCommit, Ledger};
 pub use metrics::Metrics;
-pub use reconcile::Reconciler;
+pub use reconcile::{Finding, Limits, Pace, Reconciler, Said, Summary};
 
 /// The schema, embedded: the service brings it up to date when it starts.
 pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations/inventory");
