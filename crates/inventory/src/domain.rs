@@ -2,7 +2,6 @@
 
 pub mod books;
 pub mod campaign;
-pub mod drift;
 pub mod reservation;
 pub mod stock;
 

@@ -15,7 +15,6 @@ pub mod grpc;
 mod inventory;
 mod ledger;
 mod metrics;
-mod preheat;
 mod reconcile;
 pub mod reopen;
 mod reserve;
@@ -39,7 +38,7 @@ pub use gate::{Gate, SoldOut};
 pub use inventory::Inventory;
 pub use ledger::{AfterCommit, Ledger};
 pub use metrics::Metrics;
-pub use reconcile::{Finding, Limits, Pace, Reconciler, Said, Summary};
+pub use reconcile::Reconciler;
 
 /// The schema, embedded: the service brings it up to date when it starts.
 pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations/inventory");
@@ -71,8 +70,6 @@ pub async fn app(config: Config) -> anyhow::Result<App> {
     app.task("outbox", |stop| relay.run(stop));
     let sweeper = inventory.clone();
     app.task("expire", |stop| sweeper.expire(stop));
-    let heated = inventory.clone();
-    app.task("preheat", |stop| heated.preheat(stop));
     let compared = inventory.clone();
     app.task("reconcile", |stop| Reconciler::default().run(compared, stop));
     app.task("feed", move |stop| feed.run(db, after_commit.feed, stop));

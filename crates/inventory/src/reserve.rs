@@ -85,15 +85,23 @@ impl Inventory {
         let lines: Vec<(Arc<Cell>, i64)> = cells.into_iter().zip(quantities).collect();
         // A caller that goes away must not leave units at the gate that nobody has: the rest is carried to its end.
         let inventory = self.clone();
-        task::carried("reserve", async move { inventory.decide(demand, &lines).await }).await
+        task::carried("reserve", async move { inventory.decide(demand, &lines, attempt).await }).await
     }
 
-    async fn decide(&self, demand: Demand, lines: &[(Arc<Cell>, i64)]) -> Result<Held, Error> {
+    async fn decide(
+        &self,
+        demand: Demand,
+        lines: &[(Arc<Cell>, i64)],
+        attempt: Attempt,
+    ) -> Result<Held, Error> {
         let party = Party { token: demand.id.uuid(), buyer: demand.buyer.clone() };
         let aside = match self.gate.admit(&party, lines).await? {
             Admission::Admitted(aside) => aside,
             // Boxed, as what is rare and large.
-            Admission::Refused(denied) => return Box::pin(self.refused(demand, denied)).await,
+            Admission::Refused(denied) if !Box::pin(self.may_be_known(demand.id, attempt)).await? => {
+                return Err(denied.into());
+            }
+            Admission::Refused(_) => Vec::new(),
         };
         let held = self.ledger.demand(demand).await;
         match &held {
@@ -114,12 +122,13 @@ impl Inventory {
         }
     }
 
-    /// The gate forgets ids that have ended: before it refuses, the ledger is asked whether it has answered this one.
-    async fn refused(&self, demand: Demand, denied: Denied) -> Result<Held, Error> {
-        if self.ledger.find(demand.id).await?.is_some() {
-            return self.ledger.demand(demand).await;
+    /// Whether the ledger may have an answer to this id that the gate, which forgets ids that have ended, does not know. A first
+    /// try may still be committing behind a process that is gone: only a decision, which waits for its locks, tells how it ended.
+    async fn may_be_known(&self, id: ReservationId, attempt: Attempt) -> Result<bool, Error> {
+        match attempt {
+            Attempt::Repeated => Ok(true),
+            Attempt::First => Ok(self.ledger.find(id).await?.is_some()),
         }
-        Err(denied.into())
     }
 
     /// Tells the gate what became of the units it put aside.

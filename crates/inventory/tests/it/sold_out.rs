@@ -156,3 +156,48 @@ fn deducting(id: Uuid) -> Request<DeductStockRequest> {
         deduction_id: id.to_string(),
     })
 }
+
+/// Commits of buyer `slow` wait until somebody lets go of this lock.
+const COMMITS: &str = "SELECT pg_advisory_lock(42)";
+
+#[tokio::test]
+async fn a_repeated_request_is_not_refused_while_its_first_try_is_committing() {
+    let shop = Shop::open().await;
+    shop.flash(2, 1_000).await;
+    for statement in [
+        "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS
+         $$ BEGIN PERFORM pg_advisory_xact_lock(42); RETURN NULL; END $$",
+        "CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON reservation DEFERRABLE INITIALLY DEFERRED
+         FOR EACH ROW WHEN (NEW.buyer_id = 'slow') EXECUTE FUNCTION wait()",
+    ] {
+        sqlx::query(statement).execute(&shop.database.pool).await.unwrap();
+    }
+    let mut holder = shop.database.pool.acquire().await.unwrap();
+    sqlx::query(COMMITS).execute(&mut *holder).await.unwrap();
+    let id = Uuid::now_v7();
+    let wanted = move || DeductStockRequest {
+        sku_id: TEE.into(),
+        campaign_id: FLASH.into(),
+        buyer_id: "slow".into(),
+        quantity: 1,
+        deduction_id: id.to_string(),
+    };
+    let there = shop.neighbour().await;
+    let first = tokio::spawn(async move { there.deduct_stock(Request::new(wanted())).await });
+    eventually("the first try is committing", async || {
+        let waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
+        sqlx::query_scalar::<_, i64>(waiting).fetch_one(&shop.database.pool).await.unwrap() > 0
+    })
+    .await;
+    // A gate that was loaded meanwhile knows nothing of it.
+    let tokens = format!("{}:{{pool:{FLASH}}}:tokens:{TEE}", shop.prefix);
+    redis::cmd("DEL").arg(tokens).exec_async(&mut shop.redis.clone()).await.unwrap();
+    set_free(&shop, 0).await;
+
+    let mut again = Box::pin(shop.stock.deduct_stock(repeated(Request::new(wanted()))));
+    let early = tokio::time::timeout(Duration::from_millis(300), &mut again).await;
+    assert!(early.is_err(), "nobody can know yet: {early:?}");
+    drop(holder.close().await);
+    let again = again.await.unwrap().into_inner();
+    assert_eq!(again, first.await.unwrap().unwrap().into_inner());
+}
