@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{bench, certs, ci, db, home, loadtest, seed, servers, smoke, test, tidy, token, up};
+use crate::{bench, certs, ci, db, drill, home, loadtest, seed, servers, smoke, test, tidy, token, up};
 
 /// Developer commands of Stampede.
 #[derive(Debug, Parser)]
@@ -51,6 +51,8 @@ enum Command {
     /// Measure one service against its parts, side by side in one run.
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Hurt a sale under load, heal it, and check every promise.
+    Drill(drill::Args),
 }
 
 impl Cli {
@@ -71,6 +73,7 @@ impl Cli {
             Command::Tidy => tidy::run(&home::root())?,
             Command::Loadtest(load) => return loadtest::run(&load),
             Command::Bench(bench) => return bench::run(&bench),
+            Command::Drill(args) => return drill::run(&args),
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -7,6 +7,7 @@ pub mod certs;
 pub mod ci;
 pub mod cli;
 pub mod db;
+pub mod drill;
 pub mod home;
 pub mod loadtest;
 pub mod pids;

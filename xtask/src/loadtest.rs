@@ -5,7 +5,7 @@ mod books;
 mod buyers;
 pub(crate) mod gate;
 mod grpc;
-mod pace;
+pub(crate) mod pace;
 mod report;
 mod rest;
 mod shop;

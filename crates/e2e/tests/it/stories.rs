@@ -3,6 +3,7 @@
 mod bad_input;
 mod crash_order;
 mod crash_payment;
+mod drills;
 mod events;
 mod histories;
 mod lifecycle;
