@@ -2,6 +2,7 @@
 
 pub mod books;
 pub mod campaign;
+pub mod drift;
 pub mod reservation;
 pub mod stock;
 

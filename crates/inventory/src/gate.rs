@@ -5,6 +5,7 @@ mod admit;
 mod ask;
 mod bucket;
 mod cells;
+mod inspect;
 mod level;
 mod link;
 mod load;
@@ -20,6 +21,7 @@ use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 pub use cells::{Cell, Cells, SoldOut};
+pub use inspect::{Place, Put};
 
 use crate::config::GateSettings;
 use crate::domain::{CellKey, Denied};

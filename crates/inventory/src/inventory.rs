@@ -23,11 +23,13 @@ pub struct Inventory {
     pub(crate) feed: Arc<Feed>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) recent: Arc<Recent>,
+    /// Held by whoever compares everything: one at a time.
+    pub(crate) comparing: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Inventory {
     pub fn new(db: PgPool, gate: Gate, ledger: Ledger, feed: Arc<Feed>, metrics: Arc<Metrics>) -> Self {
-        Self { db, gate, ledger, feed, metrics, recent: Arc::default() }
+        Self { db, gate, ledger, feed, metrics, recent: Arc::default(), comparing: Arc::default() }
     }
 
     /// The cells of a request's lines, in the order they came in, so that a refusal can name the line.

@@ -15,6 +15,7 @@ pub mod grpc;
 mod inventory;
 mod ledger;
 mod metrics;
+mod preheat;
 mod reconcile;
 pub mod reopen;
 mod reserve;
@@ -38,7 +39,7 @@ pub use gate::{Gate, SoldOut};
 pub use inventory::Inventory;
 pub use ledger::{AfterCommit, Ledger};
 pub use metrics::Metrics;
-pub use reconcile::Reconciler;
+pub use reconcile::{Finding, Limits, Pace, Reconciler, Said, Summary};
 
 /// The schema, embedded: the service brings it up to date when it starts.
 pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations/inventory");
@@ -70,6 +71,8 @@ pub async fn app(config: Config) -> anyhow::Result<App> {
     app.task("outbox", |stop| relay.run(stop));
     let sweeper = inventory.clone();
     app.task("expire", |stop| sweeper.expire(stop));
+    let heated = inventory.clone();
+    app.task("preheat", |stop| heated.preheat(stop));
     let compared = inventory.clone();
     app.task("reconcile", |stop| Reconciler::default().run(compared, stop));
     app.task("feed", move |stop| feed.run(db, after_commit.feed, stop));

@@ -15,6 +15,10 @@ pub struct Metrics {
     pub gate_loads: Counter<u64>,
     /// Units by which gate and ledger differ, over all cells.
     pub gate_drift: Gauge<i64>,
+    /// Units by which the sides differed in the last lap around the ledger, by kind.
+    pub drift: Gauge<i64>,
+    /// Differences by kind and by what was done.
+    pub reconciliations: Counter<u64>,
     pub gate_batch: Histogram<f64>,
     pub watchers: UpDownCounter<i64>,
 }
@@ -39,6 +43,11 @@ impl Default for Metrics {
                 "Cells loaded into the gate from the ledger",
             ),
             gate_drift: metrics::gauge("inventory_gate_drift", "Units by which gate and ledger differ"),
+            drift: metrics::gauge("inventory_drift", "Units by which two sides of the books differ, by kind"),
+            reconciliations: metrics::counter(
+                "inventory_reconciliations",
+                "Differences found, by kind and by what was done",
+            ),
             gate_batch: metrics::histogram(
                 "inventory_gate_batch",
                 "Requests one script call decided",

@@ -1,38 +1,104 @@
-//! The reconciler: compares the gate with the ledger, cell by cell. A difference that stays while nothing moves is a leak (a
-//! process that died between the two, a Redis that lost its last second): the cell is loaded again. It never touches the ledger.
+//! The reconciler: compares gate, levels, movements and reservations for as long as the process lives. What the gate has
+//! wrong it mends; what the ledger has wrong it only reports. Each process looks at the cells it has loaded; one of them goes
+//! around the whole ledger as well.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+mod buyers;
+mod lap;
+mod once;
+mod report;
+mod view;
+
 use std::time::Duration;
 
+use sqlx::pool::PoolConnection;
+use sqlx::{PgPool, Postgres};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::CellKey;
-use crate::gate::Cell;
 use crate::inventory::Inventory;
 use crate::store;
+use buyers::Buyers;
+use lap::{Lap, Tools};
+use report::Reporter;
+use view::View;
 
+pub use lap::Limits;
+pub use once::{Said, Summary};
+pub use report::Finding;
+
+/// How often the gate is looked at.
 const EVERY: Duration = Duration::from_secs(1);
-/// Cells compared at once.
-const AT_ONCE: usize = 500;
+/// Steps of a lap in one round: about a tenth of a second of Postgres's time.
+const STEPS: usize = 20;
+/// How often a lap trusts no checkpoint.
+const FROM_THE_BEGINNING_EVERY: Duration = Duration::from_secs(24 * 3_600);
 
-/// What both sides said of a cell whose sides differed. The ledger's version is no part of it: paying for what is held moves
-/// it and frees nothing, and a leak has to be found while everybody pays.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Difference {
-    gate_free: i64,
-    gate_version: i64,
-    ledger_free: i64,
+/// Audit rows forgotten behind one lap.
+const MAX_PRUNED: i64 = 1_000;
+
+/// How the reconciler goes about it.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// A lap around the ledger begins at most this often.
+    pub lap_every: Duration,
+    /// What the gate has put aside, or counts for a buyer, is wrong only when it stays wrong for this long: longer than any
+    /// request takes from the gate to the ledger.
+    pub stale_after: Duration,
+    /// Audit rows are forgotten at this age.
+    pub keep_rows: Duration,
+    /// How much one step reads.
+    pub limits: Limits,
 }
 
-/// What the last round saw.
-#[derive(Debug, Default)]
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            lap_every: Duration::from_secs(60),
+            stale_after: Duration::from_secs(10),
+            keep_rows: Duration::from_secs(90 * 24 * 3_600),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// What has been seen so far.
+#[derive(Debug)]
 pub struct Reconciler {
-    run_id: Option<String>,
-    differences: HashMap<CellKey, Difference>,
+    pace: Pace,
+    reporter: Reporter,
+    view: View,
+    buyers: Buyers,
+    /// The session that holds the lock, while this process is the one that goes around.
+    lead: Option<PoolConnection<Postgres>>,
+    lap: Option<Lap>,
+    next_lap: Instant,
+    counted_from_the_beginning: Option<Instant>,
+}
+
+impl Default for Reconciler {
+    fn default() -> Self {
+        Self::new(Pace::default())
+    }
 }
 
 impl Reconciler {
+    pub fn new(pace: Pace) -> Self {
+        Self::reporting(pace, Reporter::new(None, false))
+    }
+
+    fn reporting(pace: Pace, reporter: Reporter) -> Self {
+        Self {
+            pace,
+            reporter,
+            view: View::default(),
+            buyers: Buyers::new(pace.stale_after),
+            lead: None,
+            lap: None,
+            next_lap: Instant::now(),
+            counted_from_the_beginning: None,
+        }
+    }
+
     /// Compares every second until it is told to stop.
     pub async fn run(mut self, inventory: Inventory, stop: CancellationToken) -> anyhow::Result<()> {
         loop {
@@ -44,65 +110,65 @@ impl Reconciler {
             if let Err(error) = self.round(&inventory).await {
                 tracing::warn!(%error, "gate and ledger were not compared");
             }
+            if let Err(error) = self.go_around(&inventory).await {
+                // Whatever it was, somebody begins anew: the session may be gone, and the lock with it.
+                self.lead = None;
+                self.lap = None;
+                tracing::warn!(%error, "the ledger was not compared with itself");
+            }
         }
     }
 
-    /// One comparison; units by which the two differ, over all loaded cells.
+    /// One look at the gate as this process has loaded it; units by which gate and ledger differ.
     pub async fn round(&mut self, inventory: &Inventory) -> Result<i64, sqlx::Error> {
-        let Some(run_id) = inventory.gate.run_id().await else { return Ok(0) };
-        if self.run_id.as_ref().is_some_and(|known| *known != run_id) {
-            tracing::warn!("Redis is another one than before: every cell is loaded again");
-            inventory.gate.doubt();
-        }
-        self.run_id = Some(run_id);
-        let loaded: Vec<_> =
-            inventory.gate.cells().all().into_iter().filter(|c| inventory.gate.is_loaded(c)).collect();
-        let before = std::mem::take(&mut self.differences);
-        let mut drift = 0;
-        for cells in loaded.chunks(AT_ONCE) {
-            drift += self.compare(inventory, cells, &before).await?;
-        }
+        let drift = self.view.round(inventory, &self.reporter).await?;
         inventory.metrics.gate_drift.record(drift, &[]);
         Ok(drift)
     }
 
-    async fn compare(
-        &mut self,
-        inventory: &Inventory,
-        cells: &[Arc<Cell>],
-        before: &HashMap<CellKey, Difference>,
-    ) -> Result<i64, sqlx::Error> {
-        let Some(at_gate) = inventory.gate.levels(cells).await else { return Ok(0) };
-        let in_ledger = {
-            let mut conn = inventory.db.acquire().await?;
-            store::levels::read(&mut conn, cells.iter().map(|cell| &cell.key)).await?
-        };
-        let mut drift = 0;
-        for (cell, at_gate) in cells.iter().zip(at_gate) {
-            let Some((gate_free, gate_version)) = at_gate else {
-                // Redis has forgotten the cell.
-                cell.invalidate();
-                continue;
-            };
-            let Some(level) = in_ledger.get(&cell.key) else { continue };
-            let seen = Difference { gate_free, gate_version, ledger_free: level.available() };
-            if seen.gate_free == seen.ledger_free {
-                continue;
+    /// Some steps around the ledger, if this process is the one that goes around; whether a lap was ended.
+    pub async fn go_around(&mut self, inventory: &Inventory) -> Result<bool, sqlx::Error> {
+        if self.lead.is_none() {
+            self.lead = lead(&inventory.db).await?;
+        }
+        let Some(conn) = &mut self.lead else { return Ok(false) };
+        self.buyers.review(inventory, conn, &self.reporter).await?;
+        if self.lap.is_none() && Instant::now() >= self.next_lap {
+            self.next_lap = Instant::now() + self.pace.lap_every;
+            let from_the_beginning =
+                self.counted_from_the_beginning.is_none_or(|at| at.elapsed() >= FROM_THE_BEGINNING_EVERY);
+            if from_the_beginning {
+                self.counted_from_the_beginning = Some(Instant::now());
             }
-            drift += (seen.gate_free - seen.ledger_free).abs();
-            if before.get(&cell.key) == Some(&seen) {
-                tracing::warn!(
-                    pool = cell.key.pool.as_str(),
-                    sku = cell.key.sku.as_str(),
-                    ?seen,
-                    "the gate drifted"
-                );
-                cell.invalidate();
-                inventory.gate.preheat(&cell.key).await;
-            } else {
-                self.differences.insert(cell.key.clone(), seen);
+            self.lap = Some(Lap::new(self.pace.limits, from_the_beginning));
+        }
+        let Some(lap) = &mut self.lap else { return Ok(false) };
+        let mut tools = Tools {
+            inventory,
+            conn,
+            reporter: &self.reporter,
+            view: &mut self.view,
+            buyers: &mut self.buyers,
+        };
+        for _ in 0..STEPS {
+            if !lap.step(&mut tools).await? {
+                self.lap = None;
+                self.reporter.show(inventory);
+                store::reconciliation::prune(conn, self.pace.keep_rows, MAX_PRUNED).await?;
+                return Ok(true);
             }
         }
-        Ok(drift)
+        Ok(false)
     }
+}
+
+/// A session that holds the lock, or none when another process's does.
+async fn lead(db: &PgPool) -> Result<Option<PoolConnection<Postgres>>, sqlx::Error> {
+    let mut conn = db.acquire().await?;
+    if !store::audit::lead(&mut conn).await? {
+        return Ok(None);
+    }
+    // The lock is the session's: it must never go back to the pool.
+    conn.close_on_drop();
+    Ok(Some(conn))
 }

@@ -1,11 +1,13 @@
 //! Every SQL statement of inventory, one function each, on a borrowed connection. It never decides.
 
 pub mod adjustments;
+pub mod audit;
 pub mod backorders;
 pub mod campaigns;
 pub mod feed;
 pub mod levels;
 pub mod quotas;
+pub mod reconciliation;
 pub mod reservations;
 pub mod returns;
 pub mod skus;

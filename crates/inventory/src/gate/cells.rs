@@ -188,6 +188,13 @@ impl Cells {
         known.entry(key.clone()).or_insert_with(make).clone()
     }
 
+    /// The cell if it has been met, or one made to look at it.
+    pub fn peek(&self, key: &CellKey) -> Arc<Cell> {
+        self.get(key).unwrap_or_else(|| {
+            Arc::new(Cell::new(&self.prefix, key.clone(), self.started, self.sold_out.clone()))
+        })
+    }
+
     pub fn all(&self) -> Vec<Arc<Cell>> {
         self.known.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }

@@ -2,11 +2,11 @@
 
 use sqlx::PgConnection;
 use stampede_types::{CampaignId, Money, SkuId};
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 
-use super::broken;
-use crate::domain::Window;
+use super::{broken, cell};
 use crate::domain::campaign::CampaignState;
+use crate::domain::{CellKey, Window};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Campaign {
@@ -121,6 +121,24 @@ pub async fn page(
     .fetch_all(&mut *conn)
     .await?;
     with_items(conn, rows).await
+}
+
+/// Cells of campaigns that open within this time by the ledger's clock, the next ones first.
+pub async fn opening(
+    conn: &mut PgConnection,
+    within: Duration,
+    limit: i64,
+) -> Result<Vec<CellKey>, sqlx::Error> {
+    let rows = sqlx::query!(
+        "SELECT i.campaign_id, i.sku_id FROM campaign c JOIN campaign_item i USING (campaign_id)
+         WHERE c.opens_at > now() AND c.opens_at <= now() + make_interval(secs => $1)
+         ORDER BY c.opens_at, c.campaign_id, i.position LIMIT $2",
+        within.as_seconds_f64(),
+        limit
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.iter().map(|row| cell(&row.campaign_id, &row.sku_id)).collect()
 }
 
 async fn with_items(conn: &mut PgConnection, rows: Vec<Row>) -> Result<Vec<Found>, sqlx::Error> {

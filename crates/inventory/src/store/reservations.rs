@@ -29,15 +29,7 @@ impl Row {
             .into_iter()
             .find(|kind| kind.as_str() == self.kind)
             .ok_or_else(|| unknown("kind", &self.kind))?;
-        let state = [
-            ReservationState::Pending,
-            ReservationState::Committed,
-            ReservationState::Released,
-            ReservationState::Expired,
-        ]
-        .into_iter()
-        .find(|state| state.as_str() == self.state)
-        .ok_or_else(|| unknown("state", &self.state))?;
+        let state = state(&self.state)?;
         let asked = lines(&self.pools, &self.skus, &self.asked)?;
         let lines = match &self.quantities {
             Some(quantities) => lines(&self.pools, &self.skus, quantities)?,
@@ -70,6 +62,18 @@ impl Row {
 pub(super) fn lines(pools: &[String], skus: &[String], quantities: &[i64]) -> Result<Vec<Line>, sqlx::Error> {
     let named = pools.iter().zip(skus).zip(quantities);
     named.map(|((pool, sku), quantity)| Ok(Line { cell: cell(pool, sku)?, quantity: *quantity })).collect()
+}
+
+pub(super) fn state(word: &str) -> Result<ReservationState, sqlx::Error> {
+    [
+        ReservationState::Pending,
+        ReservationState::Committed,
+        ReservationState::Released,
+        ReservationState::Expired,
+    ]
+    .into_iter()
+    .find(|state| state.as_str() == word)
+    .ok_or_else(|| unknown("state", word))
 }
 
 fn unknown(what: &str, word: &str) -> sqlx::Error {

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use futures::FutureExt as _;
-use stampede_inventory::Reconciler;
+use stampede_inventory::{Reconciler, SoldOut};
 use uuid::Uuid;
 
+use crate::process::Process;
 use crate::redis_nodes::RedisNodes;
-use crate::shop::{FLASH, Shop, TEE, reason};
+use crate::shop::{FLASH, Shop, TEE, campaign, reason};
 
 /// Nobody listens here.
 const NO_REDIS: &str = "redis://127.0.0.1:9";
@@ -43,6 +44,8 @@ stories! {
     a_release_whose_caller_goes_away_still_opens_the_gate,
     a_token_an_earlier_try_left_is_gone_when_its_deduction_is_made,
     a_loaded_gate_has_what_is_left_and_learns_what_buyers_have_used,
+    a_campaign_that_opens_soon_is_loaded_before_anybody_asks,
+    requests_before_the_opening_and_after_the_close_deduct_nothing,
     a_refusal_names_the_limit_whoever_refuses,
     units_on_their_way_to_the_ledger_stay_put_aside_when_another_process_loads,
 }
@@ -203,6 +206,44 @@ async fn units_on_their_way_to_the_ledger_stay_put_aside_when_another_process_lo
     let id = Uuid::now_v7();
     crate::shop::reserve(&neighbour, id, "alice", &[(TEE, FLASH, 1)], 0).await.unwrap();
     assert_eq!(shop.gate_free(TEE, FLASH).await, Some(6), "three are put aside, one is held");
+}
+
+async fn a_campaign_that_opens_soon_is_loaded_before_anybody_asks(shop: Shop) {
+    shop.sku(TEE, 0).await;
+    shop.create_campaign(campaign(FLASH, 20, 60, &[(TEE, 5, 1)])).await.unwrap();
+    shop.create_campaign(campaign("later", 600, 900, &[(TEE, 5, 1)])).await.unwrap();
+    shop.flush().await;
+    let neighbour = Process::start(shop.database.pool.clone(), &shop.gate, SoldOut::default()).await;
+    assert_eq!(neighbour.inventory.preheat_opening().await.unwrap(), 1);
+    assert_eq!(shop.gate_free(TEE, FLASH).await, Some(5));
+    assert_eq!(shop.gate_free(TEE, "later").await, None);
+    assert_eq!(neighbour.inventory.preheat_opening().await.unwrap(), 0, "it is warm");
+}
+
+async fn requests_before_the_opening_and_after_the_close_deduct_nothing(shop: Shop) {
+    shop.sku(TEE, 0).await;
+    let made = shop.create_campaign(campaign(FLASH, 1, 2, &[(TEE, 1_000, 1_000)])).await.unwrap();
+    let mut reasons = Vec::new();
+    while reasons.last().is_none_or(|reason| *reason != "CAMPAIGN_CLOSED") {
+        let sold = shop.deduct(Uuid::now_v7(), "alice", (TEE, FLASH, 1)).await;
+        reasons.push(sold.map_or_else(|refused| reason::<()>(Err(refused)), |_| "SOLD".to_owned()));
+    }
+    reasons.dedup();
+    assert_eq!(reasons, ["CAMPAIGN_NOT_OPEN", "SOLD", "CAMPAIGN_CLOSED"]);
+    let micros = |at: Option<prost_types::Timestamp>| {
+        at.map(|at| at.seconds * 1_000_000 + i64::from(at.nanos / 1_000)).unwrap()
+    };
+    let outside: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM reservation
+         WHERE extract(epoch FROM created_at) * 1000000 NOT BETWEEN $1 AND $2 - 1",
+    )
+    .bind(micros(made.opens_at))
+    .bind(micros(made.closes_at))
+    .fetch_one(&shop.database.pool)
+    .await
+    .unwrap();
+    assert_eq!(outside, 0, "nothing was sold outside of the window");
+    shop.reconcile().await;
 }
 
 pub async fn set_free(shop: &Shop, free: i64) {

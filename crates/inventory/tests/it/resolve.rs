@@ -94,7 +94,7 @@ async fn a_reservation_that_arrives_after_its_release_is_refused() {
     assert_eq!((shop.level(TEE, FLASH).await.free, shop.gate_free(TEE, FLASH).await), (5, Some(5)));
 }
 
-async fn give_back(
+pub async fn give_back(
     shop: &Shop,
     id: Uuid,
     return_id: Uuid,
