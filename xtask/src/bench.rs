@@ -12,6 +12,7 @@ mod processes;
 mod report;
 mod script;
 mod shop;
+mod watchers;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -39,6 +40,8 @@ const WARM_UP: Duration = Duration::from_secs(1);
 pub enum Bench {
     /// Deductions and refusals of inventory.
     Inventory(Args),
+    /// Thousands who follow the stock of one campaign.
+    Watchers(watchers::Args),
     /// The process deductions are compared with; started by this program.
     #[command(name = echo::COMMAND, hide = true)]
     Echo,
@@ -100,6 +103,7 @@ impl Args {
 pub fn run(bench: &Bench) -> anyhow::Result<ExitCode> {
     let args = match bench {
         Bench::Inventory(args) => args,
+        Bench::Watchers(args) => return watchers::run(args),
         Bench::Echo => return Ok(echo::serve()),
     };
     if cfg!(debug_assertions) && !args.debug_build {

@@ -99,8 +99,19 @@ impl Sale {
 impl Shop {
     /// Starts it with empty stores.
     pub fn open(binaries: PathBuf, buyers: u64, step: &Step) -> anyhow::Result<Shop> {
+        Self::with(binaries, buyers, Vec::new(), step)
+    }
+
+    /// The same with settings beyond the usual, as (service, key, value).
+    pub fn with(
+        binaries: PathBuf,
+        buyers: u64,
+        settings: Vec<(&'static str, &'static str, String)>,
+        step: &Step,
+    ) -> anyhow::Result<Shop> {
         crate::stack::wipe(&folder())?;
-        let layout = Layout { binaries, instances: vec![(SERVICE, 2)], ..Layout::private(&folder()) };
+        let layout =
+            Layout { binaries, instances: vec![(SERVICE, 2)], settings, ..Layout::private(&folder()) };
         let stack = Stack::open(layout, step)?;
         let folder = stack.folder();
         let (cert, key) = (folder.cert_path("client"), folder.key_path("client"));

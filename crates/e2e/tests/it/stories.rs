@@ -5,6 +5,7 @@ mod crash_order;
 mod crash_payment;
 mod drills;
 mod events;
+mod feed;
 mod histories;
 mod lifecycle;
 mod money;

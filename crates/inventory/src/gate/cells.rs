@@ -1,11 +1,11 @@
 //! What this process knows of each cell at the gate: its keys, whether it is loaded, whether it is sold out. It never
 //! counts units: Redis and the ledger do.
 //!
-//! Sold out is a flag with a version. The gate's version of a cell grows with every script call that changes its units, and a
-//! every version is at or above Redis's clock in microseconds, so that versions grow even when Redis has forgotten everything. A script that reads version `v` has seen
-//! every unit that came back at `v` or below, and none that came back above. So a refusal at `v` is news after units came
-//! back at `v` (it saw them, and they were gone again), and is stale after units came back at `v + 1`. Both sides only grow,
-//! and the flag is their comparison: in whatever order answers and news arrive, the newer one stands.
+//! Sold out is a flag with a version. The gate's version of a cell grows with every script call that changes its units, and is
+//! at or above Redis's clock in microseconds, so that versions grow even when Redis has forgotten everything. A script that
+//! reads version `v` has seen every unit that came back at `v` or below, and none that came back above. So a refusal at `v` is
+//! news after units came back at `v` (it saw them, and they were gone again), and is stale after units came back at `v + 1`.
+//! Both sides only grow, and the flag is their comparison: in whatever order answers and news arrive, the newer one stands.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
