@@ -87,9 +87,12 @@ async fn read(db: &PgPool, sale: &Sale) -> anyhow::Result<Books> {
         "WITH cells AS (
              SELECT s.* FROM stock s WHERE s.pool = $1 AND s.sku_id = ANY($2)
          ), lines AS (
-             SELECT l.quantity - l.returned AS units
-             FROM reservation_line l JOIN reservation r USING (reservation_id)
-             WHERE l.pool = $1 AND l.sku_id = ANY($2) AND r.state IN ('PENDING', 'COMMITTED')
+             -- As the view reservation_line, but a row of another pool is left alone: there may be millions.
+             SELECT coalesce(l.quantity, l.asked) - coalesce(l.returned, 0) AS units
+             FROM reservation r
+             CROSS JOIN LATERAL unnest(r.pools, r.skus, r.asked, r.quantities, r.returned)
+                  AS l (pool, sku_id, asked, quantity, returned)
+             WHERE $1 = ANY (r.pools) AND r.state IN ('PENDING', 'COMMITTED') AND l.pool = $1 AND l.sku_id = ANY($2)
          ), moves AS (
              SELECT m.on_hand_delta, m.held_delta + m.committed_delta AS sold
              FROM movement m WHERE m.pool = $1 AND m.sku_id = ANY($2)
