@@ -3,6 +3,8 @@
 use stampede_kit::Secret;
 use stampede_kit::config::{Problems, Reader, Server};
 
+use crate::gate::MAX_BUCKETS;
+
 #[derive(Debug, Clone)]
 pub struct Config {
     pub server: Server,
@@ -24,12 +26,30 @@ pub struct GateSettings {
     pub cluster: bool,
     /// `redis.prefix`: begins every key, so that several stacks may share one Redis.
     pub prefix: String,
+    /// `gate.buckets`: into how many buckets a large hot cell is divided, on the nodes of a cluster; 1 divides none.
+    pub buckets: u32,
+    /// `gate.buckets_min_stock`: with fewer units a cell is never divided; below half of it the buckets become one again.
+    pub buckets_min_stock: i64,
+    /// `gate.buckets_min_rate`: a cell that is asked less often a second, in this process, is not divided by it.
+    pub buckets_min_rate: u64,
 }
+
+/// What one node decides in a batch is far above it, until the node has other work too.
+const BUCKETS: u32 = 8;
+const BUCKETS_MIN_STOCK: i64 = 10_000;
+const BUCKETS_MIN_RATE: u64 = 20_000;
 
 impl GateSettings {
     /// One node, or several of a cluster, and the defaults.
     pub fn new(url: impl Into<Secret>, prefix: impl Into<String>) -> Self {
-        Self { url: url.into(), cluster: false, prefix: prefix.into() }
+        Self {
+            url: url.into(),
+            cluster: false,
+            prefix: prefix.into(),
+            buckets: BUCKETS,
+            buckets_min_stock: BUCKETS_MIN_STOCK,
+            buckets_min_rate: BUCKETS_MIN_RATE,
+        }
     }
 
     fn read(reader: &mut Reader) -> Option<Self> {
@@ -39,7 +59,13 @@ impl GateSettings {
         if prefix.contains(['{', '}']) {
             reader.refuse("redis.prefix", "must not contain braces: they mark the pool's hash tag");
         }
-        Some(Self { url: url?, cluster, prefix })
+        let buckets = reader.or("gate.buckets", BUCKETS);
+        if !(1..=MAX_BUCKETS).contains(&buckets) {
+            reader.refuse("gate.buckets", format!("must be 1 to {MAX_BUCKETS}"));
+        }
+        let buckets_min_stock = reader.or("gate.buckets_min_stock", BUCKETS_MIN_STOCK);
+        let buckets_min_rate = reader.or("gate.buckets_min_rate", BUCKETS_MIN_RATE);
+        Some(Self { url: url?, cluster, prefix, buckets, buckets_min_stock, buckets_min_rate })
     }
 }
 

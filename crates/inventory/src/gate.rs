@@ -3,6 +3,7 @@
 
 mod admit;
 mod ask;
+mod balance;
 mod bucket;
 mod cells;
 mod inspect;
@@ -20,6 +21,7 @@ use stampede_types::BuyerId;
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
+pub use bucket::MAX_BUCKETS;
 pub use cells::{Cell, Cells, SoldOut};
 pub use inspect::{Place, Put};
 
@@ -28,6 +30,7 @@ use crate::domain::{CellKey, Denied};
 use crate::error::Error;
 use crate::metrics::Metrics;
 use admit::{Ask, Reply};
+use balance::Rule;
 use link::{Down, Link, Scripts};
 use settle::{Settlement, What};
 
@@ -54,6 +57,7 @@ pub(crate) struct Shared {
     scripts: Scripts,
     db: PgPool,
     metrics: Arc<Metrics>,
+    rule: Rule,
 }
 
 /// Why a cell was not loaded.
@@ -91,12 +95,21 @@ impl Gate {
         sold_out: SoldOut,
     ) -> anyhow::Result<Self> {
         let link = Link::new(&settings.url, settings.cluster)?;
-        let shared = Arc::new(Shared { link, scripts: Scripts::default(), db, metrics });
+        let rule = Rule {
+            most: settings.buckets,
+            min_stock: settings.buckets_min_stock,
+            min_rate: settings.buckets_min_rate,
+            is_cluster: link.is_cluster(),
+        };
+        let shared = Arc::new(Shared { link, scripts: Scripts::default(), db, metrics, rule });
         let (settlements, queue) = mpsc::channel(settle::QUEUE);
         task::spawn("gate-settle", settle::run(shared.clone(), queue));
         let gate = shared.clone();
         let admissions = Batcher::start("gate", LIMITS, move |asks| admit::run(gate.clone(), asks));
         let cells = Arc::new(Cells::new(settings.prefix.clone(), sold_out));
+        if rule.is_on() {
+            task::spawn("gate-buckets", balance::watch(Arc::downgrade(&shared), Arc::downgrade(&cells)));
+        }
         Ok(Self { shared, cells, admissions, settlements })
     }
 

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::admit::{Ask, Code, Reply};
 use super::cells::Cell;
-use super::{Failure, Gate, bucket, load};
+use super::{Failure, Gate, balance, bucket, load};
 use crate::domain::Denied;
 use crate::error::Error;
 
@@ -40,10 +40,17 @@ pub async fn all(
             continue;
         }
         let Ok(reply) = gate.admissions.submit(ask.clone()).await? else { continue };
-        match answer(&reply) {
+        let need = ask.lines.iter().find(|(cell, _)| Arc::ptr_eq(cell, &reply.cell)).map_or(1, |(_, q)| *q);
+        match answer(&reply, ask.layout) {
             Answer::Aside => aside.extend(ask.lines.into_iter().map(|(cell, _)| cell)),
             Answer::Nothing => {}
             Answer::Again => rest.extend(ask.lines),
+            Answer::Empty => match balance::fill(gate, &reply.cell, ask.bucket, ask.layout, need).await {
+                Ok(()) => rest.extend(ask.lines),
+                Err(Failure::Down) => {}
+                Err(Failure::Ledger(error)) => return Err(error.into()),
+                Err(Failure::Unavailable) => return Err(Error::Unavailable),
+            },
             Answer::No(denied) => return Ok(Some(denied)),
         }
     }
@@ -81,14 +88,20 @@ enum Answer {
     /// It has been put aside before.
     Nothing,
     Again,
+    /// This bucket has too little, and it is not the only one.
+    Empty,
     No(Denied),
 }
 
-fn answer(reply: &Reply) -> Answer {
+fn answer(reply: &Reply, layout: u32) -> Answer {
     let cell = reply.cell.key.clone();
     match reply.code {
-        Code::Admitted => Answer::Aside,
+        Code::Admitted => {
+            reply.cell.buckets().asked(reply.value);
+            Answer::Aside
+        }
         Code::Already => Answer::Nothing,
+        Code::SoldOut if layout > 1 => Answer::Empty,
         Code::SoldOut => Answer::No(Denied::OutOfStock { cell, free: reply.value }),
         Code::BuyerLimit => Answer::No(Denied::BuyerLimit { cell, limit: Some(reply.value) }),
         Code::NotOpen => Answer::No(Denied::NotOpen { cell }),

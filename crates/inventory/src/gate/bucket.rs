@@ -2,7 +2,9 @@
 //! in the same one, with everything that is remembered about them. It never counts units.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
+
+use tokio::sync::Mutex;
 
 use crate::domain::CellKey;
 
@@ -22,6 +24,12 @@ pub struct Buckets {
     others: OnceLock<Vec<Keys>>,
     /// How many there are, as far as this process knows.
     layout: AtomicU32,
+    /// Units are moved by one at a time.
+    pub balancing: Mutex<()>,
+    /// Requests since they were counted, in the second before, and the units that were free a moment ago.
+    asked: AtomicU64,
+    rate: AtomicU64,
+    free: AtomicI64,
 }
 
 impl Buckets {
@@ -32,7 +40,28 @@ impl Buckets {
             first: keys(prefix, cell, 0),
             others: OnceLock::new(),
             layout: AtomicU32::new(1),
+            balancing: Mutex::new(()),
+            asked: AtomicU64::new(0),
+            rate: AtomicU64::new(0),
+            free: AtomicI64::new(0),
         }
+    }
+
+    /// Somebody asked, and this many units of the bucket are free now.
+    pub fn asked(&self, free: i64) {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        self.free.store(free, Ordering::Relaxed);
+    }
+
+    /// Begins a new second: how often was asked in the last one, and what is free.
+    pub fn count(&self) -> (u64, i64) {
+        let asked = self.asked.swap(0, Ordering::Relaxed);
+        self.rate.store(asked, Ordering::Relaxed);
+        (asked, self.free.load(Ordering::Relaxed))
+    }
+
+    pub fn rate(&self) -> u64 {
+        self.rate.load(Ordering::Relaxed)
     }
 
     pub fn layout(&self) -> u32 {

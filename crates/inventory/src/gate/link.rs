@@ -84,6 +84,13 @@ impl Link {
         Ok(Self { connection, started: Instant::now(), breakers })
     }
 
+    pub const fn is_cluster(&self) -> bool {
+        match &self.connection {
+            Connection::Single(_) => false,
+            Connection::Cluster(_) => true,
+        }
+    }
+
     pub fn generation(&self, lane: Lane) -> u64 {
         self.breaker(lane).generation.load(Ordering::Acquire)
     }

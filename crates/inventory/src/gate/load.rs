@@ -13,6 +13,9 @@
 //! Two processes may load a cell at once: the newer level stands. What no number can find (a process that died before it told, a Redis
 //! that lost its last second) shows as a difference that stays, and the reconciler loads the cell.
 //!
+//! A load also divides a cell into buckets, or makes them one: then what is on its way is forgotten rather than put aside, because its
+//! buyer may belong to another bucket. The numbers count it once all the same; until it is told, the gate is too open by that much.
+//!
 //! What buyers have used is not read: at a million buyers a load would read a million rows (0.7 s) and write a million fields (4 s of
 //! Redis's one thread, 100 MB), most for buyers who never come again. A loaded cell counts from nothing, so a buyer who comes
 //! again is decided by the ledger, once: a refusal for the limit tells the gate what the buyer has used.
@@ -21,8 +24,9 @@ use std::sync::Arc;
 
 use time::OffsetDateTime;
 
+use super::bucket::KEYS;
 use super::cells::Cell;
-use super::{Failure, Shared};
+use super::{Failure, Shared, level};
 use crate::domain::Account;
 use crate::store;
 
@@ -40,6 +44,13 @@ enum Buyers {
     Kept,
 }
 
+/// Into how many buckets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Division {
+    ByRule,
+    None,
+}
+
 /// Loads the cell unless somebody has done it meanwhile.
 pub async fn load(gate: &Shared, cell: &Arc<Cell>) -> Result<(), Failure> {
     let failures = cell.failures();
@@ -55,12 +66,9 @@ pub async fn load(gate: &Shared, cell: &Arc<Cell>) -> Result<(), Failure> {
         // Of hundreds that wait for the ledger one asks it; the others share its answer.
         return Err(Failure::Unavailable);
     }
-    match take(gate, cell, Buyers::Forgotten).await {
-        Ok(()) => {}
-        Err(failure) => {
-            cell.failed();
-            return Err(failure);
-        }
+    if let Err(failure) = take(gate, cell, Buyers::Forgotten, Division::ByRule).await {
+        cell.failed();
+        return Err(failure);
     }
     cell.set_loaded(generation);
     gate.metrics.gate_loads.add(1, &[]);
@@ -82,18 +90,42 @@ pub async fn level(gate: &Shared, cell: &Arc<Cell>) -> Result<(), Failure> {
         return Ok(());
     }
     cell.begin_level();
-    take(gate, cell, Buyers::Kept).await
+    take(gate, cell, Buyers::Kept, Division::ByRule).await
 }
 
-async fn take(gate: &Shared, cell: &Arc<Cell>, buyers: Buyers) -> Result<(), Failure> {
+/// Divides a loaded cell as the rule says now.
+pub async fn divide(gate: &Shared, cell: &Arc<Cell>) -> Result<(), Failure> {
+    let _one_at_a_time = cell.loading.lock().await;
+    take(gate, cell, Buyers::Forgotten, Division::ByRule).await
+}
+
+/// Makes one bucket of several.
+pub async fn merge(gate: &Shared, cell: &Arc<Cell>) -> Result<(), Failure> {
+    let _one_at_a_time = cell.loading.lock().await;
+    if cell.buckets().layout() == 1 {
+        // Somebody has done it.
+        return Ok(());
+    }
+    take(gate, cell, Buyers::Forgotten, Division::None).await
+}
+
+async fn take(gate: &Shared, cell: &Arc<Cell>, buyers: Buyers, division: Division) -> Result<(), Failure> {
     for _ in 0..ATTEMPTS {
-        let account = {
-            let mut conn = gate.db.acquire().await?;
-            store::levels::account(&mut conn, &cell.key).await?
+        let before = if gate.rule.is_on() { level::layout(gate, cell).await? } else { 1 };
+        let mut account = read(gate, cell).await?;
+        let layout = match division {
+            Division::ByRule => gate.rule.layout(before, account.level.available(), cell.buckets().rate()),
+            Division::None => 1,
         };
-        // Cells are met because the ledger has them, and the ledger forgets none.
-        let account = account.ok_or(Failure::Ledger(sqlx::Error::RowNotFound))?;
-        if let Some(version) = write(gate, cell, &account, buyers).await? {
+        if layout < before {
+            // What goes is gone before the rest has its units. The level is read after that: what is told to a bucket that is no
+            // more has happened before.
+            level::forget(gate, cell, layout..before).await?;
+            account = read(gate, cell).await?;
+        }
+        let buyers = if layout == before { buyers } else { Buyers::Forgotten };
+        if let Some(version) = write(gate, cell, &account, buyers, layout).await? {
+            cell.buckets().set_layout(layout);
             if account.level.available() > 0 {
                 cell.reopen(version);
             }
@@ -104,20 +136,27 @@ async fn take(gate: &Shared, cell: &Arc<Cell>, buyers: Buyers) -> Result<(), Fai
     Err(Failure::Down)
 }
 
+async fn read(gate: &Shared, cell: &Cell) -> Result<Account, Failure> {
+    let mut conn = gate.db.acquire().await?;
+    let account = store::levels::account(&mut conn, &cell.key).await?;
+    // Cells are met because the ledger has them, and the ledger forgets none.
+    account.ok_or(Failure::Ledger(sqlx::Error::RowNotFound))
+}
+
 /// The gate's version of the cell, or nothing when the level was overtaken.
 async fn write(
     gate: &Shared,
     cell: &Cell,
     account: &Account,
     buyers: Buyers,
+    layout: u32,
 ) -> Result<Option<i64>, Failure> {
-    let layout = cell.buckets().layout();
     let window = account.terms.window;
     let (opens_ms, closes_ms) =
         window.map_or((0, NEVER_MS), |window| (millis(window.opens_at), millis(window.closes_at)));
     let available = account.level.available();
     let writes = (0..layout).map(async |bucket| {
-        let mut call = gate.scripts.load.call(super::bucket::KEYS);
+        let mut call = gate.scripts.load.call(KEYS);
         for key in cell.buckets().keys(bucket) {
             call.arg(key);
         }

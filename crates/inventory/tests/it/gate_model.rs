@@ -56,6 +56,14 @@ pub struct Load {
     pub forget: bool,
 }
 
+#[derive(Debug, Clone)]
+pub struct Shift {
+    pub cell: usize,
+    pub layout: i64,
+    pub units: i64,
+    pub number: i64,
+}
+
 pub const CELLS: usize = 2;
 
 #[derive(Debug, Clone, Default)]
@@ -192,6 +200,19 @@ impl Pool {
             settled: before.and_then(|counters| counters.settled),
         });
         vec![1, version]
+    }
+
+    /// Units moved, and the number the cell was loaded at.
+    pub fn shift(&mut self, shift: &Shift) -> Vec<i64> {
+        let Some(counters) = &mut self.cells[shift.cell].counters else { return vec![0, 0] };
+        let fits = shift.number == 0 || shift.number == counters.loaded;
+        let units = shift.units.max(-counters.free.max(0));
+        if counters.layout != shift.layout || !fits || units == 0 {
+            return vec![0, counters.loaded];
+        }
+        counters.free += units;
+        counters.version = (counters.version + 1).max(self.now_us);
+        vec![units.abs(), counters.loaded]
     }
 }
 

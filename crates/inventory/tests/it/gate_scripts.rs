@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
 
-use crate::gate_model::{Ask, CELLS, Cell, Counters, Load, Pool, Told};
+use crate::gate_model::{Ask, CELLS, Cell, Counters, Load, Pool, Shift, Told};
 use crate::redis_nodes::Raw;
 use crate::shop;
 
@@ -29,6 +29,7 @@ enum Step {
     Admit { pool: usize, layout: i64, asks: Vec<Ask> },
     Settle { pool: usize, layout: i64, told: Vec<Told> },
     Load { pool: usize, load: Load },
+    Shift { pool: usize, shift: Shift },
     Forget { pool: usize, cell: usize, whole: bool },
 }
 
@@ -37,6 +38,7 @@ struct Scripts {
     admit: String,
     settle: String,
     load: String,
+    shift: String,
 }
 
 impl Scripts {
@@ -45,6 +47,7 @@ impl Scripts {
             admit: include_str!("../../src/gate/admit.lua").to_owned(),
             settle: include_str!("../../src/gate/settle.lua").to_owned(),
             load: include_str!("../../src/gate/load.lua").to_owned(),
+            shift: include_str!("../../src/gate/shift.lua").to_owned(),
         }
     }
 
@@ -55,6 +58,7 @@ impl Scripts {
             "admit" => &mut scripts.admit,
             "settle" => &mut scripts.settle,
             "load" => &mut scripts.load,
+            "shift" => &mut scripts.shift,
             _ => panic!("there is no script {which}"),
         };
         assert_eq!(script.matches(from).count(), 1, "{which}.lua has {from:?} once");
@@ -76,7 +80,7 @@ async fn random_histories_have_the_same_answers_from_the_scripts_and_from_the_mo
 }
 
 /// Which script, what is changed, into what.
-const MUTANTS: [(&str, &str, &str); 24] = [
+const MUTANTS: [(&str, &str, &str); 28] = [
     ("admit", "if not cells[i].loaded then", "if false then"),
     ("admit", "layout == tonumber(ARGV[1])", "layout"),
     ("admit", "if cells[i].held[request.token] then", "if false then"),
@@ -109,6 +113,10 @@ const MUTANTS: [(&str, &str, &str); 24] = [
     ("load", "or number < (tonumber(c[2]) or 0)", ""),
     ("load", "<= longest", "< longest"),
     ("load", "c[4] == layout and", ""),
+    ("shift", "or c[4] ~= layout", ""),
+    ("shift", "number > 0 and number ~= loaded", "false"),
+    ("shift", "math.min(-units, math.max(tonumber(c[1]), 0))", "-units"),
+    ("shift", "math.max(tonumber(c[1]), 0)", "tonumber(c[1])"),
 ];
 
 #[tokio::test]
@@ -172,6 +180,8 @@ fn step() -> impl Strategy<Value = Step> {
             longest_us,
             forget,
         });
+    let shift = (0..CELLS, layout.clone(), -6..7_i64, 0..8_i64)
+        .prop_map(|(cell, layout, units, number)| Shift { cell, layout, units, number });
     let many = |asks| prop::collection::vec(asks, 1..6);
     prop_oneof![
         2 => prop_oneof![Just(500_i64), Just(1_000), 1..3_000_i64].prop_map(|micros| Step::Wait { micros }),
@@ -179,6 +189,7 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(pool, layout, asks)| Step::Admit { pool, layout, asks }),
         5 => (pool.clone(), layout, prop::collection::vec(told, 1..6))
             .prop_map(|(pool, layout, told)| Step::Settle { pool, layout, told }),
+        2 => (pool.clone(), shift).prop_map(|(pool, shift)| Step::Shift { pool, shift }),
         4 => (pool.clone(), load).prop_map(|(pool, load)| Step::Load { pool, load }),
         1 => (pool, 0..CELLS, any::<bool>())
             .prop_map(|(pool, cell, whole)| Step::Forget { pool, cell, whole }),
@@ -275,6 +286,13 @@ impl Bench {
                 call.arg(load.number).arg(load.units).arg(load.limit).arg(load.opens_ms).arg(load.closes_ms);
                 call.arg(load.layout).arg(load.longest_us).arg(i64::from(load.forget));
                 (self.run(&call).await, Ok(pools[*pool].load(load)))
+            }
+            Step::Shift { pool, shift } => {
+                let mut call = redis::cmd("EVAL");
+                call.arg(self.scripts.shift.replace("redis.call('TIME')", CLOCK)).arg(1);
+                call.arg(&self.keys(*pool, shift.cell)[0]);
+                call.arg(shift.layout).arg(shift.units).arg(shift.number);
+                (self.run(&call).await, Ok(pools[*pool].shift(shift)))
             }
             Step::Forget { pool, cell, whole } => {
                 let keys = self.keys(*pool, *cell);

@@ -12,6 +12,7 @@ mod deduct;
 mod events;
 mod extend;
 mod gate;
+mod gate_buckets;
 mod gate_cluster;
 mod gate_model;
 mod gate_scripts;

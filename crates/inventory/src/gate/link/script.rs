@@ -44,6 +44,7 @@ pub struct Scripts {
     pub admit: Script,
     pub settle: Script,
     pub load: Script,
+    pub shift: Script,
 }
 
 impl Default for Scripts {
@@ -52,6 +53,7 @@ impl Default for Scripts {
             admit: Script::new(include_str!("../admit.lua")),
             settle: Script::new(include_str!("../settle.lua")),
             load: Script::new(include_str!("../load.lua")),
+            shift: Script::new(include_str!("../shift.lua")),
         }
     }
 }
