@@ -159,3 +159,20 @@ fn outcome(result: &Result<Held, Error>) -> &'static str {
         Err(error) => error.reason().declared().word,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Thousands are in flight at once: each is as large as the largest thing it may wait for, needed or not.
+    #[test]
+    fn a_request_in_flight_is_small() {
+        fn size<A, F>(_: impl Fn(A) -> F) -> usize {
+            size_of::<F>()
+        }
+        let deduct = size(|(inventory, id, buyer, line): (&'static Inventory, _, _, _)| {
+            inventory.deduct(id, buyer, line, Attempt::First)
+        });
+        assert!(deduct <= 1_024, "{deduct} bytes");
+    }
+}

@@ -19,8 +19,10 @@ use crate::domain::{CellKey, Level};
 
 /// Statements of the ledger find their rows by key, whatever the statistics say. A plan is made once and kept: made while a
 /// table was still small it would join by reading all of it, and a sale can fill the table within the minute before anybody
-/// counts it again. (The kit's sessions never scan a table; this is about joins.)
-const BEGIN: &str = "BEGIN; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off";
+/// counts it again. (The kit's sessions never scan a table; this is about joins.) Since the plan is the same for any values, none is
+/// made for particular ones.
+const BEGIN: &str = "BEGIN; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; \
+                     SET LOCAL plan_cache_mode = force_generic_plan";
 
 /// Begins a transaction of the ledger.
 pub async fn begin(db: &PgPool) -> Result<Transaction<'static, Postgres>, sqlx::Error> {

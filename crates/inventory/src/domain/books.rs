@@ -98,9 +98,11 @@ pub struct QuotaChange {
     pub buyer: BuyerId,
     pub used: i64,
     pub limit: i64,
+    /// Nothing was known of this buyer before.
+    pub is_first: bool,
 }
 
-/// Units each buyer uses of a cell with a limit; who uses none may be left out.
+/// Units each buyer uses of a cell with a limit; only who never used any may be left out.
 pub type Quotas = Vec<(CellKey, BuyerId, i64)>;
 
 /// One cell's page: its account, what moved, what its buyers use.
@@ -116,6 +118,7 @@ struct Page {
 struct Quota {
     used: i64,
     changed: bool,
+    is_first: bool,
 }
 
 #[derive(Debug)]
@@ -142,7 +145,7 @@ impl Books {
             accounts.into_iter().map(|(cell, account)| (cell, page(account))).collect();
         for (cell, buyer, used) in quotas {
             if let Some(page) = pages.get_mut(&cell) {
-                page.quotas.insert(buyer, Quota { used, changed: false });
+                page.quotas.insert(buyer, Quota { used, changed: false, is_first: false });
             }
         }
         Self {
@@ -268,6 +271,7 @@ impl Books {
                     buyer,
                     used: quota.used,
                     limit,
+                    is_first: quota.is_first,
                 };
                 changes.quotas.extend(changed.map(change));
             }
@@ -367,7 +371,7 @@ impl Books {
             quota.used += delta;
             quota.changed = true;
         } else {
-            page.quotas.insert(buyer.clone(), Quota { used: delta, changed: true });
+            page.quotas.insert(buyer.clone(), Quota { used: delta, changed: true, is_first: true });
         }
     }
 }

@@ -7,7 +7,7 @@ use stampede_types::{Pool, ReservationId, SkuId};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{LevelRow, broken, cell, columns};
+use super::{LevelRow, broken, cell, columns, quotas};
 use crate::domain::{Account, CellKey, Changes, Level, Terms, Window};
 
 struct AccountRow {
@@ -146,23 +146,17 @@ pub async fn record(
     let (pools, skus) = columns(changes.levels.iter().map(|(cell, _)| cell));
     let level =
         |of: fn(&Level) -> i64| -> Vec<i64> { changes.levels.iter().map(|(_, level)| of(level)).collect() };
-    let used = &changes.quotas;
-    let (quota_pools, quota_skus) = columns(used.iter().map(|quota| &quota.cell));
-    let buyers: Vec<&str> = used.iter().map(|quota| quota.buyer.as_str()).collect();
+    quotas::write(conn, &changes.quotas).await?;
     sqlx::query!(
         "WITH moved AS (
              INSERT INTO movement
                  (sequence, pool, sku_id, kind, on_hand_delta, held_delta, committed_delta, reference, members, at)
              SELECT m.*, $9::timestamptz FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[],
-                                                     $6::bigint[], $7::bigint[], $8::uuid[], $21::int[]) AS m
-         ), used AS (
-             INSERT INTO buyer_quota (pool, sku_id, buyer_id, used, max)
-             SELECT * FROM unnest($10::text[], $11::text[], $12::text[], $13::bigint[], $14::bigint[])
-             ON CONFLICT (pool, sku_id, buyer_id) DO UPDATE SET used = excluded.used, max = excluded.max
+                                                     $6::bigint[], $7::bigint[], $8::uuid[], $16::int[]) AS m
          )
          UPDATE stock s SET on_hand = l.on_hand, held = l.held, committed = l.committed, version = l.version,
                             changed_in = pg_current_xact_id()
-         FROM unnest($15::text[], $16::text[], $17::bigint[], $18::bigint[], $19::bigint[], $20::bigint[])
+         FROM unnest($10::text[], $11::text[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[])
               AS l (pool, sku_id, on_hand, held, committed, version)
          WHERE s.pool = l.pool AND s.sku_id = l.sku_id",
         &sequences,
@@ -174,11 +168,6 @@ pub async fn record(
         &deltas.iter().map(|d| d.2).collect::<Vec<_>>(),
         &references as &[Option<Uuid>],
         at,
-        &quota_pools as &[&str],
-        &quota_skus as &[&str],
-        &buyers as &[&str],
-        &used.iter().map(|quota| quota.used).collect::<Vec<_>>(),
-        &used.iter().map(|quota| quota.limit).collect::<Vec<_>>(),
         &pools as &[&str],
         &skus as &[&str],
         &level(|l| l.on_hand),

@@ -4,7 +4,7 @@ use sqlx::PgConnection;
 use stampede_types::BuyerId;
 
 use super::columns;
-use crate::domain::{CellKey, Quotas};
+use crate::domain::{CellKey, QuotaChange, Quotas};
 
 /// Units used by these buyers of these cells; who has used none is left out.
 pub async fn read(conn: &mut PgConnection, keys: &[(&CellKey, &BuyerId)]) -> Result<Quotas, sqlx::Error> {
@@ -27,4 +27,33 @@ pub async fn read(conn: &mut PgConnection, keys: &[(&CellKey, &BuyerId)]) -> Res
     let named =
         rows.into_iter().filter_map(|row| key(row.place).map(|(cell, buyer)| (cell, buyer, row.used)));
     Ok(named.map(|(cell, buyer, used)| ((*cell).clone(), (*buyer).clone(), used)).collect())
+}
+
+/// Writes what buyers use now. Whose row is new was decided under the level's lock, so nobody else inserts it meanwhile.
+pub async fn write(conn: &mut PgConnection, changes: &[QuotaChange]) -> Result<(), sqlx::Error> {
+    if changes.is_empty() {
+        return Ok(());
+    }
+    let (pools, skus) = columns(changes.iter().map(|change| &change.cell));
+    let buyers: Vec<&str> = changes.iter().map(|change| change.buyer.as_str()).collect();
+    sqlx::query!(
+        "WITH changed AS MATERIALIZED (
+             SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::boolean[])
+                           AS c (pool, sku_id, buyer_id, used, max, is_first)
+         ), first AS (
+             INSERT INTO buyer_quota (pool, sku_id, buyer_id, used, max)
+             SELECT pool, sku_id, buyer_id, used, max FROM changed WHERE is_first
+         )
+         UPDATE buyer_quota q SET used = c.used, max = c.max FROM changed c
+         WHERE NOT c.is_first AND q.pool = c.pool AND q.sku_id = c.sku_id AND q.buyer_id = c.buyer_id",
+        &pools as &[&str],
+        &skus as &[&str],
+        &buyers as &[&str],
+        &changes.iter().map(|change| change.used).collect::<Vec<_>>(),
+        &changes.iter().map(|change| change.limit).collect::<Vec<_>>(),
+        &changes.iter().map(|change| change.is_first).collect::<Vec<_>>()
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
 }
