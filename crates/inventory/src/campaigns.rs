@@ -45,7 +45,8 @@ impl Inventory {
         }
         let standing = |item: Item| Standing { free: item.units, item };
         let items = campaign.items.into_iter().map(standing).collect();
-        Ok(Found { id: campaign.id, title: campaign.title, window: campaign.window, now, items })
+        let window = campaign.window;
+        Ok(Found { id: campaign.id, title: campaign.title, window, created: window, now, items })
     }
 
     pub async fn campaign(&self, id: CampaignId) -> Result<Found, Error> {
@@ -76,8 +77,8 @@ fn is_same(found: &Found, campaign: &Campaign) -> bool {
     let micros = |at: OffsetDateTime| at.unix_timestamp_nanos().div_euclid(1_000);
     let same_instant = |a, b| micros(a) == micros(b);
     found.title == campaign.title
-        && same_instant(found.window.opens_at, campaign.window.opens_at)
-        && same_instant(found.window.closes_at, campaign.window.closes_at)
+        && same_instant(found.created.opens_at, campaign.window.opens_at)
+        && same_instant(found.created.closes_at, campaign.window.closes_at)
         && found.items.iter().map(|standing| &standing.item).eq(&campaign.items)
 }
 

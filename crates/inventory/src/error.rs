@@ -39,6 +39,7 @@ pub enum Error {
     SkuExists {
         sku: SkuId,
     },
+    ImportNotFound,
     CampaignNotFound {
         campaign: CampaignId,
         field: String,
@@ -116,6 +117,7 @@ impl Error {
             Self::Denied(Denied::NotThatMuch { .. }) | Self::Invalid(_) => ErrorReason::InvalidArgument,
             Self::SkuNotFound { .. } => ErrorReason::SkuNotFound,
             Self::SkuExists { .. } => ErrorReason::SkuExists,
+            Self::ImportNotFound => ErrorReason::ImportNotFound,
             Self::CampaignNotFound { .. } => ErrorReason::CampaignNotFound,
             Self::CampaignExists { .. } => ErrorReason::CampaignExists,
             Self::StockBelowHeld { .. } => ErrorReason::StockBelowHeld,
@@ -127,6 +129,34 @@ impl Error {
             Self::Unavailable => ErrorReason::Unavailable,
             Self::Internal => ErrorReason::Internal,
         }
+    }
+
+    /// The field that breaks its rule or names what does not exist; empty when no field is to blame.
+    #[must_use]
+    pub fn field(&self) -> &str {
+        match self {
+            Self::Invalid(Violation { field, .. })
+            | Self::SkuNotFound { field, .. }
+            | Self::CampaignNotFound { field, .. } => field,
+            Self::Denied(_)
+            | Self::SkuExists { .. }
+            | Self::CampaignExists { .. }
+            | Self::ImportNotFound
+            | Self::StockBelowHeld { .. }
+            | Self::BackorderPromised { .. }
+            | Self::AdjustmentConflict
+            | Self::ResumeTokenInvalid
+            | Self::PageTokenInvalid
+            | Self::Overloaded
+            | Self::Unavailable
+            | Self::Internal => "",
+        }
+    }
+
+    /// When to come back, for what passes.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        matches!(self, Self::Overloaded | Self::Unavailable).then_some(RETRY_AFTER)
     }
 
     /// The facts a program may need.
@@ -174,9 +204,11 @@ impl Error {
                 of(refusal, &cell).metadata("promised", promised.to_string())
             }
             Self::Overloaded | Self::Unavailable => refusal.retry_after(RETRY_AFTER),
-            Self::AdjustmentConflict | Self::ResumeTokenInvalid | Self::PageTokenInvalid | Self::Internal => {
-                refusal
-            }
+            Self::ImportNotFound
+            | Self::AdjustmentConflict
+            | Self::ResumeTokenInvalid
+            | Self::PageTokenInvalid
+            | Self::Internal => refusal,
         }
     }
 }
@@ -186,10 +218,4 @@ impl From<Error> for Status {
         let declared = error.reason().declared();
         error.with_facts(Refusal::new(declared.code, declared.word, declared.en)).into()
     }
-}
-
-/// For RPCs whose behaviour comes later. The stack refuses them before they get here.
-pub fn not_implemented() -> Status {
-    let declared = ErrorReason::NotImplemented.declared();
-    Refusal::new(declared.code, declared.word, declared.en).into()
 }

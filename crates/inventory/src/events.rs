@@ -6,8 +6,9 @@ use stampede_kit::outbox::NewEvent;
 use stampede_proto::event::v1::event::Fact;
 use stampede_proto::event::v1::stock_move::Move;
 use stampede_proto::event::v1::{
-    BackorderSet, CampaignCreated, Event, SkuCreated, StockAdjusted, StockCommitted, StockDeducted,
-    StockExpired, StockHeld, StockMove, StockMoved, StockReleased, StockReturned,
+    BackorderSet, CampaignClosed, CampaignCreated, Event, SkuCreated, SkuUpdated, SkusImported,
+    StockAdjusted, StockCommitted, StockDeducted, StockExpired, StockHeld, StockMove, StockMoved,
+    StockReleased, StockReturned,
 };
 use stampede_proto::timestamp;
 use stampede_types::{CampaignId, ReservationId, SkuId};
@@ -69,6 +70,20 @@ pub fn backorder_set(cell: &CellKey, level: &Level, at: OffsetDateTime) -> NewEv
 
 pub fn sku_created(sku: &SkuId, at: OffsetDateTime) -> NewEvent {
     event("sku_created", sku.to_string(), Fact::SkuCreated(SkuCreated { sku_id: sku.to_string() }), at)
+}
+
+pub fn sku_updated(sku: &SkuId, at: OffsetDateTime) -> NewEvent {
+    event("sku_updated", sku.to_string(), Fact::SkuUpdated(SkuUpdated { sku_id: sku.to_string() }), at)
+}
+
+pub fn skus_imported(import_id: Uuid, sku_ids: Vec<String>, at: OffsetDateTime) -> NewEvent {
+    let key = import_id.to_string();
+    event("skus_imported", key.clone(), Fact::SkusImported(SkusImported { import_id: key, sku_ids }), at)
+}
+
+pub fn campaign_closed(id: &CampaignId, at: OffsetDateTime) -> NewEvent {
+    let fact = CampaignClosed { campaign_id: id.to_string() };
+    event("campaign_closed", id.to_string(), Fact::CampaignClosed(fact), at)
 }
 
 pub fn campaign_created(id: &CampaignId, at: OffsetDateTime) -> NewEvent {

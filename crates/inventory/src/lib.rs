@@ -4,6 +4,7 @@ mod adjust;
 mod backorder;
 mod campaigns;
 mod catalogue;
+mod close;
 mod config;
 pub mod domain;
 mod error;
@@ -12,6 +13,7 @@ mod extend;
 mod feed;
 mod gate;
 pub mod grpc;
+mod import;
 mod inventory;
 mod ledger;
 mod metrics;
@@ -22,6 +24,7 @@ mod reserve;
 mod resolve;
 mod return_stock;
 mod store;
+mod update;
 mod watch;
 mod wire;
 
@@ -36,6 +39,7 @@ pub use config::{Config, GateSettings};
 pub use error::Error;
 pub use feed::Feed;
 pub use gate::{Gate, SoldOut};
+pub use import::ROWS;
 pub use inventory::Inventory;
 pub use ledger::{AfterCommit, Ledger};
 pub use metrics::Metrics;
@@ -46,7 +50,8 @@ pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../../migration
 
 /// Wires the service.
 pub async fn app(config: Config) -> anyhow::Result<App> {
-    let mut app = App::bind(&config.server, Contract::parse(DESCRIPTOR_SET)?).await?;
+    let contract = Contract::parse(DESCRIPTOR_SET)?;
+    let mut app = App::bind(&config.server, contract.clone()).await?;
     let db = postgres::connect(&config.database_url, config.connections, &MIGRATIONS).await?;
     let events = nats::connect(&config.nats_url).await?;
     let metrics = Arc::new(Metrics::default());
@@ -77,9 +82,10 @@ pub async fn app(config: Config) -> anyhow::Result<App> {
     app.task("reconcile", |stop| Reconciler::default().run(compared, stop));
     app.task("feed", move |stop| feed.run(db, after_commit.feed, stop));
 
-    let stock = grpc::InventoryApi::new(inventory.clone(), app.clock(), app.stop());
+    let stock = grpc::InventoryApi::new(inventory.clone(), app.clock(), app.stop(), &contract);
+    let catalog = grpc::CatalogApi::new(inventory.clone(), app.stop(), &contract);
     app.grpc(grpc::InventoryFeeds::new(stock))
-        .grpc(CatalogServiceServer::new(grpc::CatalogApi::new(inventory.clone())))
+        .grpc(CatalogServiceServer::new(catalog))
         .grpc(CampaignServiceServer::new(grpc::CampaignApi::new(inventory)));
     Ok(app)
 }

@@ -5,6 +5,7 @@ pub mod audit;
 pub mod backorders;
 pub mod campaigns;
 pub mod feed;
+pub mod imports;
 pub mod levels;
 pub mod quotas;
 pub mod reconciliation;

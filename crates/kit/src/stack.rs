@@ -68,6 +68,8 @@ struct Admitted {
     permit: Permit,
     deadline: Deadline,
     streams: bool,
+    /// Both sides stream: the handler answers what it has read before it ends, and hears itself that the process drains.
+    pipelined: bool,
 }
 
 impl Stack {
@@ -152,7 +154,8 @@ impl Shared {
     fn admit(&self, method: &Method, headers: &http::HeaderMap) -> Result<Admitted, Refusal> {
         let deadline = deadline::shrunk(headers, method.calling.deadline)?;
         let permit = self.admission.admit(method)?;
-        Ok(Admitted { permit, deadline, streams: !method.is_unary() })
+        let pipelined = method.client_streaming && method.server_streaming;
+        Ok(Admitted { permit, deadline, streams: !method.is_unary(), pipelined })
     }
 
     /// Everything between admission and the handler's first answer happens before the deadline.

@@ -9,7 +9,7 @@ use tonic::{Request, Response, Status};
 
 use super::parse;
 use crate::domain::campaign;
-use crate::error::{Error, Violation, not_implemented};
+use crate::error::{Error, Violation};
 use crate::inventory::Inventory;
 use crate::wire;
 
@@ -56,7 +56,11 @@ impl CampaignService for CampaignApi {
         Ok(Response::new(ListCampaignsResponse { campaigns, next_page_token }))
     }
 
-    async fn close_campaign(&self, _: Request<CloseCampaignRequest>) -> Result<Response<Campaign>, Status> {
-        Err(not_implemented())
+    async fn close_campaign(
+        &self,
+        request: Request<CloseCampaignRequest>,
+    ) -> Result<Response<Campaign>, Status> {
+        let id = parse::text("campaign_id", &request.into_inner().campaign_id).map_err(Error::from)?;
+        Ok(Response::new(wire::campaign(self.inventory.close_campaign(id).await?)))
     }
 }

@@ -1,25 +1,34 @@
 //! `CatalogService` on the wire.
 
+use stampede_kit::Contract;
+use stampede_kit::contract::Rules;
 use stampede_proto::inventory::v1::catalog_service_server::CatalogService;
 use stampede_proto::inventory::v1::{
     BatchGetSkusRequest, BatchGetSkusResponse, CreateSkuRequest, GetImportRequest, GetSkuRequest,
     ImportSkusRequest, ImportSkusResponse, ListSkusRequest, ListSkusResponse, Sku, UpdateSkuRequest,
 };
 use stampede_types::SkuId;
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::parse;
-use crate::error::{Error, Violation, not_implemented};
+use super::{import, parse, rules, update};
+use crate::error::{Error, Violation};
 use crate::inventory::Inventory;
 use crate::wire;
 
 pub struct CatalogApi {
     inventory: Inventory,
+    stop: CancellationToken,
+    import_rules: Rules,
+    update_rules: Rules,
 }
 
 impl CatalogApi {
-    pub const fn new(inventory: Inventory) -> Self {
-        Self { inventory }
+    /// `stop` ends the imports.
+    pub fn new(inventory: Inventory, stop: CancellationToken, contract: &Contract) -> Self {
+        let import_rules = rules(contract, "/stampede.inventory.v1.CatalogService/ImportSkus");
+        let update_rules = rules(contract, "/stampede.inventory.v1.CatalogService/UpdateSku");
+        Self { inventory, stop, import_rules, update_rules }
     }
 }
 
@@ -66,18 +75,25 @@ impl CatalogService for CatalogApi {
         }))
     }
 
-    async fn update_sku(&self, _: Request<UpdateSkuRequest>) -> Result<Response<Sku>, Status> {
-        Err(not_implemented())
-    }
-
-    async fn get_import(&self, _: Request<GetImportRequest>) -> Result<Response<ImportSkusResponse>, Status> {
-        Err(not_implemented())
+    async fn update_sku(&self, request: Request<UpdateSkuRequest>) -> Result<Response<Sku>, Status> {
+        let (id, changed) = update::parse(request.into_inner(), &self.update_rules)?;
+        Ok(Response::new(wire::sku(self.inventory.update_sku(id, changed).await?)))
     }
 
     async fn import_skus(
         &self,
-        _: Request<Streaming<ImportSkusRequest>>,
+        request: Request<Streaming<ImportSkusRequest>>,
     ) -> Result<Response<ImportSkusResponse>, Status> {
-        Err(not_implemented())
+        let (id, rows) = import::begin(request.into_inner(), self.import_rules.clone()).await?;
+        let progress = self.inventory.import(id, rows, &self.stop).await?;
+        Ok(Response::new(import::summary(progress)))
+    }
+
+    async fn get_import(
+        &self,
+        request: Request<GetImportRequest>,
+    ) -> Result<Response<ImportSkusResponse>, Status> {
+        let id = parse::uuid("import_id", &request.into_inner().import_id).map_err(Error::from)?;
+        Ok(Response::new(import::summary(self.inventory.imported(id).await?)))
     }
 }

@@ -4,9 +4,10 @@ use std::pin::Pin;
 
 use futures::{Stream, StreamExt as _};
 use prost::Message as _;
+use stampede_kit::Contract;
 use stampede_kit::clock::Clock;
 use stampede_kit::context::is_repeated;
-use stampede_proto::inventory::v1;
+use stampede_kit::contract::Rules;
 use stampede_proto::inventory::v1::inventory_service_server::InventoryService;
 use stampede_proto::inventory::v1::{
     AdjustStockRequest, CommitReservationRequest, DeductStockRequest, DeductStockResponse,
@@ -15,34 +16,34 @@ use stampede_proto::inventory::v1::{
     ReturnStockRequest, ReturnStockResponse, SetBackorderRequest, StockLevel, WatchStockRequest,
     WatchStockResponse,
 };
-use stampede_types::{BuyerId, Pool, ReservationId, SkuId};
-use time::Duration;
+use stampede_types::{Pool, ReservationId, SkuId};
 use tokio_util::sync::CancellationToken;
 use tonic::codegen::Bytes;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::parse;
+use super::reserve::Asked;
+use super::stream::Pipeline;
+use super::{parse, reserve, rules};
 use crate::domain::books::summed;
-use crate::domain::{CellKey, Denied, Level, Line};
-use crate::error::{Error, Violation, not_implemented};
+use crate::domain::{CellKey, Level, Line};
+use crate::error::{Error, Violation};
 use crate::feed::{Filter, HEADER_BYTES};
 use crate::inventory::Inventory;
 use crate::reserve::Attempt;
 use crate::wire;
 
-/// How long a hold lasts when the caller does not say.
-const HOLD: Duration = Duration::minutes(15);
-
 pub struct InventoryApi {
     inventory: Inventory,
     clock: Clock,
     stop: CancellationToken,
+    item_rules: Rules,
 }
 
 impl InventoryApi {
     /// `stop` ends the streams.
-    pub const fn new(inventory: Inventory, clock: Clock, stop: CancellationToken) -> Self {
-        Self { inventory, clock, stop }
+    pub fn new(inventory: Inventory, clock: Clock, stop: CancellationToken, contract: &Contract) -> Self {
+        let item_rules = rules(contract, "/stampede.inventory.v1.InventoryService/ReserveStream");
+        Self { inventory, clock, stop, item_rules }
     }
 }
 
@@ -65,41 +66,12 @@ impl InventoryApi {
     }
 }
 
-fn reservation_id(text: &str) -> Result<ReservationId, Error> {
-    Ok(parse::uuid("reservation_id", text).map(ReservationId::new)?)
-}
-
 fn levels(levels: Vec<(CellKey, Level)>) -> Vec<StockLevel> {
     levels.iter().map(|(cell, level)| wire::level(cell, level)).collect()
 }
 
 fn attempt<T>(request: &Request<T>) -> Attempt {
     if is_repeated(request) { Attempt::Repeated } else { Attempt::First }
-}
-
-/// The id, buyer and lines of a reservation.
-fn reserve(request: &ReserveStockRequest) -> Result<(ReservationId, BuyerId, Vec<Line>), Error> {
-    if request.lines.is_empty() {
-        return Err(Violation::new("lines", "must have 1 or more").into());
-    }
-    let id = reservation_id(&request.reservation_id)?;
-    Ok((id, parse::text("buyer_id", &request.buyer_id)?, parse::lines("lines", &request.lines)?))
-}
-
-/// What is sold or kept of a reservation, one line a cell.
-fn part(field: &str, lines: &[v1::ReservationLine]) -> Result<Vec<Line>, Error> {
-    Ok(summed(parse::lines(field, lines)?))
-}
-
-/// A refusal of one line by the caller's name of it.
-fn named(field: &str, lines: &[v1::ReservationLine], error: Error) -> Error {
-    let Error::Denied(Denied::NotThatMuch { cell, most }) = &error else { return error };
-    let is_it = |line: &v1::ReservationLine| {
-        line.sku_id == cell.sku.as_str() && line.campaign_id == cell.pool.campaign_id()
-    };
-    let at = lines.iter().position(is_it).unwrap_or_default();
-    let why = format!("must be at most {most}, which is what the reservation has of it");
-    Violation::new(format!("{field}[{at}].quantity"), why).into()
 }
 
 #[tonic::async_trait]
@@ -166,9 +138,7 @@ impl InventoryService for InventoryApi {
         request: Request<ReserveStockRequest>,
     ) -> Result<Response<Reservation>, Status> {
         let attempt = attempt(&request);
-        let request = request.into_inner();
-        let (id, buyer, lines) = reserve(&request)?;
-        let hold = if request.hold_ms == 0 { HOLD } else { Duration::milliseconds(request.hold_ms.into()) };
+        let Asked { id, buyer, hold, lines } = Asked::parse(&request.into_inner())?;
         let held = self.inventory.reserve(id, buyer, hold, lines, attempt).await?;
         Ok(Response::new(wire::reservation(&held)))
     }
@@ -177,7 +147,7 @@ impl InventoryService for InventoryApi {
         &self,
         request: Request<GetReservationRequest>,
     ) -> Result<Response<Reservation>, Status> {
-        let id = reservation_id(&request.into_inner().reservation_id)?;
+        let id = reserve::id(&request.into_inner().reservation_id)?;
         Ok(Response::new(wire::reservation(&self.inventory.reservation(id).await?)))
     }
 
@@ -186,9 +156,11 @@ impl InventoryService for InventoryApi {
         request: Request<CommitReservationRequest>,
     ) -> Result<Response<Reservation>, Status> {
         let CommitReservationRequest { reservation_id, lines } = request.into_inner();
-        let id = self::reservation_id(&reservation_id)?;
-        let committed = self.inventory.commit(id, part("lines", &lines)?).await;
-        Ok(Response::new(wire::reservation(&committed.map_err(|error| named("lines", &lines, error))?)))
+        let id = reserve::id(&reservation_id)?;
+        let committed = self.inventory.commit(id, reserve::part("lines", &lines)?).await;
+        Ok(Response::new(wire::reservation(
+            &committed.map_err(|error| reserve::named("lines", &lines, error))?,
+        )))
     }
 
     async fn release_reservation(
@@ -196,9 +168,9 @@ impl InventoryService for InventoryApi {
         request: Request<ReleaseReservationRequest>,
     ) -> Result<Response<Reservation>, Status> {
         let ReleaseReservationRequest { reservation_id, keep } = request.into_inner();
-        let id = self::reservation_id(&reservation_id)?;
-        let released = self.inventory.release(id, part("keep", &keep)?).await;
-        Ok(Response::new(wire::reservation(&released.map_err(|error| named("keep", &keep, error))?)))
+        let id = reserve::id(&reservation_id)?;
+        let released = self.inventory.release(id, reserve::part("keep", &keep)?).await;
+        Ok(Response::new(wire::reservation(&released.map_err(|error| reserve::named("keep", &keep, error))?)))
     }
 
     async fn return_stock(
@@ -206,7 +178,7 @@ impl InventoryService for InventoryApi {
         request: Request<ReturnStockRequest>,
     ) -> Result<Response<ReturnStockResponse>, Status> {
         let request = request.into_inner();
-        let id = reservation_id(&request.reservation_id)?;
+        let id = reserve::id(&request.reservation_id)?;
         let return_id = parse::uuid("return_id", &request.return_id).map_err(Error::from)?;
         let lines = summed(parse::lines("lines", &request.lines).map_err(Error::from)?);
         let returned = self.inventory.return_stock(id, return_id, lines).await?;
@@ -228,15 +200,21 @@ impl InventoryService for InventoryApi {
         request: Request<ExtendReservationRequest>,
     ) -> Result<Response<Reservation>, Status> {
         let ExtendReservationRequest { reservation_id, expires_at } = request.into_inner();
-        let id = self::reservation_id(&reservation_id)?;
+        let id = reserve::id(&reservation_id)?;
         let until = parse::instant("expires_at", expires_at).map_err(Error::from)?;
         Ok(Response::new(wire::reservation(&self.inventory.extend(id, until).await?)))
     }
 
     async fn reserve_stream(
         &self,
-        _: Request<Streaming<ReserveStreamRequest>>,
+        request: Request<Streaming<ReserveStreamRequest>>,
     ) -> Result<Response<Self::ReserveStreamStream>, Status> {
-        Err(not_implemented())
+        let pipeline = Pipeline {
+            inventory: self.inventory.clone(),
+            rules: self.item_rules.clone(),
+            stop: self.stop.clone(),
+            attempt: attempt(&request),
+        };
+        Ok(Response::new(Box::pin(pipeline.answers(request.into_inner()))))
     }
 }

@@ -37,6 +37,8 @@ pub struct Found {
     pub id: CampaignId,
     pub title: String,
     pub window: Window,
+    /// As it was created, before somebody closed it early.
+    pub created: Window,
     pub now: OffsetDateTime,
     pub items: Vec<Standing>,
 }
@@ -74,11 +76,31 @@ pub async fn insert(conn: &mut PgConnection, campaign: &Campaign) -> Result<bool
     Ok(true)
 }
 
+/// Ends the campaign's window at `now`; false when it had ended.
+pub async fn close(
+    conn: &mut PgConnection,
+    id: &CampaignId,
+    now: OffsetDateTime,
+) -> Result<bool, sqlx::Error> {
+    let closed = sqlx::query!(
+        "UPDATE campaign SET created_opens_at = opens_at, created_closes_at = closes_at,
+                             opens_at = least(opens_at, $2), closes_at = $2
+         WHERE campaign_id = $1 AND closes_at > $2",
+        id.as_str(),
+        now
+    )
+    .execute(conn)
+    .await?;
+    Ok(closed.rows_affected() > 0)
+}
+
 struct Row {
     campaign_id: String,
     title: String,
     opens_at: OffsetDateTime,
     closes_at: OffsetDateTime,
+    created_opens_at: OffsetDateTime,
+    created_closes_at: OffsetDateTime,
     now: OffsetDateTime,
 }
 
@@ -86,7 +108,9 @@ struct Row {
 pub async fn find(conn: &mut PgConnection, id: &CampaignId) -> Result<Option<Found>, sqlx::Error> {
     let row = sqlx::query_as!(
         Row,
-        r#"SELECT campaign_id, title, opens_at, closes_at, now() AS "now!" FROM campaign WHERE campaign_id = $1"#,
+        r#"SELECT campaign_id, title, opens_at, closes_at, coalesce(created_opens_at, opens_at) AS "created_opens_at!",
+                  coalesce(created_closes_at, closes_at) AS "created_closes_at!", now() AS "now!"
+           FROM campaign WHERE campaign_id = $1"#,
         id.as_str()
     )
     .fetch_optional(&mut *conn)
@@ -108,7 +132,9 @@ pub async fn page(
     });
     let rows = sqlx::query_as!(
         Row,
-        r#"SELECT campaign_id, title, opens_at, closes_at, now() AS "now!" FROM campaign
+        r#"SELECT campaign_id, title, opens_at, closes_at, coalesce(created_opens_at, opens_at) AS "created_opens_at!",
+                  coalesce(created_closes_at, closes_at) AS "created_closes_at!", now() AS "now!"
+           FROM campaign
            WHERE ($1::timestamptz IS NULL OR (opens_at, campaign_id) > ($1, $2::text))
              AND ($3::text IS NULL OR $3 = CASE WHEN now() < opens_at THEN 'PLANNED'
                                                 WHEN now() < closes_at THEN 'OPEN' ELSE 'CLOSED' END)
@@ -165,6 +191,7 @@ async fn with_items(conn: &mut PgConnection, rows: Vec<Row>) -> Result<Vec<Found
                 id: row.campaign_id.parse().map_err(broken)?,
                 title: row.title,
                 window: Window { opens_at: row.opens_at, closes_at: row.closes_at },
+                created: Window { opens_at: row.created_opens_at, closes_at: row.created_closes_at },
                 now: row.now,
             })
         })

@@ -1,5 +1,7 @@
 //! SKUs.
 
+use std::collections::HashMap;
+
 use sqlx::PgConnection;
 use stampede_types::{Money, SkuId};
 use time::OffsetDateTime;
@@ -15,6 +17,16 @@ pub struct Sku {
     /// Units the shelf was opened with.
     pub opened_with: i64,
     pub created_at: OffsetDateTime,
+}
+
+/// Something that shall be sold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewSku {
+    pub id: SkuId,
+    pub title: String,
+    pub price: Money,
+    /// Units the shelf opens with.
+    pub on_hand: i64,
 }
 
 struct Row {
@@ -86,4 +98,56 @@ pub async fn page(conn: &mut PgConnection, after: &str, limit: i64) -> Result<Ve
     .fetch_all(conn)
     .await?;
     rows.into_iter().map(Row::parse).collect()
+}
+
+/// Inserts those whose ids are not there; which were inserted, and when.
+pub async fn insert_many(
+    conn: &mut PgConnection,
+    skus: &[&NewSku],
+) -> Result<HashMap<SkuId, OffsetDateTime>, sqlx::Error> {
+    let ids: Vec<&str> = skus.iter().map(|sku| sku.id.as_str()).collect();
+    let titles: Vec<&str> = skus.iter().map(|sku| sku.title.as_str()).collect();
+    let amounts: Vec<i64> = skus.iter().map(|sku| sku.price.amount_minor()).collect();
+    let currencies: Vec<String> = skus.iter().map(|sku| sku.price.currency().to_string()).collect();
+    let on_hand: Vec<i64> = skus.iter().map(|sku| sku.on_hand).collect();
+    let rows = sqlx::query!(
+        "INSERT INTO sku (sku_id, title, amount_minor, currency, opened_with)
+         SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::bigint[])
+         ON CONFLICT (sku_id) DO NOTHING RETURNING sku_id, created_at",
+        &ids as &[&str],
+        &titles as &[&str],
+        &amounts,
+        &currencies,
+        &on_hand
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter().map(|r| Ok((r.sku_id.parse().map_err(broken)?, r.created_at))).collect()
+}
+
+/// The SKU, locked until the transaction ends.
+pub async fn lock(conn: &mut PgConnection, id: &SkuId) -> Result<Option<Sku>, sqlx::Error> {
+    let row = sqlx::query_as!(
+        Row,
+        "SELECT sku_id, title, amount_minor, currency, opened_with, created_at FROM sku
+         WHERE sku_id = $1 FOR NO KEY UPDATE",
+        id.as_str()
+    )
+    .fetch_optional(conn)
+    .await?;
+    row.map(Row::parse).transpose()
+}
+
+/// Sets title and price; when.
+pub async fn update(conn: &mut PgConnection, sku: &Sku) -> Result<OffsetDateTime, sqlx::Error> {
+    let currency = sku.price.currency();
+    sqlx::query_scalar!(
+        r#"UPDATE sku SET title = $2, amount_minor = $3, currency = $4 WHERE sku_id = $1 RETURNING now() AS "now!""#,
+        sku.id.as_str(),
+        sku.title,
+        sku.price.amount_minor(),
+        currency.as_str()
+    )
+    .fetch_one(conn)
+    .await
 }

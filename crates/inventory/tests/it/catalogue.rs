@@ -4,7 +4,7 @@ use stampede_proto::inventory::v1::campaign_service_server::CampaignService as _
 use stampede_proto::inventory::v1::catalog_service_server::CatalogService as _;
 use stampede_proto::inventory::v1::{
     BatchGetSkusRequest, CampaignState, CreateSkuRequest, GetCampaignRequest, GetSkuRequest,
-    ListCampaignsRequest, ListSkusRequest, UpdateSkuRequest,
+    ListCampaignsRequest, ListSkusRequest,
 };
 use tonic::Request;
 use uuid::Uuid;
@@ -118,11 +118,4 @@ async fn a_campaign_that_makes_no_sense_is_refused_with_its_field() {
     let mut lower = campaign(FLASH, 0, 60, &[(TEE, 1, 1)]);
     lower.items[0].price.as_mut().unwrap().currency = "eur".into();
     assert_eq!(reason(shop.create_campaign(lower).await), "INVALID_ARGUMENT");
-}
-
-#[tokio::test]
-async fn what_comes_later_says_so() {
-    let shop = Shop::open().await;
-    let refused = shop.catalog.update_sku(Request::new(UpdateSkuRequest::default())).await;
-    assert_eq!(reason(refused), "NOT_IMPLEMENTED");
 }

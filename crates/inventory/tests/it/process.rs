@@ -1,14 +1,21 @@
 //! One inventory process of a shop, put together as the service does it. Several may share a shop's stores.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use sqlx::PgPool;
 use stampede_inventory::grpc::InventoryApi;
 use stampede_inventory::reopen::{self, News};
 use stampede_inventory::{AfterCommit, Feed, Gate, GateSettings, Inventory, Ledger, Metrics, SoldOut};
 use stampede_kit::clock::Clock;
-use stampede_kit::{Secret, nats, outbox};
+use stampede_kit::{Contract, Secret, nats, outbox};
+use stampede_proto::DESCRIPTOR_SET;
 use tokio_util::sync::CancellationToken;
+
+/// The contract the services are served under.
+pub fn contract() -> Arc<Contract> {
+    static CONTRACT: LazyLock<Arc<Contract>> = LazyLock::new(|| Contract::parse(DESCRIPTOR_SET).unwrap());
+    CONTRACT.clone()
+}
 
 pub struct Process {
     pub inventory: Inventory,
@@ -33,7 +40,7 @@ impl Process {
     }
 
     pub fn api(&self, stop: &CancellationToken) -> InventoryApi {
-        InventoryApi::new(self.inventory.clone(), Clock::system(), stop.clone())
+        InventoryApi::new(self.inventory.clone(), Clock::system(), stop.clone(), &contract())
     }
 
     /// Reads the feed from now on.

@@ -30,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Status};
 use uuid::Uuid;
 
-use crate::process::Process;
+use crate::process::{Process, contract};
 use crate::redis_nodes::{Raw, RedisNodes};
 
 pub const TEE: &str = "tee";
@@ -73,8 +73,8 @@ impl Shop {
         let (inventory, at_gate) = (process.inventory.clone(), process.gate.clone());
         process.follow(&stop);
         Self {
-            stock: InventoryApi::new(inventory.clone(), Clock::system(), stop.clone()),
-            catalog: CatalogApi::new(inventory.clone()),
+            stock: InventoryApi::new(inventory.clone(), Clock::system(), stop.clone(), &contract()),
+            catalog: CatalogApi::new(inventory.clone(), stop.clone(), &contract()),
             campaigns: CampaignApi::new(inventory.clone()),
             inventory,
             redis,
@@ -212,9 +212,11 @@ impl Shop {
     /// Every level is the sum of its movements.
     pub async fn movements_make_the_levels(&self) {
         let read = "SELECT s::text FROM stock s
-                    WHERE (on_hand, held, committed, backorder) IS DISTINCT FROM
-                        (SELECT (sum(on_hand_delta)::bigint, sum(held_delta)::bigint, sum(committed_delta)::bigint, sum(backorder_delta)::bigint)
-                         FROM movement m WHERE m.pool = s.pool AND m.sku_id = s.sku_id)";
+                    LEFT JOIN (SELECT pool, sku_id, sum(on_hand_delta) AS on_hand, sum(held_delta) AS held,
+                                      sum(committed_delta) AS committed, sum(backorder_delta) AS backorder
+                               FROM movement GROUP BY pool, sku_id) m USING (pool, sku_id)
+                    WHERE (s.on_hand, s.held, s.committed, s.backorder)
+                          IS DISTINCT FROM (m.on_hand, m.held, m.committed, m.backorder)";
         let wrong: Vec<String> = sqlx::query_scalar(read).fetch_all(&self.database.pool).await.unwrap();
         assert!(wrong.is_empty(), "{wrong:?}");
     }

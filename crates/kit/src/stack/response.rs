@@ -37,7 +37,8 @@ pub(super) fn watched(
     let (head, inner) = answer.into_parts();
     observed.read(&head.headers);
     let (permit, end) = match admitted {
-        Some(Admitted { permit, deadline, streams: true }) => {
+        Some(Admitted { permit, deadline, streams: true, pipelined }) => {
+            let stop = if pipelined { CancellationToken::new() } else { stop };
             let end: End = Box::pin(async move {
                 tokio::select! {
                     () = tokio::time::sleep_until(deadline.0.into()) => Refusal::deadline_exceeded(),
