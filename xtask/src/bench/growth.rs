@@ -32,10 +32,11 @@ pub enum Growth {
 }
 
 /// In the order in which they are measured.
-pub const SIZES: [Growth; 7] = [
+pub const SIZES: [Growth; 8] = [
     Growth::Skus(1),
     Growth::Skus(1_000),
     Growth::Skus(1_000_000),
+    Growth::SpreadSkus(1_000),
     Growth::SpreadSkus(1_000_000),
     Growth::Reservations(1_000),
     Growth::Reservations(100_000),
