@@ -1,30 +1,31 @@
 //! The ledger: group commit in front of Postgres. What has gathered is decided by the books in one transaction and answered
-//! when it is durable. A batch that fails for one member's sake is repeated member by member, so that neighbours succeed.
+//! when it is durable. Two batches in flight never touch the same cell; a cell that somebody else holds holds up no other.
 
 mod hold;
 mod resolve;
+mod together;
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
-use futures::future::BoxFuture;
 use sqlx::{PgConnection, PgPool};
 use stampede_kit::batch::{Batcher, Limits};
-use stampede_kit::{outbox, postgres};
+use stampede_kit::lanes::Lanes;
+use stampede_kit::outbox;
 use stampede_types::ReservationId;
 use time::OffsetDateTime;
 use tokio::sync::Notify;
 
-use crate::domain::{Changes, Demand, Line, Reservation, Resolution, Resolved};
+use crate::domain::{CellKey, Changes, Demand, Line, Reservation, Resolution, Resolved};
 use crate::error::Error;
 use crate::{events, store};
 pub(crate) use resolve::lock;
+use together::together;
 
-/// One writer: on a hot row a second one would only wait for the first one's lock, with a smaller batch in its hands.
+/// One writer gathers the largest batches. One that waits for somebody else's lock lets another batch begin.
 const HOLDS: Limits = Limits { batch: 256, writers: 1, queue: 8_192 };
 const RESOLUTIONS: Limits = Limits { batch: 256, writers: 2, queue: 8_192 };
 const LOOKUPS: Limits = Limits { batch: 256, writers: 1, queue: 8_192 };
-/// A lone request meets the same trouble at most this often: a lost race is over at the second time.
-const ATTEMPTS: usize = 3;
 
 /// A reservation, and whether this request made it.
 #[derive(Debug, Clone)]
@@ -40,6 +41,14 @@ pub struct Ending {
     pub resolution: Resolution,
     /// Only these lines are sold, or these are kept of a release; none means that it ends whole.
     pub part: Vec<Line>,
+    /// What it touches, once somebody has looked.
+    cells: Vec<CellKey>,
+}
+
+impl Ending {
+    pub const fn new(id: ReservationId, resolution: Resolution, part: Vec<Line>) -> Self {
+        Self { id, resolution, part, cells: Vec::new() }
+    }
 }
 
 /// What became of an ending.
@@ -69,8 +78,8 @@ impl AfterCommit {
 
 #[derive(Debug, Clone)]
 pub struct Ledger {
-    demands: Batcher<Demand, Result<Held, Error>>,
-    endings: Batcher<Ending, Result<Settled, Error>>,
+    demands: Lanes<Demand, Result<Held, Error>>,
+    endings: Lanes<Ending, Result<Settled, Error>>,
     lookups: Batcher<ReservationId, Result<Option<Reservation>, Error>>,
     pub after_commit: AfterCommit,
 }
@@ -78,15 +87,18 @@ pub struct Ledger {
 impl Ledger {
     pub fn start(db: &PgPool, after_commit: AfterCommit) -> Self {
         let (pool, after) = (db.clone(), after_commit.clone());
-        let demands = Batcher::start("ledger-hold", HOLDS, move |demands: Vec<Demand>| {
+        let cells = |demand: &Demand| demand.lines().iter().map(|line| lane(&line.cell)).collect();
+        let demands = Lanes::start("ledger-hold", HOLDS, cells, move |demands: Vec<Demand>, manner| {
             let (pool, after) = (pool.clone(), after.clone());
-            async move { together(&pool, &after, demands, hold::apply).await }
+            async move { together(&pool, &after, demands, manner, hold::apply).await }
         });
         let (pool, after) = (db.clone(), after_commit.clone());
-        let endings = Batcher::start("ledger-resolve", RESOLUTIONS, move |endings: Vec<Ending>| {
-            let (pool, after) = (pool.clone(), after.clone());
-            async move { together(&pool, &after, endings, resolve::apply).await }
-        });
+        let cells = |ending: &Ending| ending.cells.iter().map(lane).collect();
+        let endings =
+            Lanes::start("ledger-resolve", RESOLUTIONS, cells, move |endings: Vec<Ending>, manner| {
+                let (pool, after) = (pool.clone(), after.clone());
+                async move { together(&pool, &after, endings, manner, resolve::apply).await }
+            });
         let pool = db.clone();
         let lookups = Batcher::start("ledger-lookup", LOOKUPS, move |ids: Vec<ReservationId>| {
             let pool = pool.clone();
@@ -110,46 +122,11 @@ impl Ledger {
     }
 }
 
-type Answers<R> = Result<Vec<Result<R, Error>>, sqlx::Error>;
-
-async fn together<T, R>(
-    db: &PgPool,
-    after: &AfterCommit,
-    items: Vec<T>,
-    apply: for<'a> fn(&'a PgPool, &'a [T]) -> BoxFuture<'a, Answers<R>>,
-) -> Vec<Result<R, Error>> {
-    let answers = match apply(db, &items).await {
-        Ok(answers) => answers,
-        Err(error) if postgres::is_outage(&error) || store::is_blocked(&error) => {
-            let error = Error::from(error);
-            items.iter().map(|_| Err(error.clone())).collect()
-        }
-        Err(error) => {
-            tracing::warn!(%error, members = items.len(), "a batch failed and is repeated one by one");
-            let mut answers = Vec::with_capacity(items.len());
-            for item in &items {
-                answers.push(alone(db, item, apply).await);
-            }
-            answers
-        }
-    };
-    after.wake();
-    answers
-}
-
-async fn alone<T, R>(
-    db: &PgPool,
-    item: &T,
-    apply: for<'a> fn(&'a PgPool, &'a [T]) -> BoxFuture<'a, Answers<R>>,
-) -> Result<R, Error> {
-    let mut attempt = 1;
-    loop {
-        match apply(db, std::slice::from_ref(item)).await {
-            Ok(answers) => return answers.into_iter().next().unwrap_or(Err(Error::Internal)),
-            Err(error) if attempt < ATTEMPTS && store::is_race(&error) => attempt += 1,
-            Err(error) => return Err(error.into()),
-        }
-    }
+/// A cell as a number. Two cells of one number are never in flight at once, and nothing else.
+fn lane(cell: &CellKey) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    cell.hash(&mut hasher);
+    hasher.finish()
 }
 
 async fn look_up(db: &PgPool, ids: &[ReservationId]) -> Vec<Result<Option<Reservation>, Error>> {

@@ -20,12 +20,12 @@ const SWEEP: i64 = 256;
 impl Inventory {
     /// Turns a hold into a sale: these lines of it, or all when there are none; the rest goes back.
     pub async fn commit(&self, id: ReservationId, sold: Vec<Line>) -> Result<Reservation, Error> {
-        self.resolve(Ending { id, resolution: Resolution::Commit, part: sold }).await
+        self.resolve(Ending::new(id, Resolution::Commit, sold)).await
     }
 
     /// Gives a hold back, but for these lines. An id that is not known is remembered as released.
     pub async fn release(&self, id: ReservationId, keep: Vec<Line>) -> Result<Reservation, Error> {
-        self.resolve(Ending { id, resolution: Resolution::Release, part: keep }).await
+        self.resolve(Ending::new(id, Resolution::Release, keep)).await
     }
 
     /// One reservation as it stands by the ledger's clock.
@@ -54,8 +54,7 @@ impl Inventory {
         let mut conn = self.db.acquire().await?;
         let due = store::reservations::due(&mut conn, SWEEP).await?;
         drop(conn);
-        let expiring =
-            |id: &ReservationId| Ending { id: *id, resolution: Resolution::Expire, part: Vec::new() };
+        let expiring = |id: &ReservationId| Ending::new(*id, Resolution::Expire, Vec::new());
         let endings = due.iter().map(|id| self.end(expiring(id)));
         for ended in futures::future::join_all(endings).await {
             ended?;

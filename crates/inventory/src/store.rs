@@ -25,9 +25,32 @@ use crate::domain::{CellKey, Level};
 const BEGIN: &str = "BEGIN; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; \
                      SET LOCAL plan_cache_mode = force_generic_plan";
 
+/// The same for one that lets go of what it has when it does not get the rest soon.
+const BEGIN_SHORT: &str = "BEGIN; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL lock_timeout = '100ms'";
+
+/// How long a transaction waits for a row that somebody else has locked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    /// As long as the session allows.
+    Long,
+    /// A tenth of a second: longer than anybody of ours holds one.
+    Short,
+}
+
 /// Begins a transaction of the ledger.
 pub async fn begin(db: &PgPool) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
-    db.begin_with(BEGIN).await
+    begin_with(db, Patience::Long).await
+}
+
+pub async fn begin_with(
+    db: &PgPool,
+    patience: Patience,
+) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+    db.begin_with(match patience {
+        Patience::Long => BEGIN,
+        Patience::Short => BEGIN_SHORT,
+    })
+    .await
 }
 
 /// Unique violation, serialization failure, deadlock: somebody else was first, and the same thing again meets what they did.

@@ -11,12 +11,15 @@ use super::*;
 /// Touches these places.
 type Request = Vec<u64>;
 
+/// What was run together, and how.
+type Run = (Vec<Request>, Manner);
+
 /// A store with places that somebody else may hold, which sees who is at work where.
 #[derive(Clone, Default)]
 struct Store {
     held: Arc<Plain<HashSet<u64>>>,
     at_work: Arc<Plain<Vec<u64>>>,
-    batches: Arc<Plain<Vec<(Vec<Request>, Manner)>>>,
+    batches: Arc<Plain<Vec<Run>>>,
     freed: Arc<Notify>,
     /// Each batch takes one; closed for ever when it is `None`.
     gate: Option<Arc<Semaphore>>,
@@ -87,7 +90,7 @@ async fn crowd(lanes: &Lanes<Request, usize>, count: usize) -> Vec<JoinHandle<Re
     let mut asked = Vec::new();
     for _ in 0..count {
         let lanes = lanes.clone();
-        asked.push(tokio::spawn(async move { lanes.submit(vec![1]).await }));
+        asked.push(task::spawn("test", async move { lanes.submit(vec![1]).await }));
         settle().await;
     }
     asked
@@ -122,7 +125,7 @@ async fn what_somebody_else_holds_holds_up_nothing_else() {
         .into_iter()
         .map(|request| {
             let lanes = lanes.clone();
-            tokio::spawn(async move { lanes.submit(request).await })
+            task::spawn("test", async move { lanes.submit(request).await })
         })
         .collect();
     settle().await;
@@ -142,7 +145,7 @@ async fn what_was_gathered_with_something_held_is_done_without_it() {
     let lanes = store.lanes(Limits { writers: 1, ..LIMITS }, places);
     let ask = |request: Request| {
         let lanes = lanes.clone();
-        tokio::spawn(async move { lanes.submit(request).await })
+        task::spawn("test", async move { lanes.submit(request).await })
     };
     let first = ask(vec![9]);
     settle().await;
@@ -168,7 +171,7 @@ async fn a_request_that_does_not_know_what_it_touches_learns_it_when_it_is_given
     });
     let asked = {
         let lanes = lanes.clone();
-        tokio::spawn(async move { lanes.submit(vec![1]).await })
+        task::spawn("test", async move { lanes.submit(vec![1]).await })
     };
     settle().await;
     let manners: Vec<_> = store.batches.lock().unwrap().iter().map(|(_, manner)| *manner).collect();
@@ -211,7 +214,7 @@ async fn a_crowd_at_random_places_is_answered_and_never_meets_itself() {
         let lanes = lanes.clone();
         // One in eight touches two places.
         let request = if n % 8 == 0 { vec![n % 5, 5 + n % 3] } else { vec![n % 9] };
-        tokio::spawn(async move { lanes.submit(request).await })
+        task::spawn("test", async move { lanes.submit(request).await })
     });
     assert!(join_all(asked).await.into_iter().all(|answer| answer.unwrap().is_ok()));
     assert_eq!(lanes.waiting(), 0);

@@ -7,16 +7,22 @@ use futures::future::BoxFuture;
 use sqlx::PgPool;
 use stampede_types::BuyerId;
 
-use super::{Answers, Held, write};
+use super::together::Answers;
+use super::{Held, write};
 use crate::domain::{Account, Books, CellKey, Demand};
-use crate::store;
+use crate::store::{self, Patience};
 
 /// Kinds of movement a batch makes of one cell: HOLD and DEDUCT.
 const KINDS: usize = 2;
 
-pub(super) fn apply<'a>(db: &'a PgPool, demands: &'a [Demand]) -> BoxFuture<'a, Answers<Held>> {
+pub(super) fn apply<'a>(
+    db: &'a PgPool,
+    demands: &'a mut [Demand],
+    patience: Patience,
+) -> BoxFuture<'a, Answers<Held>> {
+    let demands: &'a [Demand] = demands;
     async move {
-        let mut tx = store::begin(db).await?;
+        let mut tx = store::begin_with(db, patience).await?;
         let cells: BTreeSet<&CellKey> =
             demands.iter().flat_map(Demand::lines).map(|line| &line.cell).collect();
         let accounts = store::levels::lock(&mut tx, cells).await?;

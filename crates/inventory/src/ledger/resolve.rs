@@ -7,22 +7,35 @@ use futures::future::BoxFuture;
 use sqlx::{PgPool, Postgres, Transaction};
 use stampede_types::{BuyerId, ReservationId};
 
-use super::{Answers, Ending, Settled, write};
+use super::together::Answers;
+use super::{Ending, Settled, write};
 use crate::domain::{
     Account, Books, CellKey, Denied, Line, Reservation, ReservationState, Resolution, Resolved,
 };
 use crate::error::Error;
-use crate::store;
+use crate::store::{self, Patience};
 
 pub(crate) type Locked = (Transaction<'static, Postgres>, HashMap<CellKey, Account>, Vec<Reservation>);
 
 /// Kinds of movement a batch makes of one cell: COMMIT, RELEASE and EXPIRE.
 const KINDS: usize = 3;
 
-pub(super) fn apply<'a>(db: &'a PgPool, endings: &'a [Ending]) -> BoxFuture<'a, Answers<Settled>> {
+pub(super) fn apply<'a>(
+    db: &'a PgPool,
+    endings: &'a mut [Ending],
+    patience: Patience,
+) -> BoxFuture<'a, Answers<Settled>> {
     async move {
         let ids: Vec<_> = endings.iter().map(|ending| ending.id).collect();
-        let (mut tx, accounts, known) = lock(db, &ids).await?;
+        let (mut tx, accounts, known) = match lock_with(db, &ids, patience).await {
+            Ok(locked) => locked,
+            Err(error) => {
+                if patience == Patience::Short && store::is_blocked(&error) {
+                    learn(db, endings, &ids).await?;
+                }
+                return Err(error);
+            }
+        };
         let (now, sequences) = store::levels::stamp(&mut tx, accounts.len() * KINDS).await?;
         let quotas = store::quotas::read(&mut tx, &limited(&known, &accounts)).await?;
 
@@ -47,10 +60,14 @@ pub(super) fn apply<'a>(db: &'a PgPool, endings: &'a [Ending]) -> BoxFuture<'a, 
 
 /// The reservations with every cell of theirs locked. What is read after the locks cannot change before the commit.
 pub(crate) async fn lock(db: &PgPool, ids: &[ReservationId]) -> Result<Locked, sqlx::Error> {
+    lock_with(db, ids, Patience::Long).await
+}
+
+async fn lock_with(db: &PgPool, ids: &[ReservationId], patience: Patience) -> Result<Locked, sqlx::Error> {
     // One that arrives between the look for its lines and the locks has cells nobody locked. To lock them now would break the
     // order of the locks, so it begins again; each id arrives once, so that ends.
     loop {
-        let mut tx = store::begin(db).await?;
+        let mut tx = store::begin_with(db, patience).await?;
         let accounts = store::levels::lock_of(&mut tx, ids).await?;
         let known = store::reservations::read(&mut tx, ids).await?;
         if known.iter().flat_map(|r| &r.lines).all(|line| accounts.contains_key(&line.cell)) {
@@ -58,6 +75,15 @@ pub(crate) async fn lock(db: &PgPool, ids: &[ReservationId]) -> Result<Locked, s
         }
         tx.rollback().await?;
     }
+}
+
+/// Somebody holds a cell of theirs: to wait for it apart from the others, each has to know its own.
+async fn learn(db: &PgPool, endings: &mut [Ending], ids: &[ReservationId]) -> Result<(), sqlx::Error> {
+    let mut cells = store::reservations::cells(&mut *db.acquire().await?, ids).await?;
+    for ending in endings {
+        ending.cells = cells.remove(&ending.id).unwrap_or_default();
+    }
+    Ok(())
 }
 
 fn end(books: &mut Books, ending: &Ending) -> Result<(Reservation, Resolved), Error> {

@@ -1,12 +1,14 @@
 //! Reservations and their lines.
 
+use std::collections::HashMap;
+
 use sqlx::PgConnection;
 use stampede_types::ReservationId;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{broken, cell};
-use crate::domain::{Ended, Line, Receipt, Reservation, ReservationKind, ReservationState, Shrunk};
+use crate::domain::{CellKey, Ended, Line, Receipt, Reservation, ReservationKind, ReservationState, Shrunk};
 
 struct Row {
     reservation_id: Uuid,
@@ -78,6 +80,26 @@ pub(super) fn state(word: &str) -> Result<ReservationState, sqlx::Error> {
 
 fn unknown(what: &str, word: &str) -> sqlx::Error {
     sqlx::Error::Decode(format!("a reservation has the unknown {what} {word:?}").into())
+}
+
+/// The cells these reservations have lines in; unknown ids are left out. They never change.
+pub async fn cells(
+    conn: &mut PgConnection,
+    ids: &[ReservationId],
+) -> Result<HashMap<ReservationId, Vec<CellKey>>, sqlx::Error> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
+    let rows = sqlx::query!(
+        "SELECT reservation_id, pools, skus FROM reservation WHERE reservation_id = ANY($1)",
+        &ids
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter()
+        .map(|r| {
+            let cells = r.pools.iter().zip(&r.skus).map(|(pool, sku)| cell(pool, sku));
+            Ok((ReservationId::new(r.reservation_id), cells.collect::<Result<_, _>>()?))
+        })
+        .collect()
 }
 
 /// The reservations with these ids, lines included; unknown ids are left out.

@@ -5,6 +5,7 @@
     reason = "tests start tasks, read the clock, and a test that cannot go on has failed"
 )]
 
+mod apart;
 mod audit;
 mod backorder;
 mod catalogue;

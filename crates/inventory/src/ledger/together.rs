@@ -1,0 +1,124 @@
+//! One batch, one transaction, one answer for each member. A batch that fails for one member's sake is halved until that member is
+//! alone, so that its neighbours succeed.
+
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use sqlx::PgPool;
+use stampede_kit::lanes::{Manner, Outcome};
+use stampede_kit::postgres;
+use tokio::time::Instant;
+
+use super::{AfterCommit, Demand, Ending};
+use crate::error::Error;
+use crate::store::{self, Patience};
+
+/// A lone request meets the same trouble at most this often: a lost race is over at the second time.
+const ATTEMPTS: usize = 3;
+/// What touches several cells waits for none of them while it holds another: it lets go, and tries again after a pause, for so long.
+const PAUSE: Duration = Duration::from_millis(100);
+const TRIES_FOR: Duration = Duration::from_secs(5);
+
+pub type Answers<R> = Result<Vec<Result<R, Error>>, sqlx::Error>;
+/// Decides a batch in one transaction.
+pub type Apply<T, R> = for<'a> fn(&'a PgPool, &'a mut [T], Patience) -> BoxFuture<'a, Answers<R>>;
+
+/// Whether a request touches several cells.
+pub trait Touches {
+    fn touches_several(&self) -> bool;
+}
+
+impl Touches for Demand {
+    fn touches_several(&self) -> bool {
+        self.lines().len() > 1
+    }
+}
+
+impl Touches for Ending {
+    fn touches_several(&self) -> bool {
+        self.cells.len() > 1
+    }
+}
+
+pub async fn together<T: Touches + Send, R: Send>(
+    db: &PgPool,
+    after: &AfterCommit,
+    mut items: Vec<T>,
+    manner: Manner,
+    apply: Apply<T, R>,
+) -> Vec<Outcome<T, Result<R, Error>>> {
+    let answers = match manner {
+        Manner::Brisk => match apply(db, &mut items, Patience::Short).await {
+            Err(error) if store::is_blocked(&error) => return items.into_iter().map(Outcome::Held).collect(),
+            answers @ (Ok(_) | Err(_)) => answers,
+        },
+        Manner::Patient if items.iter().any(Touches::touches_several) => again(db, &mut items, apply).await,
+        Manner::Patient => apply(db, &mut items, Patience::Long).await,
+    };
+    let answers = apart(db, &mut items, answers, apply).await;
+    after.wake();
+    answers.into_iter().map(Outcome::Done).collect()
+}
+
+/// Tries until the cells are free all at once.
+async fn again<T: Send, R: Send>(db: &PgPool, items: &mut [T], apply: Apply<T, R>) -> Answers<R> {
+    let until = Instant::now() + TRIES_FOR;
+    loop {
+        match apply(db, items, Patience::Short).await {
+            Err(error) if store::is_blocked(&error) && Instant::now() < until => {
+                tokio::time::sleep(PAUSE).await
+            }
+            answers @ (Ok(_) | Err(_)) => return answers,
+        }
+    }
+}
+
+/// The answers of a batch; of its halves, when it failed for one member's sake.
+fn apart<'a, T: Send, R: Send + 'a>(
+    db: &'a PgPool,
+    items: &'a mut [T],
+    answers: Answers<R>,
+    apply: Apply<T, R>,
+) -> BoxFuture<'a, Vec<Result<R, Error>>> {
+    async move {
+        let error = match answers {
+            Ok(answers) => return answers,
+            Err(error) => error,
+        };
+        if postgres::is_outage(&error) || store::is_blocked(&error) {
+            let error = Error::from(error);
+            return items.iter().map(|_| Err(error.clone())).collect();
+        }
+        if let [item] = items {
+            return vec![alone(db, item, error, apply).await];
+        }
+        tracing::warn!(%error, members = items.len(), "a batch failed and is repeated in halves");
+        let (first, second) = items.split_at_mut(items.len() / 2);
+        let answers = apply(db, first, Patience::Long).await;
+        let mut all = apart(db, first, answers, apply).await;
+        let answers = apply(db, second, Patience::Long).await;
+        all.extend(apart(db, second, answers, apply).await);
+        all
+    }
+    .boxed()
+}
+
+/// One that failed by itself is tried again when it only lost a race.
+async fn alone<T, R>(
+    db: &PgPool,
+    item: &mut T,
+    mut error: sqlx::Error,
+    apply: Apply<T, R>,
+) -> Result<R, Error> {
+    for _ in 1..ATTEMPTS {
+        if !store::is_race(&error) {
+            break;
+        }
+        match apply(db, std::slice::from_mut(item), Patience::Long).await {
+            Ok(answers) => return answers.into_iter().next().unwrap_or(Err(Error::Internal)),
+            Err(again) => error = again,
+        }
+    }
+    Err(error.into())
+}
