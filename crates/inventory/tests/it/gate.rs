@@ -45,6 +45,7 @@ stories! {
     a_token_an_earlier_try_left_is_gone_when_its_deduction_is_made,
     a_loaded_gate_has_what_is_left_and_learns_what_buyers_have_used,
     a_campaign_that_opens_soon_is_loaded_before_anybody_asks,
+    units_of_a_request_whose_end_nobody_knows_come_back,
     requests_before_the_opening_and_after_the_close_deduct_nothing,
     a_refusal_names_the_limit_whoever_refuses,
     units_on_their_way_to_the_ledger_stay_put_aside_when_another_process_loads,
@@ -244,6 +245,20 @@ async fn requests_before_the_opening_and_after_the_close_deduct_nothing(shop: Sh
     .unwrap();
     assert_eq!(outside, 0, "nothing was sold outside of the window");
     shop.reconcile().await;
+}
+
+async fn units_of_a_request_whose_end_nobody_knows_come_back(shop: Shop) {
+    shop.flash(5, 5).await;
+    let db = sqlx::PgPool::connect(shop.database.url.expose()).await.unwrap();
+    let neighbour = shop.neighbour_over(db.clone()).await;
+    let ask = async || crate::shop::reserve(&neighbour, Uuid::now_v7(), "alice", &[(TEE, FLASH, 1)], 0).await;
+    ask().await.unwrap();
+    db.close().await;
+    assert_eq!(reason(ask().await), "UNAVAILABLE");
+    assert_eq!(shop.gate_free(TEE, FLASH).await, Some(3), "the ledger may have them");
+    shop.deduct(Uuid::now_v7(), "bob", (TEE, FLASH, 1)).await.unwrap();
+    shop.reconcile().await;
+    assert_eq!(shop.gate_free(TEE, FLASH).await, Some(3), "it has not");
 }
 
 pub async fn set_free(shop: &Shop, free: i64) {

@@ -39,6 +39,8 @@ async fn a_master_that_is_killed_is_replaced_and_the_sale_goes_on() {
     shop.flash(UNITS, 1).await;
     let mut reconciler = Reconciler::default();
     reconciler.round(&shop.inventory).await.unwrap();
+    let before = shop.at_gate.run_id().await.unwrap();
+    assert_eq!(before.split(',').count(), 3, "every master says who it is");
     let master = nodes.master_of(&format!("{}:{{pool:{FLASH}}}:counters:{TEE}", shop.prefix));
     let sold = sell(&shop, 150, |n| {
         if n == 75 {
@@ -54,6 +56,7 @@ async fn a_master_that_is_killed_is_replaced_and_the_sale_goes_on() {
         held.is_ok() && shop.release(id).await.is_ok() && shop.gate_free(TEE, FLASH).await == Some(50)
     })
     .await;
+    assert_ne!(shop.at_gate.run_id().await.unwrap(), before, "another master is known to be another");
     let sold = sell(&shop, 100, |_| {}).await;
     assert_eq!(sold, 50, "never more than there is");
     assert_eq!(reason(shop.deduct(Uuid::now_v7(), "late", (TEE, FLASH, 1)).await), "OUT_OF_STOCK");

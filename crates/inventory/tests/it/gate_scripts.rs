@@ -12,7 +12,8 @@ use crate::gate_model::{Ask, CELLS, Cell, Counters, Load, Pool, Shift, Told};
 use crate::redis_nodes::Raw;
 use crate::shop;
 
-const HISTORIES: usize = 60;
+/// So many that each mutant below fails the comparison itself.
+const HISTORIES: usize = 100;
 const STEPS: usize = 40;
 /// A mutant that many histories do not tell from the script would live.
 const HISTORIES_OF_A_MUTANT: usize = 300;
