@@ -12,8 +12,10 @@ use crate::inventory::Inventory;
 use crate::ledger::{Ending, Settled};
 use crate::store;
 
-/// How often overdue holds are looked for. Only their units wait for it: an overdue hold cannot be committed anyway.
+/// How long overdue holds may go unlooked for. Only their units wait for it: an overdue hold cannot be committed anyway.
 const SWEEP_EVERY: Duration = Duration::from_millis(500);
+/// When a hold ends before that, it is looked for then, and others that end this soon after it with it.
+const SWEEP_TOGETHER: Duration = Duration::from_millis(20);
 /// Overdue holds of one look; a full one is followed by the next at once.
 const SWEEP: i64 = 256;
 
@@ -41,10 +43,11 @@ impl Inventory {
                 0
             });
             let full = i64::try_from(swept).is_ok_and(|swept| swept >= SWEEP);
+            let pause = if full { Duration::ZERO } else { pause(self.next_due().await) };
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),
-                () = tokio::time::sleep(if full { Duration::ZERO } else { SWEEP_EVERY }) => {}
+                () = tokio::time::sleep(pause) => {}
             }
         }
     }
@@ -60,6 +63,13 @@ impl Inventory {
             ended?;
         }
         Ok(due.len())
+    }
+
+    /// How long the next hold to end has left; `None` without one, or without an answer.
+    async fn next_due(&self) -> Option<Duration> {
+        let mut conn = self.db.acquire().await.ok()?;
+        let left_ms = store::reservations::next_due_ms(&mut conn).await.ok()??;
+        Some(Duration::from_millis(u64::try_from(left_ms).unwrap_or(0)))
     }
 
     async fn resolve(&self, ending: Ending) -> Result<Reservation, Error> {
@@ -85,5 +95,23 @@ impl Inventory {
             self.gate.moved(self.gate.cells().meet(&line.cell), buyer, line.quantity, settled.number)
         });
         futures::future::join_all(freed).await;
+    }
+}
+
+fn pause(next_due: Option<Duration>) -> Duration {
+    next_due.map_or(SWEEP_EVERY, |left| (left + SWEEP_TOGETHER).min(SWEEP_EVERY))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sweeper_comes_when_a_hold_ends_and_never_later_than_its_rhythm() {
+        let ms = Duration::from_millis;
+        assert_eq!(pause(Some(ms(70))), ms(90));
+        assert_eq!(pause(Some(ms(0))), SWEEP_TOGETHER);
+        assert_eq!(pause(Some(ms(60_000))), SWEEP_EVERY);
+        assert_eq!(pause(None), SWEEP_EVERY);
     }
 }

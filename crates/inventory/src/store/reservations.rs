@@ -234,6 +234,17 @@ pub async fn end(conn: &mut PgConnection, ended: &[Ended], at: OffsetDateTime) -
     Ok(done.rows_affected())
 }
 
+/// Milliseconds until the next pending reservation ends; below zero when it is overdue, nothing when none is pending.
+pub async fn next_due_ms(conn: &mut PgConnection) -> Result<Option<i64>, sqlx::Error> {
+    // By the index's order: a minimum may be planned as a walk through all of them.
+    sqlx::query_scalar!(
+        r#"SELECT (extract(epoch FROM expires_at - now()) * 1000)::bigint AS "left_ms!" FROM reservation
+           WHERE state = 'PENDING' ORDER BY expires_at LIMIT 1"#
+    )
+    .fetch_optional(conn)
+    .await
+}
+
 /// Pending reservations past their expiry, the longest overdue first. Nothing is locked: whoever resolves them decides.
 pub async fn due(conn: &mut PgConnection, limit: i64) -> Result<Vec<ReservationId>, sqlx::Error> {
     let ids = sqlx::query_scalar!(
