@@ -4,7 +4,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{bench, certs, ci, db, drill, home, loadtest, seed, servers, smoke, test, tidy, token, up};
+use crate::{
+    bench, certs, ci, db, drill, home, loadtest, seed, servers, smoke, stock, test, tidy, token, up,
+};
 
 /// Developer commands of Stampede.
 #[derive(Debug, Parser)]
@@ -34,6 +36,9 @@ enum Command {
     Servers(servers::command::Command),
     /// Put the demo catalogue and campaign into what is running.
     Seed,
+    /// Check and rebuild the books of inventory.
+    #[command(subcommand)]
+    Stock(stock::Command),
     /// Buy something, by REST and by gRPC, and check every step.
     Smoke,
     /// Run every test, with servers of its own.
@@ -67,6 +72,7 @@ impl Cli {
             Command::Db(command) => return db::run(&command),
             Command::Servers(command) => servers::command::run(&command, &home::dev())?,
             Command::Seed => seed::run()?,
+            Command::Stock(command) => return stock::run(&command),
             Command::Smoke => smoke::run()?,
             Command::Test(args) => return test::run(&args),
             Command::Ci { checks } => ci::run(&home::root(), &checks)?,

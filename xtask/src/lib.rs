@@ -17,6 +17,7 @@ pub mod seed;
 pub mod servers;
 pub mod smoke;
 pub mod stack;
+pub mod stock;
 pub mod terminal;
 pub mod test;
 pub mod tidy;

@@ -1,5 +1,6 @@
 //! The wire's side of inventory: messages to values and back. It decides nothing.
 
+mod audit;
 mod campaigns;
 mod catalog;
 mod feeds;
@@ -10,6 +11,7 @@ mod stock;
 mod stream;
 mod update;
 
+pub use audit::AuditApi;
 pub use campaigns::CampaignApi;
 pub use catalog::CatalogApi;
 pub use feeds::InventoryFeeds;

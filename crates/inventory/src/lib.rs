@@ -32,6 +32,7 @@ use std::sync::Arc;
 
 use stampede_kit::{App, Contract, nats, outbox, postgres};
 use stampede_proto::DESCRIPTOR_SET;
+use stampede_proto::inventory::v1::audit_service_server::AuditServiceServer;
 use stampede_proto::inventory::v1::campaign_service_server::CampaignServiceServer;
 use stampede_proto::inventory::v1::catalog_service_server::CatalogServiceServer;
 
@@ -84,7 +85,9 @@ pub async fn app(config: Config) -> anyhow::Result<App> {
 
     let stock = grpc::InventoryApi::new(inventory.clone(), app.clock(), app.stop(), &contract);
     let catalog = grpc::CatalogApi::new(inventory.clone(), app.stop(), &contract);
-    app.grpc(grpc::InventoryFeeds::new(stock))
+    let audit = grpc::AuditApi::new(inventory.clone(), Pace::default(), app.stop());
+    app.grpc(AuditServiceServer::new(audit))
+        .grpc(grpc::InventoryFeeds::new(stock))
         .grpc(CatalogServiceServer::new(catalog))
         .grpc(CampaignServiceServer::new(grpc::CampaignApi::new(inventory)));
     Ok(app)

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::shop::{FLASH, Shop, TEE, eventually, reason};
 
 /// Every limit is met by a few rows, and nothing waits.
-const SMALL: Pace = Pace {
+pub const SMALL: Pace = Pace {
     lap_every: Duration::ZERO,
     stale_after: Duration::ZERO,
     keep_rows: Duration::from_secs(3_600),
@@ -19,9 +19,9 @@ const SMALL: Pace = Pace {
 };
 
 /// Kind, subject, gate, ledger, movements, reservations, what was done.
-type Row = (String, String, Option<i64>, Option<i64>, Option<i64>, Option<i64>, String);
+pub type Row = (String, String, Option<i64>, Option<i64>, Option<i64>, Option<i64>, String);
 
-async fn rows(shop: &Shop) -> Vec<Row> {
+pub async fn rows(shop: &Shop) -> Vec<Row> {
     sqlx::query_as(
         "SELECT kind, subject, gate, ledger, movements, reservations, action FROM reconciliation
          ORDER BY reconciliation_id",
@@ -35,11 +35,11 @@ async fn kinds(shop: &Shop) -> Vec<(String, String)> {
     rows(shop).await.into_iter().map(|row| (row.0, row.6)).collect()
 }
 
-async fn sql(db: &PgPool, statement: &str) {
+pub async fn sql(db: &PgPool, statement: &str) {
     sqlx::raw_sql(AssertSqlSafe(statement.to_owned())).execute(db).await.unwrap();
 }
 
-async fn redis(shop: &Shop, command: &str, arguments: &[&[u8]]) {
+pub async fn redis(shop: &Shop, command: &str, arguments: &[&[u8]]) {
     let mut asked = redis::cmd(command);
     for argument in arguments {
         asked.arg(*argument);
@@ -47,24 +47,24 @@ async fn redis(shop: &Shop, command: &str, arguments: &[&[u8]]) {
     asked.exec_async(&mut shop.redis.clone()).await.unwrap();
 }
 
-fn key(shop: &Shop, part: &str) -> Vec<u8> {
+pub fn key(shop: &Shop, part: &str) -> Vec<u8> {
     format!("{}:{{pool:{FLASH}}}:{part}:{TEE}", shop.prefix).into_bytes()
 }
 
 /// One lap, with a look at the gate before and behind it.
-async fn lap(reconciler: &mut Reconciler, inventory: &Inventory) {
+pub async fn lap(reconciler: &mut Reconciler, inventory: &Inventory) {
     reconciler.round(inventory).await.unwrap();
     while !reconciler.go_around(inventory).await.unwrap() {}
 }
 
-async fn laps(reconciler: &mut Reconciler, inventory: &Inventory) {
+pub async fn laps(reconciler: &mut Reconciler, inventory: &Inventory) {
     for _ in 0..3 {
         lap(reconciler, inventory).await;
     }
 }
 
 /// A campaign of 20 and a shelf with some of everything behind them: 4 held, 5 sold, 2 of them back, 3 given up.
-async fn lively() -> Shop {
+pub async fn lively() -> Shop {
     let shop = Shop::open().await;
     shop.flash(20, 10).await;
     shop.sku("cap", 9).await;
@@ -120,7 +120,7 @@ async fn is_reported(breaks: &str, mends: &str, wanted: &[Reported<'_>]) {
     assert_eq!(rows(&shop).await, vec![], "{mends}");
 }
 
-async fn ledger(db: &PgPool) -> String {
+pub async fn ledger(db: &PgPool) -> String {
     sqlx::query_scalar(
         "SELECT concat((SELECT string_agg(s::text, '|' ORDER BY pool, sku_id) FROM stock s),
                        (SELECT string_agg(r::text, '|' ORDER BY reservation_id) FROM reservation r),

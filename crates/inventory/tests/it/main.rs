@@ -7,6 +7,7 @@
 
 mod apart;
 mod audit;
+mod audit_ask;
 mod backorder;
 mod catalogue;
 mod close;
