@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::{
-    bench, certs, ci, db, drill, home, loadtest, seed, servers, smoke, stock, test, tidy, token, up,
+    bench, certs, ci, db, drill, home, loadtest, mutants, seed, servers, smoke, stock, test, tidy, token, up,
 };
 
 /// Developer commands of Stampede.
@@ -48,6 +48,8 @@ enum Command {
         /// Such as `tidy` or `clippy`.
         checks: Vec<String>,
     },
+    /// Take guards out of ledger and gate, one at a time, and show that the tests notice.
+    Mutants(mutants::Args),
     /// Check the floors and rooms of the house.
     Tidy,
     /// Measure under load, then check the books.
@@ -76,6 +78,7 @@ impl Cli {
             Command::Smoke => smoke::run()?,
             Command::Test(args) => return test::run(&args),
             Command::Ci { checks } => ci::run(&home::root(), &checks)?,
+            Command::Mutants(args) => mutants::run(&args)?,
             Command::Tidy => tidy::run(&home::root())?,
             Command::Loadtest(load) => return loadtest::run(&load),
             Command::Bench(bench) => return bench::run(&bench),

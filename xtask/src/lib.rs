@@ -10,6 +10,7 @@ pub mod db;
 pub mod drill;
 pub mod home;
 pub mod loadtest;
+pub mod mutants;
 pub mod pids;
 pub mod ports;
 pub mod release;

@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use tonic::Status;
 use uuid::Uuid;
 
-use crate::shop::{Asked, FLASH, Shop, TEE, reason};
+use crate::shop::{Asked, FLASH, Shop, TEE, eventually, metadata, reason};
 
 /// Nobody waits for so long: a test's connections wait for a lock for ever.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -178,4 +178,34 @@ async fn an_id_that_appears_behind_the_ledgers_back_fails_alone() {
     sqlx::query("DROP TRIGGER overtake ON reservation").execute(&shop.database.pool).await.unwrap();
     shop.reserve(id, "overtaken", &[(TEE, FLASH, 1)]).await.unwrap();
     assert_eq!(shop.level(TEE, FLASH).await.held, 1 + 41);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_predicate_ends_nothing_that_somebody_ended_without_the_lock() {
+    let shop = shop().await;
+    for (change, state) in
+        [("state = 'RELEASED', resolved_at = now()", "RELEASED"), ("expires_at = created_at", "EXPIRED")]
+    {
+        let id = held(&shop, &[("cap", "", 1)]).await;
+        let mut behind = shop.database.pool.begin().await.unwrap();
+        let update = format!("UPDATE reservation SET {change} WHERE reservation_id = $1");
+        sqlx::query(sqlx::AssertSqlSafe(update)).bind(id).execute(&mut *behind).await.unwrap();
+        let commit = {
+            let shop = shop.clone();
+            tokio::spawn(async move { shop.commit(id).await })
+        };
+        // The ledger has decided by what it read, and waits for the row.
+        eventually("the commit waits", async || {
+            let waiting = "SELECT count(*) > 0 FROM pg_stat_activity
+                           WHERE datname = current_database() AND wait_event_type = 'Lock'";
+            sqlx::query_scalar(waiting).fetch_one(&shop.database.pool).await.unwrap()
+        })
+        .await;
+        behind.commit().await.unwrap();
+        let first = commit.await.unwrap().expect_err("it was ended already");
+        assert!(["INTERNAL", "RESERVATION_RESOLVED"].contains(&reason::<()>(Err(first)).as_str()));
+        let again = shop.commit(id).await.expect_err("it was ended already");
+        assert_eq!(metadata(&again, "state").as_deref(), Some(state));
+    }
+    assert_eq!(shop.level("cap", "").await.committed, 0);
 }

@@ -102,14 +102,21 @@ async fn an_adjustment_happens_once_reopens_the_sale_and_never_takes_what_is_pro
 async fn the_checks_stand_behind_the_code() {
     let shop = Shop::open().await;
     shop.flash(1, 1).await;
-    for (change, constraint) in [
-        ("held = 2", "stock_never_oversold"),
-        ("held = -1", "stock_held_not_negative"),
-        ("committed = -1", "stock_committed_not_negative"),
+    shop.deduct(Uuid::now_v7(), "alice", (TEE, FLASH, 1)).await.unwrap();
+    for (table, change, constraint) in [
+        ("stock", "held = 1", "stock_never_oversold"),
+        ("stock", "held = -1", "stock_held_not_negative"),
+        ("stock", "committed = -1", "stock_committed_not_negative"),
+        ("buyer_quota", "used = max + 1", "buyer_quota_within_limit"),
+        ("buyer_quota", "used = -1", "buyer_quota_not_negative"),
+        ("reservation", "state = 'PENDING', expires_at = now()", "reservation_resolved_at"),
+        ("reservation", "resolved_at = NULL", "reservation_resolved_at"),
+        ("reservation", "quantities = '{2}'", "reservation_quantities_at_most_asked"),
+        ("reservation", "returned = '{2}'", "reservation_returned_at_most_all"),
     ] {
-        let statement = sqlx::AssertSqlSafe(format!("UPDATE stock SET {change} WHERE pool = 'flash'"));
+        let statement = sqlx::AssertSqlSafe(format!("UPDATE {table} SET {change}"));
         let refused = sqlx::query(statement).execute(&shop.database.pool).await.unwrap_err();
-        assert_eq!(refused.as_database_error().unwrap().constraint(), Some(constraint));
+        assert_eq!(refused.as_database_error().unwrap().constraint(), Some(constraint), "{change}");
     }
 }
 
