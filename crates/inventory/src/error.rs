@@ -153,6 +153,19 @@ impl Error {
         }
     }
 
+    /// The same, where `path` is where the caller's message begins.
+    #[must_use]
+    pub fn below(self, path: &str) -> Self {
+        let rest = |field: String| field.strip_prefix(path).map(str::to_owned).unwrap_or(field);
+        match self {
+            Self::SkuNotFound { sku, field } => Self::SkuNotFound { sku, field: rest(field) },
+            Self::CampaignNotFound { campaign, field } => {
+                Self::CampaignNotFound { campaign, field: rest(field) }
+            }
+            other => other,
+        }
+    }
+
     /// When to come back, for what passes.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {

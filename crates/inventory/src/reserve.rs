@@ -43,7 +43,9 @@ impl Inventory {
         line: Line,
         attempt: Attempt,
     ) -> Result<Receipt, Error> {
-        let held = self.take(id, buyer, None, vec![line], attempt).await?;
+        // Its one line is the request itself.
+        let held = self.take(id, buyer, None, vec![line], attempt).await;
+        let held = held.map_err(|error| error.below("lines[0]."))?;
         held.reservation.receipt.ok_or(Error::Internal)
     }
 

@@ -6,7 +6,7 @@ use stampede_types::ReservationId;
 use uuid::Uuid;
 
 use crate::domain::{Books, CellKey, Denied, Level, Line, Reservation, ReservationState};
-use crate::error::{Error, Violation};
+use crate::error::Error;
 use crate::events;
 use crate::inventory::Inventory;
 use crate::store::{self, returns::Returnable};
@@ -83,8 +83,7 @@ fn returning(asked: Vec<Line>, sold: &[Returnable]) -> Result<Vec<Line>, Error> 
     for line in &asked {
         let most = sold.iter().find(|sold| sold.line.cell == line.cell).map_or(0, left);
         if line.quantity > most {
-            let why = format!("at most {most} of {} can come back", line.cell.sku);
-            return Err(Violation::new("lines.quantity", why).into());
+            return Err(Denied::NotThatMuch { cell: line.cell.clone(), most }.into());
         }
     }
     Ok(asked)

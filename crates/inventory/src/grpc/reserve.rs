@@ -52,6 +52,6 @@ pub fn named(field: &str, lines: &[ReservationLine], error: Error) -> Error {
         line.sku_id == cell.sku.as_str() && line.campaign_id == cell.pool.campaign_id()
     };
     let at = lines.iter().position(is_it).unwrap_or_default();
-    let why = format!("must be at most {most}, which is what the reservation has of it");
+    let why = format!("must be at most {most}, which is all there is of it");
     Violation::new(format!("{field}[{at}].quantity"), why).into()
 }

@@ -24,7 +24,6 @@ use tonic::{Request, Response, Status, Streaming};
 use super::reserve::Asked;
 use super::stream::Pipeline;
 use super::{parse, reserve, rules};
-use crate::domain::books::summed;
 use crate::domain::{CellKey, Level, Line};
 use crate::error::{Error, Violation};
 use crate::feed::{Filter, HEADER_BYTES};
@@ -180,8 +179,9 @@ impl InventoryService for InventoryApi {
         let request = request.into_inner();
         let id = reserve::id(&request.reservation_id)?;
         let return_id = parse::uuid("return_id", &request.return_id).map_err(Error::from)?;
-        let lines = summed(parse::lines("lines", &request.lines).map_err(Error::from)?);
-        let returned = self.inventory.return_stock(id, return_id, lines).await?;
+        let lines = reserve::part("lines", &request.lines)?;
+        let returned = self.inventory.return_stock(id, return_id, lines).await;
+        let returned = returned.map_err(|error| reserve::named("lines", &request.lines, error))?;
         Ok(Response::new(ReturnStockResponse { levels: levels(returned) }))
     }
 

@@ -97,7 +97,7 @@ async fn a_closed_pool_promises_nothing_more_beyond_its_stock() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_close_in_the_middle_of_a_sale_keeps_every_unit() {
     let shop = std::sync::Arc::new(Shop::open().await);
-    shop.flash(60, 1).await;
+    shop.flash(200, 1).await;
     let buyers = (0..100).map(|n| {
         let shop = shop.clone();
         tokio::spawn(async move {
@@ -111,7 +111,7 @@ async fn a_close_in_the_middle_of_a_sale_keeps_every_unit() {
         futures::future::join_all(buyers).await.into_iter().filter(|sold| *sold.as_ref().unwrap()).count();
     let sold = i64::try_from(sold).unwrap();
     let (pool, shelf) = (shop.level(TEE, FLASH).await, shop.level(TEE, "").await);
-    assert_eq!((pool.committed, pool.on_hand + shelf.on_hand, pool.free), (sold, 60, 0));
+    assert_eq!((pool.committed, pool.on_hand + shelf.on_hand, pool.free), (sold, 200, 0));
     let closed_at = "SELECT count(*) FROM reservation r, campaign c WHERE r.created_at >= c.closes_at";
     let late: i64 = sqlx::query_scalar(closed_at).fetch_one(&shop.database.pool).await.unwrap();
     assert_eq!(late, 0, "nothing is sold past the close");

@@ -9,6 +9,7 @@ mod apart;
 mod audit;
 mod audit_ask;
 mod backorder;
+mod bad_input;
 mod catalogue;
 mod close;
 mod deduct;
