@@ -111,7 +111,8 @@ pub async fn merge(gate: &Shared, cell: &Arc<Cell>) -> Result<(), Failure> {
 
 async fn take(gate: &Shared, cell: &Arc<Cell>, buyers: Buyers, division: Division) -> Result<(), Failure> {
     for _ in 0..ATTEMPTS {
-        let before = if gate.rule.is_on() { level::layout(gate, cell).await? } else { 1 };
+        // Whoever is told to divide nothing still makes one of what others have divided.
+        let before = if gate.rule.is_cluster { level::layout(gate, cell).await? } else { 1 };
         let mut account = read(gate, cell).await?;
         let layout = match division {
             Division::ByRule => gate.rule.layout(before, account.level.available(), cell.buckets().rate()),

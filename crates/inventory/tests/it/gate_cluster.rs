@@ -63,6 +63,35 @@ async fn a_master_that_is_killed_is_replaced_and_the_sale_goes_on() {
     shop.reconcile().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_lost_with_redis_is_told_when_it_is_back() {
+    let nodes = RedisNodes::start().await;
+    let shop = Arc::new(Shop::on_nodes(&nodes).await);
+    shop.flash(10, 5).await;
+    let tokens = format!("{}:{{pool:{FLASH}}}:tokens:{TEE}", shop.prefix);
+    let aside = async || -> i64 {
+        redis::cmd("HLEN").arg(&tokens).query_async(&mut shop.redis.clone()).await.unwrap_or(-1)
+    };
+    // The ledger waits, so that the gate has put units aside and not been told how it ended.
+    let mut row = shop.database.pool.begin().await.unwrap();
+    let lock = "SELECT 1 FROM stock WHERE pool = 'flash' FOR UPDATE";
+    sqlx::query(lock).execute(&mut *row).await.unwrap();
+    let reserving = shop.clone();
+    let reserving =
+        tokio::spawn(async move { reserving.reserve(Uuid::now_v7(), "alice", &[(TEE, FLASH, 3)]).await });
+    crate::shop::eventually("the units are put aside", async || aside().await == 1).await;
+    nodes.pause(nodes.master_of(&tokens), 900);
+    row.rollback().await.unwrap();
+    reserving.await.unwrap().unwrap();
+    crate::shop::eventually("the gate has heard of it", async || {
+        let id = Uuid::now_v7();
+        shop.reserve(id, "bob", &[(TEE, FLASH, 1)]).await.unwrap();
+        shop.release(id).await.unwrap();
+        aside().await == 0 && shop.gate_free(TEE, FLASH).await == Some(7)
+    })
+    .await;
+}
+
 /// So many buyers at once, one unit each; how many got theirs.
 async fn sell(shop: &Arc<Shop>, buyers: usize, mut between: impl FnMut(usize)) -> usize {
     let mut asked = Vec::with_capacity(buyers);

@@ -139,6 +139,11 @@ impl RedisNodes {
         node.child.wait().unwrap();
     }
 
+    /// The node answers nobody for so long.
+    pub fn pause(&self, port: u16, millis: u32) {
+        cli(port, &["client", "pause", &millis.to_string(), "all"]);
+    }
+
     /// Every node forgets its scripts.
     pub fn flush_scripts(&self) {
         self.alive().into_iter().for_each(|port| drop(cli(port, &["script", "flush"])));
