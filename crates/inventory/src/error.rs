@@ -155,15 +155,13 @@ impl Error {
 
     /// The same, where `path` is where the caller's message begins.
     #[must_use]
-    pub fn below(self, path: &str) -> Self {
-        let rest = |field: String| field.strip_prefix(path).map(str::to_owned).unwrap_or(field);
-        match self {
-            Self::SkuNotFound { sku, field } => Self::SkuNotFound { sku, field: rest(field) },
-            Self::CampaignNotFound { campaign, field } => {
-                Self::CampaignNotFound { campaign, field: rest(field) }
-            }
-            other => other,
+    pub fn below(mut self, path: &str) -> Self {
+        if let Self::SkuNotFound { field, .. } | Self::CampaignNotFound { field, .. } = &mut self
+            && let Some(rest) = field.strip_prefix(path)
+        {
+            *field = rest.to_owned();
         }
+        self
     }
 
     /// When to come back, for what passes.
