@@ -12,6 +12,7 @@ use crate::feed::Feed;
 use crate::gate::{Cell, Gate};
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
+use crate::outage::Outage;
 use crate::store;
 
 /// Clones share everything.
@@ -23,13 +24,16 @@ pub struct Inventory {
     pub(crate) feed: Arc<Feed>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) recent: Arc<Recent>,
+    pub(crate) outage: Outage,
     /// Held by whoever compares everything: one at a time.
     pub(crate) comparing: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Inventory {
     pub fn new(db: PgPool, gate: Gate, ledger: Ledger, feed: Arc<Feed>, metrics: Arc<Metrics>) -> Self {
-        Self { db, gate, ledger, feed, metrics, recent: Arc::default(), comparing: Arc::default() }
+        let outage = Outage::watch(&db);
+        let (recent, comparing) = (Arc::default(), Arc::default());
+        Self { db, gate, ledger, feed, metrics, recent, outage, comparing }
     }
 
     /// The cells of a request's lines, in the order they came in, so that a refusal can name the line.

@@ -17,6 +17,7 @@ mod import;
 mod inventory;
 mod ledger;
 mod metrics;
+mod outage;
 mod preheat;
 mod reconcile;
 pub mod reopen;

@@ -87,7 +87,9 @@ impl Inventory {
         let lines: Vec<(Arc<Cell>, i64)> = cells.into_iter().zip(quantities).collect();
         // A caller that goes away must not leave units at the gate that nobody has: the rest is carried to its end.
         let inventory = self.clone();
-        task::carried("reserve", async move { inventory.decide(demand, &lines, attempt).await }).await
+        let deciding =
+            task::carried("reserve", async move { inventory.decide(demand, &lines, attempt).await });
+        self.outage.guard(deciding).await
     }
 
     async fn decide(

@@ -75,7 +75,8 @@ impl Inventory {
     async fn resolve(&self, ending: Ending) -> Result<Reservation, Error> {
         // A caller that goes away must not keep the gate from hearing how it ended: this is carried to its end.
         let inventory = self.clone();
-        task::carried("resolve", async move { inventory.end(ending).await }).await
+        let ending = task::carried("resolve", async move { inventory.end(ending).await });
+        self.outage.guard(ending).await
     }
 
     async fn end(&self, ending: Ending) -> Result<Reservation, Error> {
