@@ -43,6 +43,7 @@ impl<'a> Life<'a> {
             Call::Commit { .. }
             | Call::Release { .. }
             | Call::Look { .. }
+            | Call::Extend { .. }
             | Call::Return { .. }
             | Call::Adjust { .. } => None,
         })
@@ -77,6 +78,7 @@ pub fn lives(history: &History) -> BTreeMap<Uuid, Life<'_>> {
             | Call::Commit { id }
             | Call::Release { id }
             | Call::Look { id }
+            | Call::Extend { id, .. }
             | Call::Return { id, .. } => lives.entry(*id).or_default().calls.push(call),
             Call::Adjust { .. } => {}
         }

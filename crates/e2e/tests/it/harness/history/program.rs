@@ -42,11 +42,12 @@ enum Step {
     Return,
     Adjust,
     Look,
+    Extend,
 }
 
 /// How often each is done, of a hundred.
-const STEPS: [(u32, Step); 10] = [
-    (26, Step::Reserve),
+const STEPS: [(u32, Step); 11] = [
+    (22, Step::Reserve),
     (15, Step::Deduct),
     (13, Step::Commit),
     (9, Step::Release),
@@ -56,6 +57,7 @@ const STEPS: [(u32, Step); 10] = [
     (6, Step::Return),
     (5, Step::Adjust),
     (5, Step::Look),
+    (4, Step::Extend),
 ];
 
 /// What all clients share: whom they ask, what was asked for, and the record.
@@ -116,6 +118,10 @@ impl Client {
             Step::Release => self.about_one(|id| vec![Call::Release { id }]).await,
             Step::Race => self.about_one(|id| vec![Call::Commit { id }, Call::Release { id }]).await,
             Step::Look => self.about_one(|id| vec![Call::Look { id }]).await,
+            Step::Extend => {
+                let until = self.board.recorder.now() + self.rng.random_range(-500_000..2_000_000);
+                self.about_one(|id| vec![Call::Extend { id, until }]).await;
+            }
             Step::Repeat => self.repeat().await,
             Step::Reuse => self.reuse().await,
             Step::Return => self.give_back().await,

@@ -89,6 +89,11 @@ pub enum Call {
     Look {
         id: Uuid,
     },
+    /// Hold it until then.
+    Extend {
+        id: Uuid,
+        until: Micros,
+    },
     Return {
         id: Uuid,
         return_id: Uuid,

@@ -24,6 +24,8 @@ use super::record::{Cell, Terms, micros};
 
 const READY_WITHIN: Duration = Duration::from_secs(60);
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// Of one process, in a failure.
+const LOG_LINES: usize = 20;
 /// What the shelf is opened with.
 const SHELF: [(&str, i64); 3] = [("tee", 40), ("cap", 30), ("mug", 20)];
 
@@ -112,15 +114,17 @@ impl Stage {
         }
     }
 
-    /// The last lines of every process, for a failure.
+    /// The errors of every process, for a failure.
     pub fn logs(&self) -> String {
         let stack = self.stack.lock().unwrap_or_else(PoisonError::into_inner);
-        let tail = |name: &String| {
+        let errors = |name: &String| {
             let log = std::fs::read_to_string(stack.log(name)).unwrap_or_default();
-            let lines: Vec<&str> = log.lines().rev().take(12).collect();
-            format!("---- last lines of {name}\n{}\n", lines.into_iter().rev().collect::<Vec<_>>().join("\n"))
+            // A panic is no JSON.
+            let is_error = |line: &&str| line.contains(r#""level":"ERROR""#) || !line.starts_with('{');
+            let lines: Vec<&str> = log.lines().filter(is_error).take(LOG_LINES).collect();
+            format!("---- errors of {name}\n{}\n", lines.join("\n"))
         };
-        self.names.iter().map(tail).collect()
+        self.names.iter().map(errors).collect()
     }
 }
 

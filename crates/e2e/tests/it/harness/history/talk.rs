@@ -5,10 +5,11 @@ use std::time::Duration;
 use stampede_kit::{self as kit, Contract};
 use stampede_proto::inventory::v1::inventory_service_client::InventoryServiceClient;
 use stampede_proto::inventory::v1::{
-    AdjustStockRequest, CommitReservationRequest, DeductStockRequest, GetReservationRequest,
-    ReleaseReservationRequest, Reservation, ReservationLine, ReservationState, ReserveStockRequest,
-    ReturnStockRequest, StockLevel, WatchStockRequest, WatchStockResponse,
+    AdjustStockRequest, CommitReservationRequest, DeductStockRequest, ExtendReservationRequest,
+    GetReservationRequest, ReleaseReservationRequest, Reservation, ReservationLine, ReservationState,
+    ReserveStockRequest, ReturnStockRequest, StockLevel, WatchStockRequest, WatchStockResponse,
 };
+use time::OffsetDateTime;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::{Request, Status, Streaming};
 use tonic_types::StatusExt as _;
@@ -114,6 +115,12 @@ impl Processes {
             Call::Look { id } => {
                 let request = GetReservationRequest { reservation_id: id.to_string() };
                 reservation(client.get_reservation(self.request(request, within)).await?.into_inner())
+            }
+            Call::Extend { id, until } => {
+                let until = OffsetDateTime::from_unix_timestamp_nanos(i128::from(*until) * 1_000).unwrap();
+                let expires_at = Some(stampede_proto::timestamp(until));
+                let request = ExtendReservationRequest { reservation_id: id.to_string(), expires_at };
+                reservation(client.extend_reservation(self.request(request, within)).await?.into_inner())
             }
             Call::Return { id, return_id, units } => {
                 let request = ReturnStockRequest {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use super::super::books::Books;
-use super::super::record::{Answer, Call, Invocation, State};
+use super::super::record::{Answer, Call, Invocation, Micros, State};
 use super::Life;
 
 pub fn broken(lives: &BTreeMap<Uuid, Life<'_>>, books: &Books) -> Vec<String> {
@@ -24,6 +24,7 @@ pub fn broken(lives: &BTreeMap<Uuid, Life<'_>>, books: &Books) -> Vec<String> {
         }
         broken.extend(came_back_to_life(*id, life));
         broken.extend(forgotten(*id, life));
+        broken.extend(shortened(*id, life));
     }
     broken
 }
@@ -46,11 +47,13 @@ fn wrong_word(call: &Invocation) -> Option<String> {
         (Call::Release { .. }, Answer::Reservation { state, .. }) => state.is_gone(),
         (Call::Release { .. }, Answer::Refused { state: Some(state), .. }) => *state == State::Committed,
         (Call::Demand { .. }, Answer::Reservation { state, .. }) => !state.is_gone(),
+        (Call::Extend { .. }, Answer::Reservation { state, .. }) => *state == State::Pending,
         (
             Call::Demand { .. }
             | Call::Commit { .. }
             | Call::Release { .. }
             | Call::Look { .. }
+            | Call::Extend { .. }
             | Call::Return { .. }
             | Call::Adjust { .. },
             _,
@@ -74,6 +77,25 @@ fn forgotten(id: Uuid, life: &Life<'_>) -> Option<String> {
     let is_unknown = |answer: &Answer| matches!(answer, Answer::Refused { reason, .. } if reason == "RESERVATION_NOT_FOUND");
     let after = life.calls.iter().find(|call| call.begun > known && is_unknown(&call.answer))?;
     Some(format!("ends: {id} was forgotten: {after:?}"))
+}
+
+/// A pending hold's expiry only moves later.
+fn shortened(id: Uuid, life: &Life<'_>) -> Option<String> {
+    let expiry = |call: &Invocation| match &call.answer {
+        Answer::Reservation { state: State::Pending, expires_at, .. } => *expires_at,
+        Answer::Reservation { .. }
+        | Answer::Receipt { .. }
+        | Answer::Levels(_)
+        | Answer::Refused { .. }
+        | Answer::Unknown(_) => None,
+    };
+    let told: Vec<_> = life.calls.iter().filter_map(|call| Some((call, expiry(call)?))).collect();
+    let is_shorter = |(later, until): &&(&&Invocation, Micros)| {
+        told.iter().any(|(earlier, promised)| earlier.ended < later.begun && promised > until)
+    };
+    told.iter()
+        .find(is_shorter)
+        .map(|(call, _)| format!("ends: {id} was promised for longer before: {call:?}"))
 }
 
 #[cfg(test)]
@@ -115,6 +137,20 @@ mod tests {
         let (mut example, id) = committed();
         example.books.rows.get_mut(&id).unwrap().state = State::Expired;
         assert!(broken_in(&example)[0].contains("the ledger has Some(Expired)"));
+    }
+
+    #[test]
+    fn a_hold_that_is_extended_backwards_is_seen() {
+        let mut example = Example::with(5, None);
+        let id = example.reserves("alice", 1, 10);
+        let mut answer = Example::reservation("alice", 1, State::Pending);
+        example.answers(Call::Extend { id, until: 0 }, 20, answer.clone());
+        assert_eq!(broken_in(&example), Vec::<String>::new());
+        if let Answer::Reservation { expires_at, .. } = &mut answer {
+            *expires_at = expires_at.map(|at| at - 1);
+        }
+        example.answers(Call::Look { id }, 30, answer);
+        assert!(broken_in(&example)[0].contains("promised for longer"));
     }
 
     #[test]

@@ -58,7 +58,7 @@ fn answered_otherwise(id: Uuid, life: &Life<'_>, since: Micros, accepted: &Deman
             // Before anybody knew of it, it may have been too early or too late for it; and who does not say that it has asked
             // before may be told by one process that nothing is left.
             call.begun <= since
-                || reason == "OUT_OF_STOCK"
+                || (!call.again && reason == "OUT_OF_STOCK")
                 || (reason == "RESERVATION_RESOLVED" && state.is_some_and(|state| state.is_gone()))
         }
         Answer::Refused { .. } => true,
@@ -191,7 +191,7 @@ mod tests {
         let (mut example, id) = example();
         again(&mut example, id, 1, Example::reservation("alice", 1, State::Pending));
         assert_eq!(broken_in(&example), Vec::<String>::new());
-        again(&mut example, id, 1, refused("BUYER_LIMIT"));
+        again(&mut example, id, 1, refused("OUT_OF_STOCK"));
         assert!(broken_in(&example)[0].contains("had been accepted"));
     }
 
