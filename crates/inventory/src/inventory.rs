@@ -107,3 +107,22 @@ impl Recent {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|ids| ids.contains(&id))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn of_the_ids_accepted_lately_a_bounded_number_is_remembered() {
+        let recent = Recent::default();
+        let id = |number: usize| ReservationId::new(Uuid::from_u128(number as u128));
+        let last = 3 * RECENT_IDS;
+        (0..last).for_each(|number| recent.insert(id(number)));
+        assert!((last - RECENT_IDS..last).all(|number| recent.contains(id(number))));
+        assert!(!recent.contains(id(0)));
+        let remembered: usize = recent.0.lock().unwrap().iter().map(HashSet::len).sum();
+        assert!(remembered <= 2 * RECENT_IDS, "{remembered}");
+    }
+}
