@@ -78,6 +78,7 @@ impl tower::Service<http::Request<Body>> for Desk {
             Ok(match request.uri().path() {
                 "/test.v1.Desk/Follow" => grpc.server_streaming(Follow, request).await,
                 "/test.v1.Desk/Import" | "/test.v1.Desk/Sift" => grpc.client_streaming(Import, request).await,
+                "/test.v1.Desk/Talk" => grpc.streaming(Talk(desk), request).await,
                 _ => grpc.unary(Ask(desk), request).await,
             })
         })
@@ -121,6 +122,26 @@ impl tonic::server::ServerStreamingService<Question> for Follow {
         let ticks = IntervalStream::new(tokio::time::interval(Duration::from_millis(20)));
         let feed: Feed = Box::pin(ticks.map(|_| Ok(Answer { text: "tick".to_owned() })));
         Box::pin(async move { Ok(Response::new(feed)) })
+    }
+}
+
+struct Talk(Desk);
+
+impl tonic::server::StreamingService<Question> for Talk {
+    type Response = Answer;
+    type ResponseStream = Feed;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Feed>, Status>> + Send>>;
+
+    /// Answers the first question when it is released, and ends.
+    fn call(&mut self, request: Request<Streaming<Question>>) -> Self::Future {
+        let Desk { release, waiting } = self.0.clone();
+        let answers = futures::stream::once(async move {
+            let question = request.into_inner().next().await.expect("a question")?;
+            waiting.add_permits(1);
+            release.acquire().await.unwrap().forget();
+            Ok(Answer { text: question.text })
+        });
+        Box::pin(async move { Ok(Response::new(Box::pin(answers) as Feed)) })
     }
 }
 

@@ -67,6 +67,29 @@ async fn a_stream_is_ended_with_a_word_when_the_process_drains() {
 }
 
 #[tokio::test]
+async fn a_stream_of_both_sides_is_answered_before_it_ends() {
+    let mut house = House::open().await;
+    let mut grpc = tonic::client::Grpc::new(house.channel("client"));
+    grpc.ready().await.unwrap();
+    let path = http::uri::PathAndQuery::from_static("/test.v1.Desk/Talk");
+    let questions = tokio_stream::iter([question("read")]).chain(tokio_stream::pending());
+    let mut request = tonic::Request::new(questions);
+    request.metadata_mut().insert("authorization", format!("Bearer {}", house.alice()).parse().unwrap());
+    let codec = ProstCodec::<Question, Answer>::default();
+    let mut answers = grpc.streaming(request, path, codec).await.unwrap().into_inner();
+    house.desk.waiting.acquire().await.unwrap().forget();
+
+    house.signal.cancel();
+    while tokio::net::TcpStream::connect(house.address).await.is_ok() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    house.desk.release.add_permits(1);
+    assert_eq!(answers.next().await.unwrap().unwrap().text, "read");
+    assert!(answers.next().await.is_none());
+    house.ended.await.unwrap().unwrap();
+}
+
+#[tokio::test]
 async fn a_task_that_fails_takes_the_process_down_by_name() {
     let house = House::with(limits(), |app| {
         app.task("relay", |_| async { anyhow::bail!("the ledger is gone") });
