@@ -1,9 +1,12 @@
 //! Every setting of inventory. Key `redis.url` is the variable `INVENTORY_REDIS_URL`.
 
+use std::time::Duration;
+
 use stampede_kit::Secret;
 use stampede_kit::config::{Problems, Reader, Server};
 
 use crate::gate::MAX_BUCKETS;
+use crate::reconcile::Keep;
 
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -15,6 +18,8 @@ pub struct Config {
     /// `nats.url`: where events go.
     pub nats_url: Secret,
     pub gate: GateSettings,
+    /// When what has ended is forgotten.
+    pub keep: Keep,
 }
 
 /// Where the gate is and how it works.
@@ -69,6 +74,26 @@ impl GateSettings {
     }
 }
 
+/// `keep.reservations_days`: how long what was sold can be returned, behind its sale and its last return; then it is forgotten.
+/// `keep.movements_days`: older movements become one a cell. `keep.audit_days`: what the reconciler has found.
+fn keep(reader: &mut Reader) -> Keep {
+    let mut days = |key: &str, default: Duration| {
+        let days: u32 = reader.or(key, u32::try_from(default.as_secs() / DAY_SECONDS).unwrap_or(u32::MAX));
+        if days == 0 {
+            reader.refuse(key, "must be 1 or more");
+        }
+        Duration::from_secs(u64::from(days) * DAY_SECONDS)
+    };
+    let keep = Keep::default();
+    Keep {
+        reservations: days("keep.reservations_days", keep.reservations),
+        movements: days("keep.movements_days", keep.movements),
+        rows: days("keep.audit_days", keep.rows),
+    }
+}
+
+const DAY_SECONDS: u64 = 24 * 3_600;
+
 impl Config {
     /// Reads everything before it complains about anything.
     pub fn read(reader: &mut Reader) -> Result<Self, Problems> {
@@ -77,6 +102,7 @@ impl Config {
         let connections = reader.or("database.connections", 16);
         let nats_url = reader.required("nats.url");
         let gate = GateSettings::read(reader);
+        let keep = keep(reader);
         reader.finish(|| {
             Some(Self {
                 server: server?,
@@ -84,6 +110,7 @@ impl Config {
                 connections,
                 nats_url: nats_url?,
                 gate: gate?,
+                keep,
             })
         })
     }

@@ -45,7 +45,7 @@ pub use import::ROWS;
 pub use inventory::Inventory;
 pub use ledger::{AfterCommit, Ledger};
 pub use metrics::Metrics;
-pub use reconcile::{Finding, Limits, Pace, Reconciler, Said, Summary};
+pub use reconcile::{Finding, Keep, Limits, Pace, Reconciler, Said, Summary};
 
 /// The schema, embedded: the service brings it up to date when it starts.
 pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations/inventory");
@@ -80,13 +80,14 @@ pub async fn app(config: Config) -> anyhow::Result<App> {
     app.task("expire", |stop| sweeper.expire(stop));
     let heated = inventory.clone();
     app.task("preheat", |stop| heated.preheat(stop));
+    let pace = Pace { keep: config.keep, ..Pace::default() };
     let compared = inventory.clone();
-    app.task("reconcile", |stop| Reconciler::default().run(compared, stop));
+    app.task("reconcile", move |stop| Reconciler::new(pace).run(compared, stop));
     app.task("feed", move |stop| feed.run(db, after_commit.feed, stop));
 
     let stock = grpc::InventoryApi::new(inventory.clone(), app.clock(), app.stop(), &contract);
     let catalog = grpc::CatalogApi::new(inventory.clone(), app.stop(), &contract);
-    let audit = grpc::AuditApi::new(inventory.clone(), Pace::default(), app.stop());
+    let audit = grpc::AuditApi::new(inventory.clone(), pace, app.stop());
     app.grpc(AuditServiceServer::new(audit))
         .grpc(grpc::InventoryFeeds::new(stock))
         .grpc(CatalogServiceServer::new(catalog))

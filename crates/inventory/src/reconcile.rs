@@ -5,6 +5,7 @@
 mod buyers;
 mod lap;
 mod once;
+mod prune;
 mod report;
 mod view;
 
@@ -19,11 +20,13 @@ use crate::inventory::Inventory;
 use crate::store;
 use buyers::Buyers;
 use lap::{Lap, Tools};
+use prune::Pruner;
 use report::Reporter;
 use view::View;
 
 pub use lap::Limits;
 pub use once::{Said, Summary};
+pub use prune::Keep;
 pub use report::Finding;
 
 /// How often the gate is looked at.
@@ -33,9 +36,6 @@ const STEPS: usize = 20;
 /// How often a lap trusts no checkpoint.
 const FROM_THE_BEGINNING_EVERY: Duration = Duration::from_secs(24 * 3_600);
 
-/// Audit rows forgotten behind one lap.
-const MAX_PRUNED: i64 = 1_000;
-
 /// How the reconciler goes about it.
 #[derive(Debug, Clone, Copy)]
 pub struct Pace {
@@ -44,8 +44,8 @@ pub struct Pace {
     /// What the gate has put aside, or counts for a buyer, is wrong only when it stays wrong for this long: longer than any
     /// request takes from the gate to the ledger.
     pub stale_after: Duration,
-    /// Audit rows are forgotten at this age.
-    pub keep_rows: Duration,
+    /// What is forgotten, and when.
+    pub keep: Keep,
     /// How much one step reads.
     pub limits: Limits,
 }
@@ -55,7 +55,7 @@ impl Default for Pace {
         Self {
             lap_every: Duration::from_secs(60),
             stale_after: Duration::from_secs(10),
-            keep_rows: Duration::from_secs(90 * 24 * 3_600),
+            keep: Keep::default(),
             limits: Limits::default(),
         }
     }
@@ -73,6 +73,7 @@ pub struct Reconciler {
     lap: Option<Lap>,
     next_lap: Instant,
     counted_from_the_beginning: Option<Instant>,
+    pruner: Pruner,
 }
 
 impl Default for Reconciler {
@@ -96,6 +97,7 @@ impl Reconciler {
             lap: None,
             next_lap: Instant::now(),
             counted_from_the_beginning: None,
+            pruner: Pruner::new(pace.keep),
         }
     }
 
@@ -126,6 +128,17 @@ impl Reconciler {
         Ok(drift)
     }
 
+    /// Forgets everything that is old enough now, if this process is the one that goes around.
+    pub async fn prune(&mut self, inventory: &Inventory) -> Result<(), sqlx::Error> {
+        if self.lead.is_none() {
+            self.lead = lead(&inventory.db).await?;
+        }
+        let Some(conn) = &mut self.lead else { return Ok(()) };
+        let mut pruner = Pruner::new(self.pace.keep);
+        while !pruner.step(inventory, conn).await? {}
+        Ok(())
+    }
+
     /// Some steps around the ledger, if this process is the one that goes around; whether a lap was ended.
     pub async fn go_around(&mut self, inventory: &Inventory) -> Result<bool, sqlx::Error> {
         if self.lead.is_none() {
@@ -142,7 +155,11 @@ impl Reconciler {
             }
             self.lap = Some(Lap::new(self.pace.limits, from_the_beginning));
         }
-        let Some(lap) = &mut self.lap else { return Ok(false) };
+        let Some(lap) = &mut self.lap else {
+            // Between laps: what a lap has counted must not go before it is compared.
+            self.pruner.step(inventory, conn).await?;
+            return Ok(false);
+        };
         let mut tools = Tools {
             inventory,
             conn,
@@ -154,7 +171,6 @@ impl Reconciler {
             if !lap.step(&mut tools).await? {
                 self.lap = None;
                 self.reporter.show(inventory);
-                store::reconciliation::prune(conn, self.pace.keep_rows, MAX_PRUNED).await?;
                 return Ok(true);
             }
         }

@@ -7,6 +7,7 @@ pub mod campaigns;
 pub mod feed;
 pub mod imports;
 pub mod levels;
+pub mod pruning;
 pub mod quotas;
 pub mod reconciliation;
 pub mod reservations;

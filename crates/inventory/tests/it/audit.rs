@@ -5,16 +5,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, PgPool};
-use stampede_inventory::{Inventory, Limits, Pace, Reconciler};
+use stampede_inventory::{Inventory, Keep, Limits, Pace, Reconciler};
 use uuid::Uuid;
 
 use crate::shop::{FLASH, Shop, TEE, eventually, reason};
+
+const KEEP: Keep = Keep {
+    reservations: Duration::from_secs(3_600),
+    movements: Duration::from_secs(3_600),
+    rows: Duration::from_secs(3_600),
+};
 
 /// Every limit is met by a few rows, and nothing waits.
 pub const SMALL: Pace = Pace {
     lap_every: Duration::ZERO,
     stale_after: Duration::ZERO,
-    keep_rows: Duration::from_secs(3_600),
+    keep: KEEP,
     limits: Limits { cells: 1, movements: 2, reservations: 2, section: 1 },
 };
 

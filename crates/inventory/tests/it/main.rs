@@ -25,6 +25,7 @@ mod import;
 mod ledger;
 mod part;
 mod process;
+mod prune;
 mod redis_nodes;
 mod reserve;
 mod resolve;
