@@ -62,7 +62,7 @@ pub struct Args {
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=64))]
     connections: u64,
     /// Requests in flight on each connection.
-    #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u64).range(1..=4_000))]
+    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u64).range(1..=4_000))]
     streams: u64,
     /// Buyers who take turns.
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]

@@ -23,7 +23,7 @@ pub(crate) use resolve::lock;
 use together::together;
 
 /// One writer gathers the largest batches. One that waits for somebody else's lock lets another batch begin.
-const HOLDS: Limits = Limits { batch: 256, writers: 1, queue: 8_192 };
+const HOLDS: Limits = Limits { batch: 512, writers: 1, queue: 8_192 };
 const RESOLUTIONS: Limits = Limits { batch: 256, writers: 2, queue: 8_192 };
 const LOOKUPS: Limits = Limits { batch: 256, writers: 1, queue: 8_192 };
 

@@ -63,7 +63,12 @@ pub async fn quotas_of(
     buyers: &[String],
 ) -> Result<HashMap<String, i64>, sqlx::Error> {
     let rows = sqlx::query!(
-        "SELECT buyer_id, used FROM buyer_quota WHERE pool = $1 AND sku_id = $2 AND buyer_id = ANY ($3)",
+        // Each by its key. Asked for as `ANY`, every buyer of the cell is compared with every one of the page.
+        r#"SELECT k.buyer_id AS "buyer_id!", q.used
+           FROM unnest($3::text[]) AS k (buyer_id)
+           CROSS JOIN LATERAL (
+               SELECT used FROM buyer_quota WHERE pool = $1 AND sku_id = $2 AND buyer_id = k.buyer_id LIMIT 1
+           ) q"#,
         key.pool.as_str(),
         key.sku.as_str(),
         buyers
