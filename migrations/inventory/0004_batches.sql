@@ -16,11 +16,13 @@ ALTER TABLE reservation RENAME COLUMN version TO made_by;
 
 UPDATE reservation r SET pools = l.pools, skus = l.skus, asked = l.asked, returned = l.returned
 FROM (
-    SELECT reservation_id, array_agg(pool) AS pools, array_agg(sku_id) AS skus, array_agg(quantity) AS asked,
-           CASE WHEN sum(returned) > 0 THEN array_agg(returned) END AS returned
     -- In the order of the service: the shelf first, names by their bytes.
-    FROM (SELECT * FROM reservation_line ORDER BY pool <> 'shelf', pool COLLATE "C", sku_id COLLATE "C") AS ordered
-    GROUP BY reservation_id
+    SELECT reservation_id, array_agg(pool ORDER BY pool <> 'shelf', pool COLLATE "C", sku_id COLLATE "C") AS pools,
+           array_agg(sku_id ORDER BY pool <> 'shelf', pool COLLATE "C", sku_id COLLATE "C") AS skus,
+           array_agg(quantity ORDER BY pool <> 'shelf', pool COLLATE "C", sku_id COLLATE "C") AS asked,
+           CASE WHEN sum(returned) > 0
+                THEN array_agg(returned ORDER BY pool <> 'shelf', pool COLLATE "C", sku_id COLLATE "C") END AS returned
+    FROM reservation_line GROUP BY reservation_id
 ) l
 WHERE l.reservation_id = r.reservation_id;
 UPDATE reservation SET pools = '{}', skus = '{}', asked = '{}' WHERE asked IS NULL;

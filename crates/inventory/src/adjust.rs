@@ -1,6 +1,6 @@
 //! Adjusting units on hand: a restock or a loss, once an adjustment id.
 
-use stampede_kit::outbox;
+use stampede_kit::{outbox, task};
 use uuid::Uuid;
 
 use crate::domain::{Books, CellKey, Level};
@@ -12,6 +12,12 @@ use crate::store::{self, adjustments::Made};
 impl Inventory {
     /// Adds `delta` units, or takes them away; the level behind it.
     pub async fn adjust(&self, id: Uuid, key: CellKey, delta: i64, reason: String) -> Result<Level, Error> {
+        // A caller that goes away must not keep the gate from hearing of it.
+        let inventory = self.clone();
+        task::carried("adjust", async move { inventory.adjust_now(id, key, delta, reason).await }).await
+    }
+
+    async fn adjust_now(&self, id: Uuid, key: CellKey, delta: i64, reason: String) -> Result<Level, Error> {
         let cell = self.cell(&key).await?;
         let mut tx = store::begin(&self.db).await?;
         let accounts = store::levels::lock(&mut tx, [&key]).await?;

@@ -1,6 +1,6 @@
 //! Setting how far a pool sells beyond what is on hand. Nothing else ever raises it; closing a campaign lowers it.
 
-use stampede_kit::outbox;
+use stampede_kit::{outbox, task};
 
 use crate::domain::{CellKey, Level};
 use crate::error::Error;
@@ -12,6 +12,12 @@ impl Inventory {
     /// From now on so many units may be promised beyond what is on hand; the level behind it. The same number again changes
     /// nothing.
     pub async fn set_backorder(&self, key: CellKey, backorder: i64) -> Result<Level, Error> {
+        // A caller that goes away must not keep the gate from hearing of it.
+        let inventory = self.clone();
+        task::carried("backorder", async move { inventory.set_backorder_now(key, backorder).await }).await
+    }
+
+    async fn set_backorder_now(&self, key: CellKey, backorder: i64) -> Result<Level, Error> {
         let cell = self.cell(&key).await?;
         let mut tx = store::begin(&self.db).await?;
         let accounts = store::levels::lock(&mut tx, [&key]).await?;

@@ -1,6 +1,6 @@
 //! Closing a campaign now: its window ends by the ledger's clock, and units nobody holds or bought go to the shelf.
 
-use stampede_kit::outbox;
+use stampede_kit::{outbox, task};
 use stampede_types::{CampaignId, Pool};
 use uuid::Uuid;
 
@@ -20,6 +20,12 @@ struct Moved {
 impl Inventory {
     /// The campaign as it stands behind it. One that has closed stays as it is, but for units that came back since.
     pub async fn close_campaign(&self, id: CampaignId) -> Result<Found, Error> {
+        // A caller that goes away must not keep the gate from hearing of it.
+        let inventory = self.clone();
+        task::carried("close", async move { inventory.close_campaign_now(id).await }).await
+    }
+
+    async fn close_campaign_now(&self, id: CampaignId) -> Result<Found, Error> {
         let found = self.campaign(id.clone()).await?;
         let pool = Pool::Campaign(id.clone());
         let cell =

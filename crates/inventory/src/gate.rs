@@ -70,6 +70,9 @@ pub(crate) enum Failure {
     /// Somebody asked the ledger a moment ago.
     #[error("the ledger does not answer")]
     Unavailable,
+    /// The ledger decided faster than its level was carried to Redis: nothing is wrong with either.
+    #[error("the ledger decides faster than it is read")]
+    Overtaken,
 }
 
 impl From<Down> for Failure {
@@ -178,9 +181,13 @@ impl Gate {
 
     /// The ledger refused for its stock what the gate had admitted: the gate takes the ledger's level.
     pub async fn take_level(&self, cell: &Arc<Cell>) {
-        if let Err(error) = load::level(&self.shared, cell).await {
-            tracing::warn!(%error, "a cell's level was not taken from the ledger");
-            cell.invalidate();
+        match load::level(&self.shared, cell).await {
+            // The cell hears of the ledger's decisions all the time: of this one too.
+            Ok(()) | Err(Failure::Overtaken) => {}
+            Err(error @ (Failure::Down | Failure::Ledger(_) | Failure::Unavailable)) => {
+                tracing::warn!(%error, "a cell's level was not taken from the ledger");
+                cell.invalidate();
+            }
         }
     }
 

@@ -179,5 +179,5 @@ fn pending(decided: usize, written: u64) -> Result<(), sqlx::Error> {
     if written == decided as u64 {
         return Ok(());
     }
-    Err(sqlx::Error::Protocol("a reservation was resolved by somebody who held no lock".into()))
+    Err(sqlx::Error::Decode("a reservation was resolved by somebody who held no lock".into()))
 }

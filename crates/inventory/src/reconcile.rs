@@ -150,9 +150,6 @@ impl Reconciler {
             self.next_lap = Instant::now() + self.pace.lap_every;
             let from_the_beginning =
                 self.counted_from_the_beginning.is_none_or(|at| at.elapsed() >= FROM_THE_BEGINNING_EVERY);
-            if from_the_beginning {
-                self.counted_from_the_beginning = Some(Instant::now());
-            }
             self.lap = Some(Lap::new(self.pace.limits, from_the_beginning));
         }
         let Some(lap) = &mut self.lap else {
@@ -169,6 +166,9 @@ impl Reconciler {
         };
         for _ in 0..STEPS {
             if !lap.step(&mut tools).await? {
+                if lap.is_from_the_beginning() {
+                    self.counted_from_the_beginning = Some(Instant::now());
+                }
                 self.lap = None;
                 self.reporter.show(inventory);
                 return Ok(true);

@@ -102,7 +102,9 @@ impl Inventory {
         let aside = match self.gate.admit(&party, lines).await? {
             Admission::Admitted(aside) => aside,
             // Boxed, as what is rare and large.
-            Admission::Refused(denied) if !Box::pin(self.may_be_known(demand.id, attempt)).await? => {
+            Admission::Refused(denied)
+                if !Box::pin(self.may_be_known(demand.id, attempt, &denied)).await? =>
+            {
                 return Err(denied.into());
             }
             Admission::Refused(_) => Vec::new(),
@@ -128,9 +130,16 @@ impl Inventory {
 
     /// Whether the ledger may have an answer to this id that the gate, which forgets ids that have ended, does not know. A first
     /// try may still be committing behind a process that is gone: only a decision, which waits for its locks, tells how it ended.
-    async fn may_be_known(&self, id: ReservationId, attempt: Attempt) -> Result<bool, Error> {
+    async fn may_be_known(
+        &self,
+        id: ReservationId,
+        attempt: Attempt,
+        denied: &Denied,
+    ) -> Result<bool, Error> {
         match attempt {
             Attempt::Repeated => Ok(true),
+            // Before its opening a campaign has accepted nobody: the crowd that waits for it does not reach the ledger.
+            Attempt::First if matches!(denied, Denied::NotOpen { .. }) => Ok(false),
             Attempt::First => Ok(self.ledger.find(id).await?.is_some()),
         }
     }

@@ -38,12 +38,15 @@ impl Inventory {
     /// Ends overdue holds until it is told to stop. A ledger that is away is asked again.
     pub async fn expire(self, stop: CancellationToken) -> anyhow::Result<()> {
         loop {
-            let swept = self.sweep().await.unwrap_or_else(|error| {
-                tracing::warn!(?error, "overdue holds were not swept");
-                0
-            });
-            let full = i64::try_from(swept).is_ok_and(|swept| swept >= SWEEP);
-            let pause = if full { Duration::ZERO } else { pause(self.next_due().await) };
+            let pause = match self.sweep().await {
+                Ok(swept) if i64::try_from(swept).is_ok_and(|swept| swept >= SWEEP) => Duration::ZERO,
+                Ok(_) => pause(self.next_due().await),
+                Err(error) => {
+                    tracing::warn!(?error, "overdue holds were not swept");
+                    // What could not be ended is still overdue: it must not be tried again at once.
+                    SWEEP_EVERY
+                }
+            };
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),

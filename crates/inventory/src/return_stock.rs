@@ -1,7 +1,7 @@
 //! Returning: committed units go back to their pool, once a return id, and free the buyer's limit.
 
 use serde_json::{Value, json};
-use stampede_kit::outbox;
+use stampede_kit::{outbox, task};
 use stampede_types::ReservationId;
 use uuid::Uuid;
 
@@ -14,6 +14,17 @@ use crate::store::{self, returns::Returnable};
 impl Inventory {
     /// Gives back these lines, or everything not given back yet when there are none. The levels of what was touched.
     pub async fn return_stock(
+        &self,
+        id: ReservationId,
+        return_id: Uuid,
+        asked: Vec<Line>,
+    ) -> Result<Vec<(CellKey, Level)>, Error> {
+        // A caller that goes away must not keep the gate from hearing of it.
+        let inventory = self.clone();
+        task::carried("return", async move { inventory.return_now(id, return_id, asked).await }).await
+    }
+
+    async fn return_now(
         &self,
         id: ReservationId,
         return_id: Uuid,

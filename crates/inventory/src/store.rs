@@ -27,7 +27,8 @@ const BEGIN: &str = "BEGIN; SET LOCAL enable_hashjoin = off; SET LOCAL enable_me
                      SET LOCAL plan_cache_mode = force_generic_plan";
 
 /// The same for one that lets go of what it has when it does not get the rest soon.
-const BEGIN_SHORT: &str = "BEGIN; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL lock_timeout = '100ms'";
+const BEGIN_SHORT: &str = "BEGIN; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; \
+                           SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL lock_timeout = '100ms'";
 
 /// How long a transaction waits for a row that somebody else has locked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

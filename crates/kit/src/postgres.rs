@@ -119,6 +119,11 @@ pub fn is_outage(error: &sqlx::Error) -> bool {
     }
     matches!(
         error,
-        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed
+        // A session that was cut in the middle of a sentence is a protocol error.
+        sqlx::Error::Protocol(_)
+            | sqlx::Error::Io(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed
     )
 }

@@ -11,6 +11,7 @@ use super::Shared;
 use super::bucket::KEYS;
 use super::cells::Cell;
 use super::link::Down;
+use crate::domain::CellKey;
 
 /// The most lines one script call decides: Lua takes no more than about 8,000 arguments at once.
 const MAX_LINES: usize = 2_000;
@@ -94,10 +95,10 @@ fn split(asks: &[Ask]) -> Vec<Vec<usize>> {
 
 async fn call(gate: &Shared, asks: &[Ask], members: &[usize]) -> Result<Vec<Reply>, Down> {
     let Some(first) = members.first().map(|member| &asks[*member]) else { return Err(Down) };
-    let mut places: HashMap<usize, usize> = HashMap::new();
+    let mut places: HashMap<&CellKey, usize> = HashMap::new();
     let mut cells: Vec<&Arc<Cell>> = Vec::new();
     for (cell, _) in members.iter().flat_map(|member| asks[*member].lines.iter()) {
-        places.entry(Arc::as_ptr(cell).addr()).or_insert_with(|| {
+        places.entry(&cell.key).or_insert_with(|| {
             cells.push(cell);
             cells.len()
         });
@@ -111,7 +112,7 @@ async fn call(gate: &Shared, asks: &[Ask], members: &[usize]) -> Result<Vec<Repl
     for ask in members.iter().map(|member| &asks[*member]) {
         call.arg(ask.token.as_bytes().as_slice()).arg(ask.buyer.as_str()).arg(ask.lines.len());
         for (cell, quantity) in &ask.lines {
-            call.arg(places[&Arc::as_ptr(cell).addr()]).arg(*quantity);
+            call.arg(places[&cell.key]).arg(*quantity);
         }
     }
     gate.metrics.gate_batch.record(members.len() as f64, &[KeyValue::new("script", "admit")]);
@@ -146,7 +147,6 @@ mod tests {
     use stampede_types::Pool;
 
     use super::*;
-    use crate::domain::CellKey;
     use crate::gate::{Cells, SoldOut};
 
     #[test]

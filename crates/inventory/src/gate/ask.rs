@@ -30,7 +30,7 @@ pub async fn all(
         let Some(ask) = next(token, buyer, &mut rest) else { return Ok(None) };
         match loaded(gate, &ask).await {
             Ok(()) => {}
-            Err(Failure::Down) => continue,
+            Err(Failure::Down | Failure::Overtaken) => continue,
             Err(Failure::Ledger(error)) => return Err(error.into()),
             Err(Failure::Unavailable) => return Err(Error::Unavailable),
         }
@@ -47,7 +47,7 @@ pub async fn all(
             Answer::Again => rest.extend(ask.lines),
             Answer::Empty => match balance::fill(gate, &reply.cell, ask.bucket, ask.layout, need).await {
                 Ok(()) => rest.extend(ask.lines),
-                Err(Failure::Down) => {}
+                Err(Failure::Down | Failure::Overtaken) => {}
                 Err(Failure::Ledger(error)) => return Err(error.into()),
                 Err(Failure::Unavailable) => return Err(Error::Unavailable),
             },

@@ -66,9 +66,14 @@ pub async fn load(gate: &Shared, cell: &Arc<Cell>) -> Result<(), Failure> {
         // Of hundreds that wait for the ledger one asks it; the others share its answer.
         return Err(Failure::Unavailable);
     }
-    if let Err(failure) = take(gate, cell, Buyers::Forgotten, Division::ByRule).await {
-        cell.failed();
-        return Err(failure);
+    match take(gate, cell, Buyers::Forgotten, Division::ByRule).await {
+        Ok(()) => {}
+        // Nothing is wrong with anybody: each who waits tries for itself.
+        Err(Failure::Overtaken) => return Err(Failure::Overtaken),
+        Err(failure @ (Failure::Down | Failure::Ledger(_) | Failure::Unavailable)) => {
+            cell.failed();
+            return Err(failure);
+        }
     }
     cell.set_loaded(generation);
     gate.metrics.gate_loads.add(1, &[]);
@@ -134,7 +139,7 @@ async fn take(gate: &Shared, cell: &Arc<Cell>, buyers: Buyers, division: Divisio
         }
     }
     tracing::warn!("a cell was not loaded: the ledger decided faster than it was read");
-    Err(Failure::Down)
+    Err(Failure::Overtaken)
 }
 
 async fn read(gate: &Shared, cell: &Cell) -> Result<Account, Failure> {

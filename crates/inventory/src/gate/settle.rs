@@ -13,6 +13,7 @@ use super::bucket::KEYS;
 use super::cells::Cell;
 use super::link::Down;
 use super::{Shared, bucket};
+use crate::domain::CellKey;
 
 /// Settlements that may wait. One more makes its cell be loaded again instead.
 pub const QUEUE: usize = 65_536;
@@ -155,10 +156,10 @@ async fn call<'a>(
     layout: u32,
     members: &[(usize, &'a Settlement)],
 ) -> Result<Members<'a>, Down> {
-    let mut places: HashMap<usize, usize> = HashMap::new();
+    let mut places: HashMap<&CellKey, usize> = HashMap::new();
     let mut cells: Vec<&Arc<Cell>> = Vec::new();
     for (_, Settlement { cell, .. }) in members {
-        places.entry(Arc::as_ptr(cell).addr()).or_insert_with(|| {
+        places.entry(&cell.key).or_insert_with(|| {
             cells.push(cell);
             cells.len()
         });
@@ -178,7 +179,7 @@ async fn call<'a>(
             What::Moved { units, number } => ("moved", None, *units, *number),
         };
         let token = token.map_or(&[][..], |token| token.as_bytes());
-        call.arg(places[&Arc::as_ptr(cell).addr()]).arg(word).arg(token).arg(buyer).arg(units).arg(number);
+        call.arg(places[&cell.key]).arg(word).arg(token).arg(buyer).arg(units).arg(number);
     }
     let reply: Vec<i64> = gate.link.script(lane, &gate.scripts.settle, &call).await?;
     let mut moved: Vec<&Arc<Cell>> = Vec::new();

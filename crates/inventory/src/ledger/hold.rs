@@ -25,9 +25,10 @@ pub(super) fn apply<'a>(
         let mut tx = store::begin_with(db, patience).await?;
         let cells: BTreeSet<&CellKey> =
             demands.iter().flat_map(Demand::lines).map(|line| &line.cell).collect();
-        let accounts = store::levels::lock(&mut tx, cells).await?;
+        let mut accounts = store::levels::lock(&mut tx, cells).await?;
         // Everything below is read after the locks: it cannot change before the commit.
-        let (now, sequences) = store::levels::stamp(&mut tx, accounts.len() * KINDS).await?;
+        let numbers = accounts.len() * KINDS;
+        let (now, sequences) = store::levels::stamp_windows(&mut tx, numbers, &mut accounts).await?;
         let ids: Vec<_> = demands.iter().map(|demand| demand.id).collect();
         let known = store::reservations::read(&mut tx, &ids).await?;
         let quotas = store::quotas::read(&mut tx, &limited(demands, &accounts)).await?;

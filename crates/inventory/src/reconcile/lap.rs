@@ -80,6 +80,10 @@ pub struct Lap {
 }
 
 impl Lap {
+    pub const fn is_from_the_beginning(&self) -> bool {
+        self.from_the_beginning
+    }
+
     /// `from_the_beginning` trusts no checkpoint.
     pub fn new(limits: Limits, from_the_beginning: bool) -> Self {
         Self {

@@ -130,6 +130,34 @@ pub async fn stamp(
     Ok((row.now, row.sequences))
 }
 
+/// The same, and the windows as they are now: what waited for its locks has read them before somebody closed the campaign.
+pub async fn stamp_windows(
+    conn: &mut PgConnection,
+    numbers: usize,
+    accounts: &mut HashMap<CellKey, Account>,
+) -> Result<(OffsetDateTime, Vec<i64>), sqlx::Error> {
+    let numbers = i32::try_from(numbers).map_err(broken)?;
+    let mut accounts: Vec<(&CellKey, &mut Account)> = accounts.iter_mut().collect();
+    let (pools, _) = columns(accounts.iter().map(|(cell, _)| *cell));
+    let row = sqlx::query!(
+        r#"SELECT clock_timestamp() AS "now!",
+                  ARRAY(SELECT nextval('movement_sequence') FROM generate_series(1, $1)) AS "sequences!",
+                  ARRAY(SELECT c.closes_at FROM unnest($2::text[]) WITH ORDINALITY AS p (pool, place)
+                        LEFT JOIN campaign c ON c.campaign_id = p.pool
+                        ORDER BY p.place) AS "closes!: Vec<Option<OffsetDateTime>>""#,
+        numbers,
+        &pools as &[&str]
+    )
+    .fetch_one(conn)
+    .await?;
+    for ((_, account), closes_at) in accounts.iter_mut().zip(row.closes) {
+        if let (Some(window), Some(closes_at)) = (&mut account.terms.window, closes_at) {
+            window.closes_at = closes_at;
+        }
+    }
+    Ok((row.now, row.sequences))
+}
+
 /// Appends the movements and sets the levels and quotas they lead to. The CHECKs are the last word.
 pub async fn record(
     conn: &mut PgConnection,
