@@ -33,6 +33,15 @@ enum Verdict {
     Survived,
 }
 
+impl Verdict {
+    fn said(&self) -> String {
+        match self {
+            Verdict::Caught(tests) => format!("caught by {} tests", tests.len()),
+            Verdict::Survived => "SURVIVED".to_owned(),
+        }
+    }
+}
+
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let dir = home::dev().join("mutants");
     let _held = home::lock(&dir)?;
@@ -74,7 +83,9 @@ fn judge_all<'a>(
         let undo = apply(&tree, mutation)?;
         let verdict = test(dir, servers, mutation.tests).with_context(|| mutation.name);
         undo.iter().try_for_each(|(path, text)| restore(path, text.as_deref()))?;
-        judged.push((*mutation, verdict?));
+        let verdict = verdict?;
+        note(format!("     {}", verdict.said()));
+        judged.push((*mutation, verdict));
     }
     Ok(judged)
 }
@@ -111,7 +122,7 @@ fn apply(tree: &Path, mutation: &Mutation) -> anyhow::Result<Undo> {
     }
     write(&path, &text.replace(mutation.old, mutation.new))?;
     let mut undo = vec![(path, Some(text))];
-    undo.extend(describe(tree, mutation)?.map(|path| (path, None)));
+    undo.extend(describe(tree, mutation)?.into_iter().map(|path| (path, None)));
     // Cargo does not know that the macro read the migrations.
     if mutation.file.starts_with("migrations/") {
         let library = tree.join("crates/inventory/src/lib.rs");
@@ -123,9 +134,10 @@ fn apply(tree: &Path, mutation: &Mutation) -> anyhow::Result<Undo> {
 }
 
 /// A changed query is described as the one it came from: it takes and gives the same.
-fn describe(tree: &Path, mutation: &Mutation) -> anyhow::Result<Option<PathBuf>> {
+fn describe(tree: &Path, mutation: &Mutation) -> anyhow::Result<Vec<PathBuf>> {
     let folder = tree.join(".sqlx");
     let (old, new) = (mutation.old.trim_end_matches('"'), mutation.new.trim_end_matches('"'));
+    let mut made = Vec::new();
     for entry in fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))? {
         let mut described: Value = serde_json::from_str(&read(&entry?.path())?)?;
         let query = described["query"].as_str().unwrap_or_default();
@@ -138,9 +150,9 @@ fn describe(tree: &Path, mutation: &Mutation) -> anyhow::Result<Option<PathBuf>>
         described["hash"] = Value::String(hash.clone());
         let path = folder.join(format!("query-{hash}.json"));
         write(&path, &serde_json::to_string_pretty(&described)?)?;
-        return Ok(Some(path));
+        made.push(path);
     }
-    Ok(None)
+    Ok(made)
 }
 
 fn restore(path: &Path, text: Option<&str>) -> anyhow::Result<()> {
@@ -165,6 +177,8 @@ fn test(dir: &Path, servers: &Servers, filter: &str) -> anyhow::Result<Verdict> 
         ])
         .current_dir(dir.join("tree"))
         .env("CARGO_TARGET_DIR", dir.join("target"))
+        // What is built once and thrown away needs no notes for the next time; they fill the disk.
+        .env("CARGO_INCREMENTAL", "0")
         .envs(servers::test_variables(servers))
         .output()
         .context("cannot run cargo")?;
@@ -189,19 +203,10 @@ fn failed(said: &str) -> BTreeSet<String> {
 
 /// Prints the table; how many survived.
 fn report(judged: &[(&Mutation, Verdict)]) -> usize {
-    let mut survived = 0;
     for (mutation, verdict) in judged {
-        match verdict {
-            Verdict::Caught(tests) => {
-                say(format!("{:<62} caught by {} tests", mutation.name, tests.len()));
-            }
-            Verdict::Survived => {
-                survived += 1;
-                say(format!("{:<62} SURVIVED", mutation.name));
-            }
-        }
+        say(format!("{:<62} {}", mutation.name, verdict.said()));
     }
-    survived
+    judged.iter().filter(|(_, verdict)| matches!(verdict, Verdict::Survived)).count()
 }
 
 fn read(path: &Path) -> anyhow::Result<String> {

@@ -2,6 +2,7 @@
 //! It never starts a server; `cargo xtask test` does and says where they are.
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -12,6 +13,8 @@ use crate::{Secret, nats};
 
 /// Connections of one test; a suite of many tests shares the server's hundred.
 const CONNECTIONS: u32 = 8;
+/// How long the end of a test waits for its database to go.
+const DROPPED_WITHIN: Duration = Duration::from_secs(1);
 
 /// A database of this test's own, dropped with this value.
 #[derive(Debug)]
@@ -44,13 +47,19 @@ impl Drop for TestDatabase {
     /// Best effort: what is left behind goes with the test server.
     fn drop(&mut self) {
         let name = std::mem::take(&mut self.name);
+        let (done, dropped) = std::sync::mpsc::channel::<()>();
         // A runtime cannot be blocked from within, and the test's own is about to end.
-        let dropping = std::thread::spawn(move || {
+        std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
             let server = PgConnectOptions::from_str(&postgres_url()).ok()?;
-            runtime.block_on(execute(&server, format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"))).ok()
+            let dropped =
+                runtime.block_on(execute(&server, format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")));
+            done.send(()).ok();
+            dropped.ok()
         });
-        let _ = dropping.join();
+        // Dropping a database waits for every session of the server, also for one that this test's runtime, which stands still
+        // meanwhile, has begun to open. That one ends with the test's process.
+        let _ = dropped.recv_timeout(DROPPED_WITHIN);
     }
 }
 
