@@ -71,12 +71,7 @@ fn judge_all<'a>(
 ) -> anyhow::Result<Vec<(&'a Mutation, Verdict)>> {
     let tree = dir.join("tree");
     copy_tree(&tree)?;
-    note("  .. the tests without a mutation");
-    let everything: BTreeSet<&str> = chosen.iter().map(|mutation| mutation.tests).collect();
-    let everything = everything.into_iter().collect::<Vec<_>>().join(" | ");
-    if let Verdict::Caught(failed) = test(dir, servers, &everything)? {
-        bail!("these fail without any mutation: {}", failed.into_iter().collect::<Vec<_>>().join(", "));
-    }
+    nothing_fails(dir, servers, chosen)?;
     let mut judged = Vec::new();
     for mutation in chosen {
         note(format!("  .. {}", mutation.name));
@@ -84,10 +79,28 @@ fn judge_all<'a>(
         let verdict = test(dir, servers, mutation.tests).with_context(|| mutation.name);
         undo.iter().try_for_each(|(path, text)| restore(path, text.as_deref()))?;
         let verdict = verdict?;
+        // Tests without their servers fail too, and prove nothing.
+        if Servers::running(dir)?.is_none() {
+            bail!("a server of the tests has ended; see {}", dir.join("logs").display());
+        }
         note(format!("     {}", verdict.said()));
         judged.push((*mutation, verdict));
     }
+    // What failed did so for the mutation's sake only if nothing fails now.
+    nothing_fails(dir, servers, chosen)?;
     Ok(judged)
+}
+
+fn nothing_fails(dir: &Path, servers: &Servers, chosen: &[&Mutation]) -> anyhow::Result<()> {
+    note("  .. the tests without a mutation");
+    let everything: BTreeSet<&str> = chosen.iter().map(|mutation| mutation.tests).collect();
+    let everything = everything.into_iter().collect::<Vec<_>>().join(" | ");
+    match test(dir, servers, &everything)? {
+        Verdict::Survived => Ok(()),
+        Verdict::Caught(failed) => {
+            bail!("these fail without any mutation: {}", failed.into_iter().collect::<Vec<_>>().join(", "))
+        }
+    }
 }
 
 /// Every file git knows, as it is in the tree now.
