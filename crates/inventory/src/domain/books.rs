@@ -98,8 +98,6 @@ pub struct QuotaChange {
     pub buyer: BuyerId,
     pub used: i64,
     pub limit: i64,
-    /// Nothing was known of this buyer before.
-    pub is_first: bool,
 }
 
 /// Units each buyer uses of a cell with a limit; only who never used any may be left out.
@@ -118,7 +116,6 @@ struct Page {
 struct Quota {
     used: i64,
     changed: bool,
-    is_first: bool,
 }
 
 #[derive(Debug)]
@@ -145,7 +142,7 @@ impl Books {
             accounts.into_iter().map(|(cell, account)| (cell, page(account))).collect();
         for (cell, buyer, used) in quotas {
             if let Some(page) = pages.get_mut(&cell) {
-                page.quotas.insert(buyer, Quota { used, changed: false, is_first: false });
+                page.quotas.insert(buyer, Quota { used, changed: false });
             }
         }
         Self {
@@ -271,7 +268,6 @@ impl Books {
                     buyer,
                     used: quota.used,
                     limit,
-                    is_first: quota.is_first,
                 };
                 changes.quotas.extend(changed.map(change));
             }
@@ -371,7 +367,7 @@ impl Books {
             quota.used += delta;
             quota.changed = true;
         } else {
-            page.quotas.insert(buyer.clone(), Quota { used: delta, changed: true, is_first: true });
+            page.quotas.insert(buyer.clone(), Quota { used: delta, changed: true });
         }
     }
 }

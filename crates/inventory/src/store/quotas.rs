@@ -14,9 +14,13 @@ pub async fn read(conn: &mut PgConnection, keys: &[(&CellKey, &BuyerId)]) -> Res
     let (pools, skus) = columns(keys.iter().map(|(cell, _)| *cell));
     let buyers: Vec<&str> = keys.iter().map(|(_, buyer)| buyer.as_str()).collect();
     let rows = sqlx::query!(
+        // Each by its key: a join planned while the table was empty would read all of it for each batch.
         r#"SELECT k.place AS "place!", q.used
            FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS k (pool, sku_id, buyer_id, place)
-           JOIN buyer_quota q USING (pool, sku_id, buyer_id)"#,
+           CROSS JOIN LATERAL (
+               SELECT used FROM buyer_quota
+               WHERE pool = k.pool AND sku_id = k.sku_id AND buyer_id = k.buyer_id LIMIT 1
+           ) q"#,
         &pools as &[&str],
         &skus as &[&str],
         &buyers as &[&str]
@@ -29,7 +33,7 @@ pub async fn read(conn: &mut PgConnection, keys: &[(&CellKey, &BuyerId)]) -> Res
     Ok(named.map(|(cell, buyer, used)| ((*cell).clone(), (*buyer).clone(), used)).collect())
 }
 
-/// Writes what buyers use now. Whose row is new was decided under the level's lock, so nobody else inserts it meanwhile.
+/// Writes what buyers use now.
 pub async fn write(conn: &mut PgConnection, changes: &[QuotaChange]) -> Result<(), sqlx::Error> {
     if changes.is_empty() {
         return Ok(());
@@ -37,21 +41,14 @@ pub async fn write(conn: &mut PgConnection, changes: &[QuotaChange]) -> Result<(
     let (pools, skus) = columns(changes.iter().map(|change| &change.cell));
     let buyers: Vec<&str> = changes.iter().map(|change| change.buyer.as_str()).collect();
     sqlx::query!(
-        "WITH changed AS MATERIALIZED (
-             SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::boolean[])
-                           AS c (pool, sku_id, buyer_id, used, max, is_first)
-         ), first AS (
-             INSERT INTO buyer_quota (pool, sku_id, buyer_id, used, max)
-             SELECT pool, sku_id, buyer_id, used, max FROM changed WHERE is_first
-         )
-         UPDATE buyer_quota q SET used = c.used, max = c.max FROM changed c
-         WHERE NOT c.is_first AND q.pool = c.pool AND q.sku_id = c.sku_id AND q.buyer_id = c.buyer_id",
+        "INSERT INTO buyer_quota (pool, sku_id, buyer_id, used, max)
+         SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[])
+         ON CONFLICT (pool, sku_id, buyer_id) DO UPDATE SET used = excluded.used, max = excluded.max",
         &pools as &[&str],
         &skus as &[&str],
         &buyers as &[&str],
         &changes.iter().map(|change| change.used).collect::<Vec<_>>(),
-        &changes.iter().map(|change| change.limit).collect::<Vec<_>>(),
-        &changes.iter().map(|change| change.is_first).collect::<Vec<_>>()
+        &changes.iter().map(|change| change.limit).collect::<Vec<_>>()
     )
     .execute(conn)
     .await?;
