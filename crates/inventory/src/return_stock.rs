@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use stampede_kit::{outbox, task};
 use stampede_types::ReservationId;
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::domain::{Books, CellKey, Denied, Level, Line, Reservation, ReservationState};
@@ -41,10 +42,10 @@ impl Inventory {
         // One that arrived after its cells were looked for was not there yet: nothing of it is locked.
         let is_locked = |r: &Reservation| r.lines.iter().all(|line| accounts.contains_key(&line.cell));
         let found = store::reservations::read(&mut tx, &[id]).await?.pop().filter(is_locked);
-        let reservation = committed(found, id)?;
+        let (now, sequences) = store::levels::stamp(&mut tx, accounts.len()).await?;
+        let reservation = committed(found, id, now)?;
         let sold = store::returns::lines(&mut tx, id).await?;
         let lines = returning(asked, &sold)?;
-        let (now, sequences) = store::levels::stamp(&mut tx, lines.len()).await?;
         let buyers = lines.iter().filter_map(|line| Some((&line.cell, reservation.buyer.as_ref()?)));
         let quotas = store::quotas::read(&mut tx, &buyers.collect::<Vec<_>>()).await?;
 
@@ -73,10 +74,14 @@ impl Inventory {
     }
 }
 
-/// Only what was sold can come back.
-fn committed(found: Option<Reservation>, id: ReservationId) -> Result<Reservation, Error> {
+/// Only what was sold can come back. A hold past its expiry is told as expired, swept or not, as by everybody else.
+fn committed(
+    found: Option<Reservation>,
+    id: ReservationId,
+    now: OffsetDateTime,
+) -> Result<Reservation, Error> {
     let reservation = found.ok_or(Denied::NotFound { id })?;
-    match reservation.state {
+    match reservation.state_at(now) {
         ReservationState::Committed => Ok(reservation),
         state @ (ReservationState::Pending | ReservationState::Released | ReservationState::Expired) => {
             Err(Denied::Resolved { id, state }.into())
@@ -119,6 +124,7 @@ mod tests {
     use stampede_types::Pool;
 
     use super::*;
+    use crate::domain::ReservationKind;
 
     #[test]
     fn nothing_comes_back_twice() {
@@ -128,5 +134,26 @@ mod tests {
         assert_eq!(returning(vec![], &sold).unwrap(), vec![line(2)]);
         assert_eq!(returning(vec![line(2)], &sold).unwrap(), vec![line(2)]);
         assert!(returning(vec![line(3)], &sold).is_err());
+    }
+
+    #[test]
+    fn a_hold_past_its_expiry_is_told_as_expired_before_anybody_has_swept_it() {
+        let now = OffsetDateTime::UNIX_EPOCH;
+        let id = ReservationId::new(Uuid::nil());
+        let hold = Reservation {
+            id,
+            kind: ReservationKind::Hold,
+            buyer: None,
+            state: ReservationState::Pending,
+            asked: Vec::new(),
+            lines: Vec::new(),
+            expires_at: Some(now),
+            created_at: now,
+            made_by: None,
+            receipt: None,
+        };
+        let told = committed(Some(hold), id, now).unwrap_err();
+        let expired = Denied::Resolved { id, state: ReservationState::Expired };
+        assert!(matches!(&told, Error::Denied(denied) if *denied == expired), "{told:?}");
     }
 }
