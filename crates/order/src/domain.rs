@@ -1,11 +1,13 @@
 //! The rules of orders as functions of values. Nothing here awaits, reads a clock, draws a random number or knows SQL or the
 //! wire.
 
+pub mod diagram;
 pub mod method;
 pub mod order;
 pub mod page;
 pub mod pricing;
 pub mod retry;
+pub mod returns;
 pub mod saga;
 pub mod state;
 mod words;

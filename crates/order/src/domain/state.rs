@@ -1,4 +1,7 @@
-//! The four states of an order and the table of its legal steps. A step that is not in the table is refused with its facts.
+//! The four states of an order and the tables of legal steps. A step that is not in its table is refused with its facts. The
+//! documentation's diagrams are drawn from the tables (`diagram`).
+
+use std::fmt::Display;
 
 use super::words::words;
 
@@ -67,11 +70,26 @@ words! {
         Undone = "UNDONE",
         /// No rule says how to go on: a person decides.
         ReviewNeeded = "REVIEW_NEEDED",
+        /// Some units have left, others are still to be shipped.
+        PartShipped = "PART_SHIPPED",
+        /// The last units have left.
+        AllShipped = "ALL_SHIPPED",
+        /// A shipment has arrived and others have not, or are still to be sent.
+        PartDelivered = "PART_DELIVERED",
+        /// Everything has arrived.
+        AllDelivered = "ALL_DELIVERED",
+        /// The buyer wants to send something back. Moves no order state: a return has its own.
+        ReturnRequested = "RETURN_REQUESTED",
+        /// The time for returns has passed with none of them open.
+        PeriodEnded = "PERIOD_ENDED",
     }
 }
 
-/// Every legal step: from, by, to. The documentation's diagram is drawn from it.
-pub const TRANSITIONS: &[(OrderState, Event, OrderState)] = &[
+/// Rows of a table of legal steps: from, by, to.
+pub type Steps<S, E> = [(S, E, S)];
+
+/// Every legal step of an order. What has been shipped is not cancelled: it is sent back.
+pub const TRANSITIONS: &Steps<OrderState, Event> = &[
     (OrderState::AwaitingPayment, Event::PaymentBegun, OrderState::AwaitingPayment),
     (OrderState::AwaitingPayment, Event::Paid, OrderState::Confirmed),
     (OrderState::AwaitingPayment, Event::HoldEnded, OrderState::Expired),
@@ -80,25 +98,67 @@ pub const TRANSITIONS: &[(OrderState, Event, OrderState)] = &[
     (OrderState::Confirmed, Event::CancelRequested, OrderState::Cancelling),
     (OrderState::Cancelling, Event::Undone, OrderState::Cancelled),
     (OrderState::Cancelling, Event::ReviewNeeded, OrderState::ManualReview),
+    (OrderState::Confirmed, Event::PartShipped, OrderState::Fulfilling),
+    (OrderState::Confirmed, Event::AllShipped, OrderState::Shipped),
+    (OrderState::Fulfilling, Event::PartShipped, OrderState::Fulfilling),
+    (OrderState::Fulfilling, Event::AllShipped, OrderState::Shipped),
+    (OrderState::Fulfilling, Event::PartDelivered, OrderState::Fulfilling),
+    (OrderState::Fulfilling, Event::ReturnRequested, OrderState::Fulfilling),
+    (OrderState::Shipped, Event::PartDelivered, OrderState::Shipped),
+    (OrderState::Shipped, Event::AllDelivered, OrderState::Delivered),
+    (OrderState::Shipped, Event::ReturnRequested, OrderState::Shipped),
+    (OrderState::Delivered, Event::ReturnRequested, OrderState::Delivered),
+    (OrderState::Delivered, Event::PeriodEnded, OrderState::Completed),
 ];
 
-/// A step the table does not have.
+/// Every legal step of the warehouse's side. The same events as an order's: both move together.
+pub const FULFILMENT: &Steps<FulfilmentState, Event> = &[
+    (FulfilmentState::None, Event::PartShipped, FulfilmentState::PartiallyShipped),
+    (FulfilmentState::None, Event::AllShipped, FulfilmentState::Shipped),
+    (FulfilmentState::PartiallyShipped, Event::PartShipped, FulfilmentState::PartiallyShipped),
+    (FulfilmentState::PartiallyShipped, Event::AllShipped, FulfilmentState::Shipped),
+    (FulfilmentState::PartiallyShipped, Event::PartDelivered, FulfilmentState::PartiallyShipped),
+    (FulfilmentState::Shipped, Event::PartDelivered, FulfilmentState::Shipped),
+    (FulfilmentState::Shipped, Event::AllDelivered, FulfilmentState::Delivered),
+];
+
+/// A step its table does not have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{event} is no step from {state}")]
-pub struct IllegalStep {
-    pub state: OrderState,
-    pub event: Event,
+pub struct IllegalStep<S: Display = OrderState, E: Display = Event> {
+    pub state: S,
+    pub event: E,
+}
+
+/// Where the table leads from this state by this event.
+///
+/// # Errors
+/// The table has no such step.
+pub fn step<S, E>(table: &Steps<S, E>, state: S, event: E) -> Result<S, IllegalStep<S, E>>
+where
+    S: Copy + PartialEq + Display,
+    E: Copy + PartialEq + Display,
+{
+    table
+        .iter()
+        .find(|(from, by, _)| (*from, *by) == (state, event))
+        .map(|(_, _, to)| *to)
+        .ok_or(IllegalStep { state, event })
 }
 
 impl OrderState {
     /// # Errors
     /// The table has no such step.
     pub fn on(self, event: Event) -> Result<OrderState, IllegalStep> {
-        TRANSITIONS
-            .iter()
-            .find(|(from, by, _)| (*from, *by) == (self, event))
-            .map(|(_, _, to)| *to)
-            .ok_or(IllegalStep { state: self, event })
+        step(TRANSITIONS, self, event)
+    }
+}
+
+impl FulfilmentState {
+    /// # Errors
+    /// The table has no such step.
+    pub fn on(self, event: Event) -> Result<FulfilmentState, IllegalStep<FulfilmentState>> {
+        step(FULFILMENT, self, event)
     }
 }
 
@@ -114,10 +174,44 @@ mod tests {
         assert!("PAID_TWICE".parse::<PaymentState>().is_err());
     }
 
+    fn leads_to_one_place<S: Copy + PartialEq + Display>(table: &Steps<S, Event>) {
+        for (at, (from, by, _)) in table.iter().enumerate() {
+            assert!(table[at + 1..].iter().all(|(f, b, _)| (f, b) != (from, by)), "{from} {by}");
+        }
+    }
+
     #[test]
     fn a_state_and_an_event_have_at_most_one_next_state() {
-        for (at, (from, by, _)) in TRANSITIONS.iter().enumerate() {
-            assert!(TRANSITIONS[at + 1..].iter().all(|(f, b, _)| (f, b) != (from, by)), "{from} {by}");
+        leads_to_one_place(TRANSITIONS);
+        leads_to_one_place(FULFILMENT);
+    }
+
+    #[test]
+    fn what_has_been_shipped_is_never_cancelled() {
+        for state in [OrderState::Fulfilling, OrderState::Shipped, OrderState::Delivered] {
+            assert!(state.on(Event::CancelRequested).is_err(), "{state}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_shipped_once_the_order_is_being_undone() {
+        for state in [OrderState::Cancelling, OrderState::Cancelled, OrderState::AwaitingPayment] {
+            for event in [Event::PartShipped, Event::AllShipped] {
+                assert_eq!(state.on(event), Err(IllegalStep { state, event }));
+            }
+        }
+    }
+
+    #[test]
+    fn wherever_the_warehouse_goes_the_order_can_go_with_it() {
+        let beside = |state| match state {
+            FulfilmentState::None => OrderState::Confirmed,
+            FulfilmentState::PartiallyShipped => OrderState::Fulfilling,
+            FulfilmentState::Shipped => OrderState::Shipped,
+            FulfilmentState::Delivered => OrderState::Delivered,
+        };
+        for (from, by, to) in FULFILMENT {
+            assert_eq!(beside(*from).on(*by), Ok(beside(*to)), "{from} {by}");
         }
     }
 
