@@ -31,7 +31,7 @@ mod wire;
 
 use std::sync::Arc;
 
-use stampede_kit::{App, Contract, nats, outbox, postgres};
+use stampede_kit::{App, Contract, nats, outbox, postgres, statistics};
 use stampede_proto::DESCRIPTOR_SET;
 use stampede_proto::inventory::v1::audit_service_server::AuditServiceServer;
 use stampede_proto::inventory::v1::campaign_service_server::CampaignServiceServer;
@@ -70,6 +70,8 @@ pub async fn app(config: Config) -> anyhow::Result<App> {
         let pool = pool.clone();
         async move { Ok(postgres::ping(&pool).await?) }
     });
+    let pool = db.clone();
+    app.task("statistics", |stop| statistics::keep(pool, stop));
     let (subject, nats) = (reopen::subject(feed.id()), events.clone());
     app.task("reopen-tell", move |stop| news.publish(nats, subject, stop));
     let (subject, nats) = (reopen::subject(feed.id()), events.clone());

@@ -121,10 +121,13 @@ impl Reconciler {
         }
     }
 
-    /// One look at the gate as this process has loaded it; units by which gate and ledger differ.
-    pub async fn round(&mut self, inventory: &Inventory) -> Result<i64, sqlx::Error> {
+    /// One look at the gate as this process has loaded it; units by which gate and ledger differ, or nothing when Redis did not
+    /// say: then the metric keeps what was last known.
+    pub async fn round(&mut self, inventory: &Inventory) -> Result<Option<i64>, sqlx::Error> {
         let drift = self.view.round(inventory, &self.reporter).await?;
-        inventory.metrics.gate_drift.record(drift, &[]);
+        if let Some(units) = drift {
+            inventory.metrics.gate_drift.record(units, &[]);
+        }
         Ok(drift)
     }
 

@@ -20,6 +20,7 @@ pub mod refusal;
 mod run;
 mod secret;
 mod stack;
+pub mod statistics;
 pub mod task;
 pub mod telemetry;
 #[cfg(feature = "testing")]

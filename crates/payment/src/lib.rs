@@ -56,6 +56,8 @@ pub async fn app(config: Config) -> anyhow::Result<kit::App> {
         let db = ready.clone();
         async move { Ok(kit::postgres::ping(&db).await?) }
     });
+    let counted = db.clone();
+    app.task("statistics", |stop| kit::statistics::keep(counted, stop));
     let relay = kit::outbox::Relay::new(db, nats).wake(payments.wake());
     app.task("outbox", move |stop| relay.run(stop));
     app.task("resolver", move |stop| async move { payments.resolve_until(stop).await });

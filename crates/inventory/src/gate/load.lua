@@ -4,7 +4,7 @@
 -- KEYS  counters, quotas, tokens.
 -- ARGV  number, units of this bucket, limit, opens_ms, closes_ms, layout, how long a request may take in microseconds, and whether
 --       what buyers have used is forgotten (1) or stays (0).
--- Reply 1 and the version, or 0 and the version when the level is too old.
+-- Reply 1 and the version, or 0 and the number the level had to have at least, when it is too old.
 local clock = redis.call('TIME')
 local now_us = clock[1] * 1000000 + clock[2]
 local number, units, limit, layout, longest = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[6], tonumber(ARGV[7])
@@ -12,7 +12,9 @@ local forget = ARGV[8] == '1'
 
 local c = redis.call('HMGET', KEYS[1], 'loaded', 'seen', 'version', 'layout')
 local version = tonumber(c[3]) or 0
-if number < (tonumber(c[1]) or 0) or number < (tonumber(c[2]) or 0) then return { 0, version } end
+if number < (tonumber(c[1]) or 0) or number < (tonumber(c[2]) or 0) then
+  return { 0, math.max(tonumber(c[1]) or 0, tonumber(c[2]) or 0) }
+end
 
 local tokens = redis.call('HGETALL', KEYS[3])
 local used, gone = {}, {}

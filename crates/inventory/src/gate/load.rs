@@ -10,7 +10,8 @@
 //!
 //! Requests on their way stay put aside across a load, so that a load of a cell that sells is not too open: at most for `IN_FLIGHT`,
 //! after which nobody will say how they ended (their process died, or the telling was lost). Until then such units are not sold.
-//! Two processes may load a cell at once: the newer level stands. What no number can find (a process that died before it told, a Redis
+//! Two processes may load a cell at once: the newer level stands. A ledger that was put back to an earlier day is behind what the
+//! gate has heard of, and stays so: a level read after the refusal that is still older says it, and the cell is forgotten first. What no number can find (a process that died before it told, a Redis
 //! that lost its last second) shows as a difference that stays, and the reconciler loads the cell.
 //!
 //! A load also divides a cell into buckets, or makes them one: then what is on its way is forgotten rather than put aside, because its
@@ -115,10 +116,16 @@ pub async fn merge(gate: &Shared, cell: &Arc<Cell>) -> Result<(), Failure> {
 }
 
 async fn take(gate: &Shared, cell: &Arc<Cell>, buyers: Buyers, division: Division) -> Result<(), Failure> {
+    let mut heard_of = 0;
     for _ in 0..ATTEMPTS {
         // Whoever is told to divide nothing still makes one of what others have divided.
         let before = if gate.rule.is_cluster { level::layout(gate, cell).await? } else { 1 };
         let mut account = read(gate, cell).await?;
+        if account.level.version < heard_of {
+            // What the gate is told of is committed, and this was read after it.
+            tracing::warn!(cell = ?cell.key, "the ledger is behind what the gate was told: it was put back to an earlier state");
+            level::forget(gate, cell, 0..before.max(cell.buckets().layout())).await?;
+        }
         let layout = match division {
             Division::ByRule => gate.rule.layout(before, account.level.available(), cell.buckets().rate()),
             Division::None => 1,
@@ -130,12 +137,15 @@ async fn take(gate: &Shared, cell: &Arc<Cell>, buyers: Buyers, division: Divisio
             account = read(gate, cell).await?;
         }
         let buyers = if layout == before { buyers } else { Buyers::Forgotten };
-        if let Some(version) = write(gate, cell, &account, buyers, layout).await? {
-            cell.buckets().set_layout(layout);
-            if account.level.available() > 0 {
-                cell.reopen(version);
+        match write(gate, cell, &account, buyers, layout).await? {
+            Written::At(version) => {
+                cell.buckets().set_layout(layout);
+                if account.level.available() > 0 {
+                    cell.reopen(version);
+                }
+                return Ok(());
             }
-            return Ok(());
+            Written::TooOld(number) => heard_of = number,
         }
     }
     tracing::warn!("a cell was not loaded: the ledger decided faster than it was read");
@@ -149,14 +159,22 @@ async fn read(gate: &Shared, cell: &Cell) -> Result<Account, Failure> {
     account.ok_or(Failure::Ledger(sqlx::Error::RowNotFound))
 }
 
-/// The gate's version of the cell, or nothing when the level was overtaken.
+/// What came of writing a level.
+#[derive(Debug, Clone, Copy)]
+enum Written {
+    /// The gate's version of the cell.
+    At(i64),
+    /// The ledger's last decision that a bucket has heard of: the level was older.
+    TooOld(i64),
+}
+
 async fn write(
     gate: &Shared,
     cell: &Cell,
     account: &Account,
     buyers: Buyers,
     layout: u32,
-) -> Result<Option<i64>, Failure> {
+) -> Result<Written, Failure> {
     let window = account.terms.window;
     let (opens_ms, closes_ms) =
         window.map_or((0, NEVER_MS), |window| (millis(window.opens_at), millis(window.closes_at)));
@@ -176,12 +194,16 @@ async fn write(
             .arg(i64::from(buyers == Buyers::Forgotten));
         gate.link.script::<(i64, i64)>(cell.lane, &gate.scripts.load, &call).await
     });
-    let mut version = Some(0);
+    let (mut version, mut heard_of) = (0, None);
     for written in futures::future::join_all(writes).await {
-        let (taken, at) = written?;
-        version = version.filter(|_| taken == 1).map(|version: i64| version.max(at));
+        let (taken, number) = written?;
+        if taken == 1 {
+            version = number.max(version);
+        } else {
+            heard_of = heard_of.max(Some(number));
+        }
     }
-    Ok(version)
+    Ok(heard_of.map_or(Written::At(version), Written::TooOld))
 }
 
 /// What a bucket gets of so many units: the same as the others, and one more where that leaves some over.

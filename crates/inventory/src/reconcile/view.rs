@@ -37,10 +37,15 @@ pub struct View {
 }
 
 impl View {
-    /// One comparison of what differed before and of cells this process has loaded; the units by which the sides differ.
-    pub async fn round(&mut self, inventory: &Inventory, reporter: &Reporter) -> Result<i64, sqlx::Error> {
+    /// One comparison of what differed before and of cells this process has loaded; the units by which the sides differ, or nothing
+    /// when Redis did not say.
+    pub async fn round(
+        &mut self,
+        inventory: &Inventory,
+        reporter: &Reporter,
+    ) -> Result<Option<i64>, sqlx::Error> {
         let gate = &inventory.gate;
-        let Some(run_id) = gate.run_id().await else { return Ok(0) };
+        let Some(run_id) = gate.run_id().await else { return Ok(None) };
         if self.run_id.as_ref().is_some_and(|known| *known != run_id) {
             tracing::warn!("Redis is another one than before: every cell is loaded again");
             gate.doubt();
@@ -53,9 +58,10 @@ impl View {
         let mut cells: Vec<_> = before.keys().map(|key| gate.peek(key)).collect();
         let next = self.waiting.split_off(self.waiting.len().saturating_sub(A_ROUND));
         cells.extend(next.into_iter().filter(|cell| !before.contains_key(&cell.key)));
-        let mut drift = 0;
+        let mut drift = Some(0);
         for cells in cells.chunks(AT_ONCE) {
-            drift += self.compare(inventory, reporter, cells, &before).await?;
+            let differ = self.compare(inventory, reporter, cells, &before).await?;
+            drift = drift.zip(differ).map(|(drift, units)| drift + units);
         }
         Ok(drift)
     }
@@ -92,17 +98,18 @@ impl View {
         self.differences.len() as u64
     }
 
+    /// Units by which the sides differ; nothing when Redis did not answer.
     async fn compare(
         &mut self,
         inventory: &Inventory,
         reporter: &Reporter,
         cells: &[Arc<Cell>],
         before: &HashMap<CellKey, Seen>,
-    ) -> Result<i64, sqlx::Error> {
+    ) -> Result<Option<i64>, sqlx::Error> {
         if cells.is_empty() {
-            return Ok(0);
+            return Ok(Some(0));
         }
-        let Some(at_gate) = inventory.gate.levels(cells).await else { return Ok(0) };
+        let Some(at_gate) = inventory.gate.levels(cells).await else { return Ok(None) };
         let in_ledger = {
             let mut conn = inventory.db.acquire().await?;
             store::levels::read(&mut conn, cells.iter().map(|cell| &cell.key)).await?
@@ -126,7 +133,7 @@ impl View {
                 self.differences.insert(cell.key.clone(), seen);
             }
         }
-        Ok(drift)
+        Ok(Some(drift))
     }
 
     async fn settle(&self, inventory: &Inventory, reporter: &Reporter, key: &CellKey, seen: Seen) {

@@ -49,6 +49,7 @@ stories! {
     requests_before_the_opening_and_after_the_close_deduct_nothing,
     a_refusal_names_the_limit_whoever_refuses,
     units_on_their_way_to_the_ledger_stay_put_aside_when_another_process_loads,
+    a_ledger_put_back_to_an_earlier_day_is_what_the_gate_follows,
 }
 
 async fn a_flushed_gate_is_loaded_from_the_ledger_in_the_middle_of_a_sale(shop: Shop) {
@@ -117,11 +118,11 @@ async fn a_gate_that_is_too_closed_is_opened_by_the_reconciler(shop: Shop) {
     shop.flash(5, 5).await;
     set_free(&shop, 2).await;
     let mut reconciler = Reconciler::default();
-    assert_eq!(reconciler.round(&shop.inventory).await.unwrap(), 3);
+    assert_eq!(reconciler.round(&shop.inventory).await.unwrap(), Some(3));
     assert_eq!(shop.gate_free(TEE, FLASH).await, Some(2), "once may be somebody on the way to the ledger");
-    assert_eq!(reconciler.round(&shop.inventory).await.unwrap(), 3);
+    assert_eq!(reconciler.round(&shop.inventory).await.unwrap(), Some(3));
     assert_eq!(shop.gate_free(TEE, FLASH).await, Some(5));
-    assert_eq!(reconciler.round(&shop.inventory).await.unwrap(), 0);
+    assert_eq!(reconciler.round(&shop.inventory).await.unwrap(), Some(0));
 }
 
 async fn a_gate_that_is_too_closed_is_opened_while_buyers_pay(shop: Shop) {
@@ -130,9 +131,9 @@ async fn a_gate_that_is_too_closed_is_opened_while_buyers_pay(shop: Shop) {
     shop.reserve(held, "alice", &[(TEE, FLASH, 2)]).await.unwrap();
     set_free(&shop, 1).await;
     let mut reconciler = Reconciler::default();
-    assert_eq!(reconciler.round(&shop.inventory).await.unwrap(), 2);
+    assert_eq!(reconciler.round(&shop.inventory).await.unwrap(), Some(2));
     shop.commit(held).await.unwrap();
-    assert_eq!(reconciler.round(&shop.inventory).await.unwrap(), 2);
+    assert_eq!(reconciler.round(&shop.inventory).await.unwrap(), Some(2));
     assert_eq!(shop.gate_free(TEE, FLASH).await, Some(3));
 }
 
@@ -261,7 +262,23 @@ async fn units_of_a_request_whose_end_nobody_knows_come_back(shop: Shop) {
     assert_eq!(shop.gate_free(TEE, FLASH).await, Some(3), "it has not");
 }
 
+async fn a_ledger_put_back_to_an_earlier_day_is_what_the_gate_follows(shop: Shop) {
+    shop.flash(5, 5).await;
+    shop.deduct(Uuid::now_v7(), "alice", (TEE, FLASH, 1)).await.unwrap();
+    // The gate has heard of decisions that the ledger has no more.
+    set(&shop, "seen", 1 << 40).await;
+    set_free(&shop, 0).await;
+    shop.reconcile().await;
+    assert_eq!(shop.gate_free(TEE, FLASH).await, Some(4));
+    shop.deduct(Uuid::now_v7(), "bob", (TEE, FLASH, 1)).await.unwrap();
+    assert_eq!(shop.gate_free(TEE, FLASH).await, Some(3), "and the gate hears of what is decided now");
+}
+
 pub async fn set_free(shop: &Shop, free: i64) {
+    set(shop, "free", free).await;
+}
+
+async fn set(shop: &Shop, field: &str, value: i64) {
     let key = format!("{}:{{pool:{FLASH}}}:counters:{TEE}", shop.prefix);
-    redis::cmd("HSET").arg(key).arg("free").arg(free).exec_async(&mut shop.redis.clone()).await.unwrap();
+    redis::cmd("HSET").arg(key).arg(field).arg(value).exec_async(&mut shop.redis.clone()).await.unwrap();
 }

@@ -164,7 +164,7 @@ impl Pool {
         reply
     }
 
-    /// Whether it was taken, and the version.
+    /// Whether it was taken, and the version or what had been heard of.
     pub fn load(&mut self, load: &Load) -> Vec<i64> {
         let now = self.now_us;
         let cell = &mut self.cells[load.cell];
@@ -172,7 +172,7 @@ impl Pool {
         let heard_of = before.as_ref().map_or(0, |c| c.loaded.max(c.settled.map_or(0, |(seen, _)| seen)));
         let version = before.as_ref().map_or(0, |counters| counters.version);
         if load.number < heard_of {
-            return vec![0, version];
+            return vec![0, heard_of];
         }
         let same_layout = before.as_ref().is_some_and(|counters| counters.layout == load.layout);
         let stays = |held: &Held| same_layout && now - held.1 <= load.longest_us;

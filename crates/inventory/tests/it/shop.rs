@@ -196,8 +196,7 @@ impl Shop {
     pub async fn reconcile(&self) {
         let mut reconciler = Reconciler::default();
         eventually("gate and ledger agree", async || {
-            let drift = reconciler.round(&self.inventory).await.unwrap();
-            drift == 0
+            reconciler.round(&self.inventory).await.unwrap() == Some(0)
         })
         .await;
     }

@@ -1,7 +1,7 @@
 //! The pool.
 
 use sqlx::migrate::Migrator;
-use stampede_kit::{Secret, postgres, task, testing};
+use stampede_kit::{Secret, postgres, statistics, task, testing};
 
 use crate::proxy::Proxy;
 use crate::support::eventually;
@@ -44,6 +44,45 @@ async fn a_plan_made_while_a_table_was_small_does_not_scan_it_when_it_has_grown(
         sqlx::query("SELECT id FROM thing WHERE id = $1").bind(id).fetch_optional(&pool).await.unwrap();
     }
     assert_eq!(scans().await, before);
+}
+
+#[tokio::test]
+async fn a_join_planned_for_an_empty_table_is_planned_anew_when_the_table_has_filled() {
+    let database = testing::database(&Migrator::DEFAULT).await;
+    let pool = postgres::connect(&database.url, 2, &Migrator::DEFAULT).await.unwrap();
+    let table = "CREATE TABLE thing (id bigint PRIMARY KEY); ANALYZE thing";
+    sqlx::raw_sql(table).execute(&pool).await.unwrap();
+    // A session with a plan it keeps, as the ledger's are.
+    let mut session = pool.acquire().await.unwrap();
+    let prepared = "SET plan_cache_mode = force_generic_plan; SET enable_hashjoin = off; SET enable_mergejoin = off;
+                    PREPARE find(bigint[]) AS SELECT t.id FROM unnest($1) AS k (id) JOIN thing t ON t.id = k.id";
+    sqlx::raw_sql(prepared).execute(&mut *session).await.unwrap();
+    let mut plan = async || {
+        let lines: Vec<String> =
+            sqlx::query_scalar("EXPLAIN EXECUTE find('{1}')").fetch_all(&mut *session).await.unwrap();
+        lines.join("\n")
+    };
+    assert!(!plan().await.contains("Index Cond"), "the trap is there: all of the table for each batch");
+    let fill = "INSERT INTO thing SELECT generate_series(1, 20000)";
+    sqlx::query(fill).execute(&pool).await.unwrap();
+
+    assert_eq!(statistics::round(&pool).await.unwrap(), ["thing"]);
+    assert!(plan().await.contains("Index Cond"), "{}", plan().await);
+    assert_eq!(statistics::round(&pool).await.unwrap(), [""; 0], "it has been counted");
+}
+
+#[tokio::test]
+async fn a_table_that_somebody_has_locked_is_counted_another_time() {
+    let database = testing::database(&Migrator::DEFAULT).await;
+    let pool = postgres::connect(&database.url, 2, &Migrator::DEFAULT).await.unwrap();
+    let filled = "CREATE TABLE thing AS SELECT generate_series(1, 20000) AS id; ANALYZE thing;
+                  INSERT INTO thing SELECT generate_series(1, 40000)";
+    sqlx::raw_sql(filled).execute(&pool).await.unwrap();
+    let mut holder = pool.begin().await.unwrap();
+    sqlx::raw_sql("LOCK TABLE thing IN SHARE UPDATE EXCLUSIVE MODE").execute(&mut *holder).await.unwrap();
+    assert_eq!(statistics::round(&pool).await.unwrap(), [""; 0]);
+    holder.rollback().await.unwrap();
+    assert_eq!(statistics::round(&pool).await.unwrap(), ["thing"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

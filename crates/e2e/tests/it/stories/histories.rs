@@ -61,10 +61,6 @@ async fn keeps_every_promise(seed: u64, menu: &'static [Fault]) {
         History { terms: stage.terms.clone(), calls: board.recorder.calls(), heard: reader.heard() };
     let mut broken = check::broken_rules(&history, &Books::read(&db).await);
     broken.extend(reader.refused().into_iter().map(|status| format!("feed: refused {status}")));
-    if menu.iter().any(|fault| matches!(fault, Fault::PostgresKill | Fault::PostgresRestart)) {
-        // Known: a session that Postgres cuts at an unlucky moment is told as a defect of ours, not as an outage.
-        broken.retain(|rule| !rule.starts_with("defect"));
-    }
     let summary = summary(&history, done.len());
     assert!(
         broken.is_empty(),
