@@ -33,6 +33,9 @@ pub struct Config {
     /// `saga.lease_ms` (ORDER_SAGA_LEASE_MS): how long a worker that fell silent keeps an order from others. A call to a
     /// peer gets three quarters of it.
     pub saga_lease: Duration,
+    /// `return_period_ms` (ORDER_RETURN_PERIOD_MS): how long after its delivery something may be sent back; then the order is
+    /// completed, unless a return is still open. By Postgres's clock; 14 days when not set.
+    pub return_period: Duration,
     /// `crash_at` (ORDER_CRASH_AT): debug builds only, for tests: the point at which the process aborts.
     pub crash_at: CrashAt,
 }
@@ -55,6 +58,7 @@ impl Config {
         let payment_window = reader.or("payment_window_ms", Duration::from_mins(15));
         let hold_grace = reader.or("hold_grace_ms", Duration::from_mins(2));
         let saga_lease = reader.or("saga.lease_ms", Duration::from_secs(8));
+        let return_period = reader.or("return_period_ms", Duration::from_hours(14 * 24));
         let crash_at = CrashAt::read(reader);
         if payment_window + hold_grace > LONGEST_HOLD {
             reader.refuse("payment_window_ms", "with hold_grace_ms it must be an hour or less");
@@ -77,6 +81,7 @@ impl Config {
                 payment_window,
                 hold_grace,
                 saga_lease,
+                return_period,
                 crash_at,
             })
         })

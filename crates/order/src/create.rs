@@ -6,7 +6,7 @@ use prost::Message as _;
 use sha2::{Digest as _, Sha256};
 use stampede_kit as kit;
 use stampede_proto::inventory::v1::ReservationState;
-use stampede_proto::order::v1::CreateOrderRequest;
+use stampede_proto::order::v1::{CreateOrderRequest, LineItem};
 use stampede_types::{BuyerId, IdempotencyKey, Money, OrderId, Pool, Quantity};
 use time::OffsetDateTime;
 
@@ -109,25 +109,26 @@ fn parse(
     repeated: bool,
     request: CreateOrderRequest,
 ) -> Result<Asked, Error> {
-    let lines = request
-        .lines
-        .into_iter()
-        .enumerate()
-        .map(|(at, line)| {
-            let pool = Pool::from_campaign_id(&line.campaign_id)
-                .map_err(|_| Error::CampaignNotFound { line: at, campaign: line.campaign_id })?;
-            let sku = line.sku_id.parse().map_err(|_| Error::SkuNotFound { line: at, sku: line.sku_id })?;
-            let quantity = Quantity::try_from(line.quantity).map_err(|_| Error::Invalid {
-                field: format!("lines[{at}].quantity"),
-                rule: "must be 1 to 1000",
-            })?;
-            Ok(Wanted { sku, pool, quantity })
-        })
-        .collect::<Result<_, Error>>()?;
+    let lines = wanted(request.lines)?;
     let expected_total = request.expected_total.map(Money::try_from).transpose().map_err(|_| {
         Error::Invalid { field: "expected_total.currency".into(), rule: "must be an ISO 4217 code" }
     })?;
     Ok(Asked { id, buyer, fingerprint, lines, expected_total, repeated })
+}
+
+/// Lines as somebody names them.
+pub(crate) fn wanted(lines: Vec<LineItem>) -> Result<Vec<Wanted>, Error> {
+    let line = |(at, line): (usize, LineItem)| {
+        let pool = Pool::from_campaign_id(&line.campaign_id)
+            .map_err(|_| Error::CampaignNotFound { line: at, campaign: line.campaign_id })?;
+        let sku = line.sku_id.parse().map_err(|_| Error::SkuNotFound { line: at, sku: line.sku_id })?;
+        let quantity = Quantity::try_from(line.quantity).map_err(|_| Error::Invalid {
+            field: format!("lines[{at}].quantity"),
+            rule: "must be 1 to 1000",
+        })?;
+        Ok(Wanted { sku, pool, quantity })
+    };
+    lines.into_iter().enumerate().map(line).collect()
 }
 
 fn new_order(
@@ -148,6 +149,7 @@ fn new_order(
         subtotal: priced.subtotal,
         discount: priced.discount,
         total: priced.total,
+        shipments: Vec::new(),
         payment: None,
         payment_attempt: 0,
         decline: String::new(),

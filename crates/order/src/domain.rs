@@ -2,6 +2,7 @@
 //! wire.
 
 pub mod diagram;
+pub mod fulfilment;
 pub mod method;
 pub mod order;
 pub mod page;

@@ -8,6 +8,7 @@ use stampede_proto::common::v1::ErrorReason;
 use stampede_types::Money;
 use tonic::{Code, Status};
 
+use crate::domain::fulfilment::{MAX_PARTS, Unfit};
 use crate::domain::order::Order;
 use crate::domain::pricing::Unpriced;
 use crate::domain::state::{Event, IllegalStep};
@@ -53,6 +54,14 @@ pub enum Error {
     Illegal(#[from] IllegalStep),
     #[error("another step of the order is under way")]
     Busy,
+    #[error("the shipment id was used for another shipment")]
+    ShipmentConflict,
+    #[error("the order has no such shipment")]
+    ShipmentNotFound,
+    #[error(transparent)]
+    Unfit(#[from] Unfit),
+    #[error("the order has {max} shipments or returns already", max = MAX_PARTS)]
+    TooManyParts,
     #[error("too many orders are waiting to be written")]
     Overloaded,
     #[error("a part this call needs does not answer")]
@@ -90,6 +99,11 @@ impl Error {
             Error::Declined { .. } => ErrorReason::PaymentDeclined,
             Error::Illegal(_) => ErrorReason::OrderState,
             Error::Busy => ErrorReason::OrderBusy,
+            Error::ShipmentConflict => ErrorReason::ShipmentConflict,
+            Error::ShipmentNotFound => ErrorReason::ShipmentNotFound,
+            Error::Unfit(Unfit::NoSuchLine { .. }) => ErrorReason::OrderLineNotFound,
+            Error::Unfit(Unfit::TooMany { .. }) => ErrorReason::QuantityExceeded,
+            Error::TooManyParts => ErrorReason::TooManyParts,
             Error::Overloaded => ErrorReason::Overloaded,
             Error::Unavailable => ErrorReason::Unavailable,
             Error::Planned => ErrorReason::NotImplemented,
@@ -123,6 +137,13 @@ impl Error {
             Error::Illegal(IllegalStep { state, event }) => {
                 refusal.metadata("state", state.as_str()).metadata("event", event.as_str())
             }
+            Error::Unfit(Unfit::NoSuchLine { at, sku }) => {
+                refusal.metadata("sku_id", sku).field(format!("lines[{at}].sku_id"), "is not in the order")
+            }
+            Error::Unfit(Unfit::TooMany { at, sku, left }) => refusal
+                .metadata("sku_id", sku)
+                .metadata("left", left.to_string())
+                .field(format!("lines[{at}].quantity"), "is more than is left"),
             Error::Busy | Error::Overloaded | Error::Unavailable => refusal.retry_after(COME_BACK),
             Error::KeyMissing
             | Error::KeyReused
@@ -132,6 +153,9 @@ impl Error {
             | Error::Expired
             | Error::FirstTryDied
             | Error::NotFound
+            | Error::ShipmentConflict
+            | Error::ShipmentNotFound
+            | Error::TooManyParts
             | Error::Planned
             | Error::Internal
             | Error::Kit(_)

@@ -4,13 +4,15 @@ use prost::Message as _;
 use stampede_kit::outbox::NewEvent;
 use stampede_proto::event::v1::event::Fact;
 use stampede_proto::event::v1::{
-    Event, OrderCancelled, OrderConfirmed, OrderExpired, OrderNeedsReview, OrderPlaced,
+    Event, OrderCancelled, OrderCompleted, OrderConfirmed, OrderDelivered, OrderExpired, OrderNeedsReview,
+    OrderPlaced, OrderShipped,
 };
 use stampede_proto::timestamp;
 use stampede_types::OrderId;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use crate::domain::fulfilment::Shipment;
 use crate::domain::order::Order;
 use crate::domain::state::OrderState;
 use crate::wire;
@@ -46,6 +48,31 @@ pub fn reached(order: &Order, reason: &str, at: OffsetDateTime) -> Option<NewEve
         | OrderState::Cancelling => return None,
     };
     Some(event(subject, order.id, at, fact))
+}
+
+/// `order` as it stands with this shipment on its way.
+pub fn shipped(order: &Order, shipment: &Shipment, at: OffsetDateTime) -> NewEvent {
+    let fact = Fact::OrderShipped(OrderShipped {
+        order_id: order.id.to_string(),
+        shipment: Some(wire::shipment(order, shipment)),
+        state: wire::state(order.state).into(),
+    });
+    event("order.shipped", order.id, at, fact)
+}
+
+/// `order` as it stands with this shipment arrived.
+pub fn delivered(order: &Order, shipment: &Shipment, at: OffsetDateTime) -> NewEvent {
+    let fact = Fact::OrderDelivered(OrderDelivered {
+        order_id: order.id.to_string(),
+        shipment: Some(wire::shipment(order, shipment)),
+        state: wire::state(order.state).into(),
+    });
+    event("order.delivered", order.id, at, fact)
+}
+
+pub fn completed(order: OrderId, at: OffsetDateTime) -> NewEvent {
+    let fact = Fact::OrderCompleted(OrderCompleted { order_id: order.to_string() });
+    event("order.completed", order, at, fact)
 }
 
 fn event(subject: &str, order: OrderId, at: OffsetDateTime, fact: Fact) -> NewEvent {

@@ -18,6 +18,7 @@ use tonic::{Request, Response, Status};
 use crate::error::Error;
 use crate::orders::Orders;
 use crate::read::Query;
+use crate::ship::parse_id;
 use crate::wire;
 
 pub struct OrderApi(pub Arc<Orders>);
@@ -75,12 +76,17 @@ impl OrderService for OrderApi {
         Err(Error::Planned.into())
     }
 
-    async fn ship_order(&self, _: Request<ShipOrderRequest>) -> Answer<Order> {
-        Err(Error::Planned.into())
+    async fn ship_order(&self, request: Request<ShipOrderRequest>) -> Answer<Order> {
+        let request = request.into_inner();
+        let order = self.0.ship(order_id(&request.order_id)?, request).await?;
+        Ok(Response::new(wire::order(&order)))
     }
 
-    async fn deliver_order(&self, _: Request<DeliverOrderRequest>) -> Answer<Order> {
-        Err(Error::Planned.into())
+    async fn deliver_order(&self, request: Request<DeliverOrderRequest>) -> Answer<Order> {
+        let request = request.into_inner();
+        let shipment = parse_id("shipment_id", &request.shipment_id)?;
+        let order = self.0.deliver(order_id(&request.order_id)?, shipment).await?;
+        Ok(Response::new(wire::order(&order)))
     }
 
     async fn request_return(&self, _: Request<RequestReturnRequest>) -> Answer<OrderReturn> {

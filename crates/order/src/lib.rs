@@ -2,9 +2,11 @@
 //! moves stock or money itself: it asks inventory and payment, with ids that make asking twice harmless.
 
 pub mod cancel;
+pub mod complete;
 pub mod config;
 pub mod crash;
 pub mod create;
+pub mod deliver;
 pub mod domain;
 pub mod drive;
 pub mod error;
@@ -19,6 +21,7 @@ mod prices;
 pub mod read;
 mod replay;
 pub mod runner;
+pub mod ship;
 pub mod store;
 mod wire;
 
@@ -57,6 +60,8 @@ pub async fn app(config: &Config) -> anyhow::Result<kit::App> {
     app.task("outbox", move |stop| relay.run(stop));
     let runner = orders.clone();
     app.task("saga", move |stop| runner::run(runner, stop));
+    let completer = orders.clone();
+    app.task("complete", move |stop| complete::run(completer, stop));
     app.grpc(OrderServiceServer::new(grpc::OrderApi(orders)))
         .grpc(CartServiceServer::new(grpc::planned::CartApi))
         .grpc(PromotionServiceServer::new(grpc::planned::PromotionApi));

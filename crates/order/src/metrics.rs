@@ -11,6 +11,7 @@ pub struct Metrics {
     confirmed: Counter<u64>,
     cancelled: Counter<u64>,
     expired: Counter<u64>,
+    completed: Counter<u64>,
     manual_review: Counter<u64>,
     pub saga_retries: Counter<u64>,
     pub saga_open: Gauge<i64>,
@@ -24,6 +25,7 @@ impl Metrics {
             confirmed: metrics::counter("orders_confirmed", "Orders paid for"),
             cancelled: metrics::counter("orders_cancelled", "Orders undone on request"),
             expired: metrics::counter("orders_expired", "Orders whose time to pay passed"),
+            completed: metrics::counter("orders_completed", "Orders whose time for returns has passed"),
             manual_review: metrics::counter("orders_manual_review", "Orders left to a person"),
             saga_retries: metrics::counter("order_saga_retries", "Steps that will be tried again"),
             saga_open: metrics::gauge("order_saga_backlog", "Orders that are being worked on or wait for it"),
@@ -37,12 +39,12 @@ impl Metrics {
             OrderState::Confirmed => self.confirmed.add(1, &[]),
             OrderState::Cancelled => self.cancelled.add(1, &[]),
             OrderState::Expired => self.expired.add(1, &[]),
+            OrderState::Completed => self.completed.add(1, &[]),
             OrderState::ManualReview => self.manual_review.add(1, &[]),
             OrderState::AwaitingPayment
             | OrderState::Fulfilling
             | OrderState::Shipped
             | OrderState::Delivered
-            | OrderState::Completed
             | OrderState::Rejected
             | OrderState::Cancelling => {}
         }

@@ -31,6 +31,7 @@ pub struct Orders {
     pub(crate) payment_window: Duration,
     pub(crate) hold_grace: Duration,
     pub(crate) saga_lease: Duration,
+    pub(crate) return_period: Duration,
     pub(crate) crash_at: CrashAt,
 }
 
@@ -50,6 +51,7 @@ impl Orders {
             payment_window: config.payment_window,
             hold_grace: config.hold_grace,
             saga_lease: config.saga_lease,
+            return_period: config.return_period,
             crash_at: config.crash_at,
         })
     }

@@ -1,5 +1,7 @@
 //! Every SQL statement of the service: one statement, one function, taking the connection it runs on. It knows no rule.
 
+pub mod complete;
+pub mod fulfilment;
 pub mod orders;
 pub mod place;
 pub mod saga;

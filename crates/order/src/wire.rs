@@ -4,6 +4,7 @@ use stampede_proto::order::v1 as wire;
 use stampede_proto::payment::v1::{Alipay, CardToken, PaymentMethod, StoredValue, WeChatPay, payment_method};
 use stampede_proto::timestamp;
 
+use crate::domain::fulfilment::{Shipment, Units};
 use crate::domain::method::{Method, MethodKind};
 use crate::domain::order::{Line, Order};
 use crate::domain::state::{FulfilmentState, OrderState, PaymentState, StockState};
@@ -28,6 +29,27 @@ pub fn order(order: &Order) -> wire::Order {
         version: order.version,
         decline: order.decline.clone(),
         promotions: Vec::new(),
+        shipments: order.shipments.iter().map(|shipment| self::shipment(order, shipment)).collect(),
+        returns: Vec::new(),
+        refunded: None,
+    }
+}
+
+pub fn shipment(order: &Order, shipment: &Shipment) -> wire::Shipment {
+    wire::Shipment {
+        shipment_id: shipment.id.to_string(),
+        lines: shipment.units.iter().map(|units| item(order, *units)).collect(),
+        shipped_at: Some(timestamp(shipment.shipped_at)),
+        delivered_at: shipment.delivered_at.map(timestamp),
+    }
+}
+
+fn item(order: &Order, units: Units) -> wire::LineItem {
+    let line = &order.lines[units.line];
+    wire::LineItem {
+        sku_id: line.sku.to_string(),
+        campaign_id: line.pool.campaign_id().to_owned(),
+        quantity: units.quantity,
     }
 }
 
@@ -48,7 +70,7 @@ pub fn state_filter(state: wire::OrderState) -> Option<OrderState> {
     OrderState::ALL.iter().copied().find(|known| self::state(*known) == state)
 }
 
-fn state(state: OrderState) -> wire::OrderState {
+pub fn state(state: OrderState) -> wire::OrderState {
     match state {
         OrderState::AwaitingPayment => wire::OrderState::AwaitingPayment,
         OrderState::Confirmed => wire::OrderState::Confirmed,

@@ -4,6 +4,7 @@ use stampede_types::{BuyerId, Money, OrderId, PaymentId, Pool, Quantity, Reserva
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::fulfilment::Shipment;
 use super::state::{Event, FulfilmentState, IllegalStep, OrderState, PaymentState, StockState};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub struct Order {
     pub subtotal: Money,
     pub discount: Money,
     pub total: Money,
+    /// What has left, oldest first.
+    pub shipments: Vec<Shipment>,
     /// The payment of the last attempt.
     pub payment: Option<PaymentId>,
     /// Attempts to pay that were begun.
@@ -45,7 +48,7 @@ pub struct Line {
     pub total: Money,
 }
 
-/// What a step of the saga changes.
+/// What a step changes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Change {
     pub event: Option<Event>,
@@ -92,6 +95,7 @@ impl Order {
         let mut next = self.clone();
         if let Some(event) = change.event {
             next.state = self.state.on(event)?;
+            next.fulfilment_state = self.warehouse_on(event)?;
         }
         next.payment_state = change.payment.unwrap_or(self.payment_state);
         next.stock_state = change.stock.unwrap_or(self.stock_state);
@@ -99,5 +103,22 @@ impl Order {
             next.decline.clone_from(decline);
         }
         Ok(next)
+    }
+
+    /// The warehouse's side moves with the order's by the events that are its own.
+    fn warehouse_on(&self, event: Event) -> Result<FulfilmentState, IllegalStep> {
+        match event {
+            Event::PartShipped | Event::AllShipped | Event::PartDelivered | Event::AllDelivered => {
+                self.fulfilment_state.on(event).map_err(|_| IllegalStep { state: self.state, event })
+            }
+            Event::PaymentBegun
+            | Event::Paid
+            | Event::HoldEnded
+            | Event::CancelRequested
+            | Event::Undone
+            | Event::ReviewNeeded
+            | Event::ReturnRequested
+            | Event::PeriodEnded => Ok(self.fulfilment_state),
+        }
     }
 }

@@ -5,6 +5,7 @@ use stampede_types::Money;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::fulfilment::Units;
 use super::state::{IllegalStep, Steps, step};
 use super::words::words;
 
@@ -41,13 +42,6 @@ pub const RETURNS: &Steps<ReturnState, ReturnEvent> = &[
     (ReturnState::Approved, ReturnEvent::Receive, ReturnState::Received),
     (ReturnState::Received, ReturnEvent::Refund, ReturnState::Refunded),
 ];
-
-/// Units of an order's line: lines are counted from 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Units {
-    pub line: usize,
-    pub quantity: u32,
-}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Return {

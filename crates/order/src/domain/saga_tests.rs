@@ -24,6 +24,7 @@ fn order() -> Order {
         subtotal: money,
         discount: Money::zero(money.currency()),
         total: money,
+        shipments: Vec::new(),
         payment: None,
         payment_attempt: 1,
         decline: String::new(),

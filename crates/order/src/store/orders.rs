@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::domain::order::{Line, Order};
 use crate::domain::page::{After, List};
+use crate::domain::state::FulfilmentState;
 
 /// An order with what must match when its key comes again.
 #[derive(Debug, Clone)]
@@ -128,7 +129,7 @@ pub async fn change(conn: &mut PgConnection, order: &Order) -> Result<bool, sqlx
     let attempt = i32::try_from(order.payment_attempt).map_err(out_of_range)?;
     let changed = sqlx::query!(
         "UPDATE orders SET state = $3, payment_state = $4, stock_state = $5, fulfilment_state = $6, payment_id = $7,
-                payment_attempt = $8, decline = $9, updated_at = now(), version = version + 1
+                payment_attempt = $8, decline = $9, delivered_at = $10, updated_at = now(), version = version + 1
          WHERE order_id = $1 AND version = $2",
         order.id.uuid(),
         order.version,
@@ -138,7 +139,8 @@ pub async fn change(conn: &mut PgConnection, order: &Order) -> Result<bool, sqlx
         order.fulfilment_state.as_str(),
         order.payment.map(PaymentId::uuid),
         attempt,
-        order.decline
+        order.decline,
+        order.delivered_at()
     )
     .execute(conn)
     .await?;
@@ -151,15 +153,38 @@ async fn with_lines(conn: &mut PgConnection, rows: Vec<OrderRow>) -> Result<Vec<
     }
     let ids: Vec<Uuid> = rows.iter().map(|row| row.order_id).collect();
     let mut lines: HashMap<Uuid, Vec<LineRow>> = HashMap::with_capacity(ids.len());
-    for line in lines_of(conn, &ids).await? {
+    for line in lines_of(&mut *conn, &ids).await? {
         lines.entry(line.order_id).or_default().push(line);
     }
-    rows.into_iter()
+    let mut orders = rows
+        .into_iter()
         .map(|row| {
             let lines = lines.remove(&row.order_id).unwrap_or_default();
             row.into_stored(lines)
         })
-        .collect()
+        .collect::<Result<Vec<_>, _>>()?;
+    with_parts(conn, &mut orders).await?;
+    Ok(orders)
+}
+
+/// What has left of those orders of which anything has: the others have nothing to look for.
+async fn with_parts(conn: &mut PgConnection, orders: &mut [Stored]) -> Result<(), sqlx::Error> {
+    let mut begun: HashMap<Uuid, &mut Order> = orders
+        .iter_mut()
+        .map(|stored| &mut stored.order)
+        .filter(|order| order.fulfilment_state != FulfilmentState::None)
+        .map(|order| (order.id.uuid(), order))
+        .collect();
+    if begun.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<Uuid> = begun.keys().copied().collect();
+    for (order, shipment) in super::fulfilment::of_orders(conn, &ids).await? {
+        if let Some(order) = begun.get_mut(&order) {
+            order.shipments.push(shipment);
+        }
+    }
+    Ok(())
 }
 
 async fn lines_of(executor: impl PgExecutor<'_>, ids: &[Uuid]) -> Result<Vec<LineRow>, sqlx::Error> {
@@ -188,6 +213,7 @@ impl OrderRow {
             subtotal: Money::new(self.subtotal_minor, currency),
             discount: Money::new(self.discount_minor, currency),
             total: Money::new(self.total_minor, currency),
+            shipments: Vec::new(),
             payment: self.payment_id.map(PaymentId::new),
             payment_attempt: u32::try_from(self.payment_attempt).map_err(out_of_range)?,
             decline: self.decline,

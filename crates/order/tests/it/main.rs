@@ -8,13 +8,16 @@
 
 mod bank;
 mod cancel;
+mod complete;
 mod crash;
 mod create;
 mod expire;
 mod list;
+mod parcels;
 mod pay;
 mod process;
 mod recover;
+mod ship;
 mod shop;
 mod trouble;
 mod warehouse;

@@ -120,6 +120,15 @@ impl Shop {
 
     /// A shop whose buyers have this long to pay.
     pub async fn with_window(payment_window: Duration) -> Shop {
+        Shop::with(payment_window, Duration::from_hours(24)).await
+    }
+
+    /// A shop whose buyers have this long to send back what has arrived.
+    pub async fn with_return_period(period: Duration) -> Shop {
+        Shop::with(Duration::from_mins(15), period).await
+    }
+
+    async fn with(payment_window: Duration, return_period: Duration) -> Shop {
         let town = Town::new().await;
         let config = Config {
             server: town.order.clone(),
@@ -132,6 +141,7 @@ impl Shop {
             payment_window,
             hold_grace: Duration::from_mins(2),
             saga_lease: LEASE,
+            return_period,
             crash_at: stampede_order::crash::CrashAt::default(),
         };
         let app = stampede_order::app(&config).await.unwrap();

@@ -1,0 +1,73 @@
+//! ShipOrder: all that is left of a paid order leaves, or some units of it. A cancel and a shipment meet at the order's row
+//! lock: the first one moves the order, and the other finds it moved and is told where it stands. Nothing is asked of a
+//! peer: the stock was committed when the order was paid.
+
+use prost::Message as _;
+use sha2::{Digest as _, Sha256};
+use stampede_kit as kit;
+use stampede_proto::order::v1::ShipOrderRequest;
+use stampede_types::OrderId;
+use uuid::Uuid;
+
+use crate::create::wanted;
+use crate::domain::fulfilment::{self, MAX_PARTS, Shipment, Units};
+use crate::domain::order::{Change, Order};
+use crate::domain::pricing::Wanted;
+use crate::domain::state::Event;
+use crate::error::Error;
+use crate::events;
+use crate::orders::Orders;
+use crate::store;
+
+impl Orders {
+    /// The order with its shipment, whether by this call or an earlier one with the same content.
+    pub(crate) async fn ship(&self, id: OrderId, request: ShipOrderRequest) -> Result<Order, Error> {
+        let fingerprint = Sha256::digest(request.encode_to_vec()).to_vec();
+        let shipment = parse_id("shipment_id", &request.shipment_id)?;
+        let asked = wanted(request.lines)?;
+        let mut tx = self.db.begin().await?;
+        let order = store::orders::lock(&mut tx, id).await?.ok_or(Error::NotFound)?.order;
+        match store::fulfilment::fingerprint(&mut *tx, shipment).await? {
+            Some(before) if before == fingerprint => return Ok(order),
+            Some(_) => return Err(Error::ShipmentConflict),
+            None => {}
+        }
+        let (units, event) = choose(&order, &asked)?;
+        if store::saga::under_way(&mut *tx, id).await?.is_some() {
+            return Err(Error::Busy);
+        }
+        let shipped_at = store::fulfilment::insert(&mut tx, id, shipment, &fingerprint, &units)
+            .await?
+            .ok_or(Error::ShipmentConflict)?;
+        store::fulfilment::count_shipped(&mut tx, id, &units).await?;
+        let mut next = order.with(&Change { event: Some(event), ..Change::default() })?;
+        let shipment = Shipment { id: shipment, units, shipped_at, delivered_at: None };
+        let told = events::shipped(&next, &shipment, self.clock.now());
+        next.shipments.push(shipment);
+        if !store::orders::change(&mut tx, &next).await? {
+            return Err(Error::Busy);
+        }
+        kit::outbox::append(&mut tx, &[told]).await?;
+        tx.commit().await?;
+        self.wake.wake();
+        self.order(id).await?.ok_or(Error::NotFound)
+    }
+}
+
+/// Which units leave, and what that is to the order.
+fn choose(order: &Order, asked: &[Wanted]) -> Result<(Vec<Units>, Event), Error> {
+    // Whatever may be shipped in part may be shipped whole: who is not in such a state is told so, and nothing else.
+    order.state.on(Event::AllShipped)?;
+    let left = order.left_to_ship();
+    let units =
+        if asked.is_empty() { fulfilment::all(&left) } else { fulfilment::take(&order.lines, &left, asked)? };
+    if order.shipments.len() >= MAX_PARTS {
+        return Err(Error::TooManyParts);
+    }
+    let event = if units == fulfilment::all(&left) { Event::AllShipped } else { Event::PartShipped };
+    Ok((units, event))
+}
+
+pub(crate) fn parse_id(field: &str, text: &str) -> Result<Uuid, Error> {
+    text.parse().map_err(|_| Error::Invalid { field: field.to_owned(), rule: "must be a UUID" })
+}
