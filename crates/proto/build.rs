@@ -55,7 +55,9 @@ fn reasons(pool: &DescriptorPool) -> anyhow::Result<String> {
         .get_extension_by_name("stampede.policy.v1.outcome")
         .ok_or_else(|| missing("stampede.policy.v1.outcome"))?;
     let mut code = String::from("[\n");
-    for value in reasons.values().filter(|v| v.number() != 0) {
+    let mut values: Vec<_> = reasons.values().filter(|v| v.number() != 0).collect();
+    values.sort_by_key(|value| value.number());
+    for value in values {
         let options = value.options();
         let declared = options.get_extension(&outcome);
         let fields = declared.as_message().ok_or_else(|| missing("outcome message"))?;
@@ -70,7 +72,8 @@ fn reasons(pool: &DescriptorPool) -> anyhow::Result<String> {
         let word = value.name().trim_start_matches("ERROR_REASON_");
         writeln!(
             code,
-            "    Declared {{ word: {word:?}, code: tonic::Code::{}, http_status: {status}, en: {:?}, zh_cn: {:?} }},",
+            "    ({}, Declared {{ word: {word:?}, code: tonic::Code::{}, http_status: {status}, en: {:?}, zh_cn: {:?} }}),",
+            value.number(),
             variant(&text("grpc_code")?),
             text("text_en")?,
             text("text_zh_cn")?,

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::{
-    bench, certs, ci, db, drill, home, loadtest, mutants, seed, servers, smoke, stock, test, tidy, token, up,
+    bench, certs, ci, db, drill, home, loadtest, mutants, orders, seed, servers, smoke, stock, test, tidy,
+    token, up,
 };
 
 /// Developer commands of Stampede.
@@ -39,6 +40,9 @@ enum Command {
     /// Check and rebuild the books of inventory.
     #[command(subcommand)]
     Stock(stock::Command),
+    /// See and resolve the orders that wait for a person.
+    #[command(subcommand)]
+    Orders(orders::Command),
     /// Buy something, by REST and by gRPC, and check every step.
     Smoke,
     /// Run every test, with servers of its own.
@@ -75,6 +79,7 @@ impl Cli {
             Command::Servers(command) => servers::command::run(&command, &home::dev())?,
             Command::Seed => seed::run()?,
             Command::Stock(command) => return stock::run(&command),
+            Command::Orders(command) => return orders::run(&command),
             Command::Smoke => smoke::run()?,
             Command::Test(args) => return test::run(&args),
             Command::Ci { checks } => ci::run(&home::root(), &checks)?,

@@ -11,6 +11,7 @@ pub mod drill;
 pub mod home;
 pub mod loadtest;
 pub mod mutants;
+pub mod orders;
 pub mod pids;
 pub mod ports;
 pub mod release;

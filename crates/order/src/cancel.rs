@@ -7,7 +7,6 @@ use std::sync::Arc;
 use stampede_kit as kit;
 use stampede_types::OrderId;
 use tokio::time::Instant;
-use uuid::Uuid;
 
 use crate::crash::CrashPoint;
 use crate::domain::order::{Change, Order};
@@ -58,7 +57,9 @@ impl Orders {
         let step = match order.state {
             OrderState::Cancelled => return Ok(Begun::Cancelled(Box::new(order))),
             OrderState::Cancelling => return Ok(Begun::UnderWay(Box::new(order))),
-            OrderState::AwaitingPayment => Step::ReleaseCancelled,
+            OrderState::AwaitingPayment if order.payment.is_none() => Step::ReleaseCancelled,
+            // Whatever became of the last try to pay ends before the stock is free.
+            OrderState::AwaitingPayment => Step::VoidCancelled,
             OrderState::Confirmed => Step::Refund,
             OrderState::Fulfilling
             | OrderState::Shipped
@@ -68,14 +69,7 @@ impl Orders {
             | OrderState::Expired
             | OrderState::ManualReview => return Err(Error::illegal(&order, Event::CancelRequested)),
         };
-        let work = Work {
-            order: id,
-            step,
-            attempt: 0,
-            method: None,
-            cancel_reason: reason.to_owned(),
-            claim: Uuid::now_v7(),
-        };
+        let work = Work { cancel_reason: reason.to_owned(), ..Work::new(id, step) };
         if !store::saga::begin(&mut tx, &work, self.saga_lease).await? {
             return Ok(Begun::UnderWay(Box::new(order)));
         }

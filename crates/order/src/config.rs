@@ -25,10 +25,13 @@ pub struct Config {
     pub inventory: String,
     /// `peers.payment` (ORDER_PEERS_PAYMENT): "host:port".
     pub payment: String,
-    /// `payment_window_ms` (ORDER_PAYMENT_WINDOW_MS): how long a buyer has to pay.
+    /// `payment_window_ms` (ORDER_PAYMENT_WINDOW_MS): how long a buyer has to begin to pay: the client's timer.
     pub payment_window: Duration,
-    /// `hold_grace_ms` (ORDER_HOLD_GRACE_MS): how much longer than that the stock is held, for payments begun at the last
-    /// moment. Client timer < provider session < reservation.
+    /// `session_grace_ms` (ORDER_SESSION_GRACE_MS): how much longer than that the provider may take over an authorisation that was
+    /// begun in time. One that is not known by then is let go: the provider's session ends.
+    pub session_grace: Duration,
+    /// `hold_grace_ms` (ORDER_HOLD_GRACE_MS): how much longer than the payment window the stock is held. More than the session
+    /// grace: client timer < provider session < reservation.
     pub hold_grace: Duration,
     /// `saga.lease_ms` (ORDER_SAGA_LEASE_MS): how long a worker that fell silent keeps an order from others. A call to a
     /// peer gets three quarters of it.
@@ -56,12 +59,19 @@ impl Config {
         let inventory = reader.required("peers.inventory");
         let payment = reader.required("peers.payment");
         let payment_window = reader.or("payment_window_ms", Duration::from_mins(15));
+        let session_grace = reader.or("session_grace_ms", Duration::from_mins(1));
         let hold_grace = reader.or("hold_grace_ms", Duration::from_mins(2));
         let saga_lease = reader.or("saga.lease_ms", Duration::from_secs(8));
         let return_period = reader.or("return_period_ms", Duration::from_hours(14 * 24));
         let crash_at = CrashAt::read(reader);
         if payment_window + hold_grace > LONGEST_HOLD {
             reader.refuse("payment_window_ms", "with hold_grace_ms it must be an hour or less");
+        }
+        if session_grace.is_zero() || session_grace >= hold_grace {
+            reader.refuse(
+                "session_grace_ms",
+                "must be above 0 and below hold_grace_ms: client timer < provider session < reservation",
+            );
         }
         if payment_window.is_zero() {
             reader.refuse("payment_window_ms", "must be 1 or more");
@@ -79,11 +89,50 @@ impl Config {
                 inventory: inventory?,
                 payment: payment?,
                 payment_window,
+                session_grace,
                 hold_grace,
                 saga_lease,
                 return_period,
                 crash_at,
             })
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: [(&str, &str); 10] = [
+        ("listen", "127.0.0.1:0"),
+        ("admin.listen", "127.0.0.1:0"),
+        ("tls.cert", "order.pem"),
+        ("tls.key", "order.key"),
+        ("tls.ca", "ca.pem"),
+        ("jwt.jwks", "jwks.json"),
+        ("database.url", "postgres://localhost/order"),
+        ("nats.url", "nats://localhost"),
+        ("peers.inventory", "localhost:1"),
+        ("peers.payment", "localhost:2"),
+    ];
+
+    fn read(settings: &[(&'static str, &'static str)]) -> Result<Config, Problems> {
+        Config::read(&mut Reader::from_pairs("order", GOOD.iter().chain(settings).copied()))
+    }
+
+    #[test]
+    fn the_clients_timer_ends_before_the_providers_session_and_that_before_the_reservation() {
+        let config = read(&[]).unwrap();
+        assert!(Duration::ZERO < config.session_grace && config.session_grace < config.hold_grace);
+        assert!(config.payment_window + config.hold_grace <= LONGEST_HOLD);
+        for wrong in [
+            [("session_grace_ms", "0"), ("hold_grace_ms", "1000")],
+            [("session_grace_ms", "1000"), ("hold_grace_ms", "1000")],
+            [("session_grace_ms", "1001"), ("hold_grace_ms", "1000")],
+        ] {
+            let problems = read(&wrong).unwrap_err().to_string();
+            assert!(problems.contains("ORDER_SESSION_GRACE_MS"), "{wrong:?}: {problems}");
+        }
+        assert!(read(&[("session_grace_ms", "999"), ("hold_grace_ms", "1000")]).is_ok());
     }
 }

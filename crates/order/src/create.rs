@@ -140,6 +140,7 @@ fn new_order(
 ) -> Order {
     Order {
         id,
+        reservation_id: id.reservation(),
         buyer,
         state: OrderState::AwaitingPayment,
         payment_state: PaymentState::Unpaid,
@@ -153,6 +154,7 @@ fn new_order(
         payment: None,
         payment_attempt: 0,
         decline: String::new(),
+        end_reason: None,
         expires_at,
         created_at,
         updated_at: created_at,

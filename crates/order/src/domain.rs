@@ -8,7 +8,9 @@ pub mod order;
 pub mod page;
 pub mod pricing;
 pub mod retry;
+
 pub mod returns;
+pub mod review;
 pub mod saga;
 pub mod state;
 mod words;

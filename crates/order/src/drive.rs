@@ -3,11 +3,12 @@
 //! makes asking twice harmless, so losing the claim costs nothing.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::crash::CrashPoint;
 use crate::domain::order::{Change, Order};
 use crate::domain::retry;
-use crate::domain::saga::{Action, Next, Outcome, Step, decide};
+use crate::domain::saga::{Action, Next, Outcome, Step, Waited, decide};
 use crate::domain::state::Event;
 use crate::error::Error;
 use crate::events;
@@ -40,17 +41,23 @@ impl Orders {
             let outcome = self.perform(action, &order, &work).await;
             self.crash_at.reached(CrashPoint::After(action));
             tracing::debug!(order = %order.id, step = %work.step, ?outcome, "a step was taken");
-            let next = decide(work.step, outcome, work.attempt);
+            let next = decide(work.step, outcome, self.waited(&order, &work));
             let written = self.write(&mut order, &work, &next).await?;
             self.crash_at.reached(CrashPoint::Written(action));
             match next {
                 Next::Go(step, _) if written => {
                     work.step = step;
                     work.attempt = 0;
+                    work.unknown_for = Duration::ZERO;
                 }
-                Next::Go(..) | Next::End(_) | Next::Again(_) | Next::Review(_) => return Ok(()),
+                Next::Go(..) | Next::End(_) | Next::Again(..) | Next::Review(_) => return Ok(()),
             }
         }
+    }
+
+    fn waited(&self, order: &Order, work: &Work) -> Waited {
+        let session_over = self.clock.now() >= order.expires_at + self.session_grace;
+        Waited { unknown_for: work.unknown_for, session_over }
     }
 
     async fn perform(&self, action: Action, order: &Order, work: &Work) -> Outcome {
@@ -89,11 +96,11 @@ impl Orders {
         match next {
             Next::Go(step, change) => self.write_change(order, work, change, Then::Go(*step)).await,
             Next::End(change) => self.write_change(order, work, change, Then::End).await,
-            Next::Again(why) => {
+            Next::Again(pace, why) => {
                 self.metrics.saga_retries.add(1, &[]);
-                let delay = retry::delay(work.attempt + 1, rand::random());
+                let delay = retry::delay(*pace, work.attempt + 1, rand::random());
                 tracing::info!(order = %order.id, step = %work.step, attempt = work.attempt + 1, why, "will try again");
-                Ok(store::saga::again(&self.db, work, why, delay).await?)
+                Ok(store::saga::again(&self.db, work, *pace, why, delay).await?)
             }
             Next::Review(why) => {
                 tracing::error!(order = %order.id, step = %work.step, why, "an order needs a person");

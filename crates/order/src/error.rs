@@ -11,6 +11,7 @@ use tonic::{Code, Status};
 use crate::domain::fulfilment::{MAX_PARTS, Unfit};
 use crate::domain::order::Order;
 use crate::domain::pricing::Unpriced;
+use crate::domain::review::Impossible;
 use crate::domain::state::{Event, IllegalStep};
 
 /// When a caller that was shed may come back.
@@ -46,6 +47,12 @@ pub enum Error {
     FirstTryDied,
     #[error("there is no such order")]
     NotFound,
+    #[error("the order does not wait for a decision")]
+    NotInReview,
+    #[error(transparent)]
+    Impossible(#[from] Impossible),
+    #[error("the resolution id was used for another decision")]
+    ResolutionReused,
     #[error("the page token is not of this list")]
     PageToken,
     #[error("the payment was declined: {class}")]
@@ -95,6 +102,9 @@ impl Error {
             Error::PriceChanged { .. } => ErrorReason::PriceChanged,
             Error::Expired | Error::FirstTryDied => ErrorReason::OrderExpired,
             Error::NotFound => ErrorReason::OrderNotFound,
+            Error::NotInReview => ErrorReason::ReviewNotFound,
+            Error::Impossible(_) => ErrorReason::ReviewImpossible,
+            Error::ResolutionReused => ErrorReason::ReviewConflict,
             Error::PageToken => ErrorReason::PageTokenInvalid,
             Error::Declined { .. } => ErrorReason::PaymentDeclined,
             Error::Illegal(_) => ErrorReason::OrderState,
@@ -133,6 +143,10 @@ impl Error {
                 .metadata("total_minor", total.amount_minor().to_string())
                 .metadata("currency", total.currency().to_string()),
             Error::PageToken => refusal.field("page_token", "is not of this list"),
+            Error::Impossible(Impossible { resolution, step, fact }) => refusal
+                .metadata("resolution", resolution.as_str())
+                .metadata("step", step.as_str())
+                .metadata("fact", *fact),
             Error::Declined { class } => refusal.metadata("decline", class),
             Error::Illegal(IllegalStep { state, event }) => {
                 refusal.metadata("state", state.as_str()).metadata("event", event.as_str())
@@ -156,6 +170,8 @@ impl Error {
             | Error::ShipmentConflict
             | Error::ShipmentNotFound
             | Error::TooManyParts
+            | Error::NotInReview
+            | Error::ResolutionReused
             | Error::Planned
             | Error::Internal
             | Error::Kit(_)

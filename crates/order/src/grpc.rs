@@ -1,6 +1,7 @@
 //! The wire's face of `OrderService`: a message in, one call, a message out.
 
 pub mod planned;
+pub mod review;
 
 use std::sync::Arc;
 

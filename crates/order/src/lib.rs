@@ -20,6 +20,7 @@ mod place;
 mod prices;
 pub mod read;
 mod replay;
+pub mod review;
 pub mod runner;
 pub mod ship;
 pub mod store;
@@ -29,6 +30,7 @@ use stampede_kit as kit;
 use stampede_proto::order::v1::cart_service_server::CartServiceServer;
 use stampede_proto::order::v1::order_service_server::OrderServiceServer;
 use stampede_proto::order::v1::promotion_service_server::PromotionServiceServer;
+use stampede_proto::order::v1::review_service_server::ReviewServiceServer;
 
 pub use config::Config;
 pub use orders::Orders;
@@ -62,7 +64,8 @@ pub async fn app(config: &Config) -> anyhow::Result<kit::App> {
     app.task("saga", move |stop| runner::run(runner, stop));
     let completer = orders.clone();
     app.task("complete", move |stop| complete::run(completer, stop));
-    app.grpc(OrderServiceServer::new(grpc::OrderApi(orders)))
+    app.grpc(ReviewServiceServer::new(grpc::review::ReviewApi(orders.clone())))
+        .grpc(OrderServiceServer::new(grpc::OrderApi(orders)))
         .grpc(CartServiceServer::new(grpc::planned::CartApi))
         .grpc(PromotionServiceServer::new(grpc::planned::PromotionApi));
     Ok(app)

@@ -1,8 +1,10 @@
 //! What the shop wants to count. Labels are bounded.
 
+use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Gauge};
 use stampede_kit::metrics;
 
+use crate::domain::review::Resolution;
 use crate::domain::state::OrderState;
 
 #[derive(Debug)]
@@ -13,6 +15,7 @@ pub struct Metrics {
     expired: Counter<u64>,
     completed: Counter<u64>,
     manual_review: Counter<u64>,
+    resolved: Counter<u64>,
     pub saga_retries: Counter<u64>,
     pub saga_open: Gauge<i64>,
     pub saga_parked: Gauge<i64>,
@@ -27,10 +30,15 @@ impl Metrics {
             expired: metrics::counter("orders_expired", "Orders whose time to pay passed"),
             completed: metrics::counter("orders_completed", "Orders whose time for returns has passed"),
             manual_review: metrics::counter("orders_manual_review", "Orders left to a person"),
+            resolved: metrics::counter("orders_review_resolved", "Decisions of a person about an order"),
             saga_retries: metrics::counter("order_saga_retries", "Steps that will be tried again"),
             saga_open: metrics::gauge("order_saga_backlog", "Orders that are being worked on or wait for it"),
             saga_parked: metrics::gauge("order_saga_parked", "Orders that wait for a person"),
         }
+    }
+
+    pub fn resolved(&self, resolution: Resolution) {
+        self.resolved.add(1, &[KeyValue::new("resolution", resolution.as_str())]);
     }
 
     /// Counts an order that has come to a new state.

@@ -7,7 +7,6 @@ use std::time::Duration;
 use stampede_kit as kit;
 use stampede_types::OrderId;
 use tokio::time::Instant;
-use uuid::Uuid;
 
 use crate::crash::CrashPoint;
 use crate::domain::method::Method;
@@ -64,14 +63,7 @@ impl Orders {
             return Err(Error::Expired);
         }
         order.state = order.state.on(Event::PaymentBegun)?;
-        let work = Work {
-            order: id,
-            step: Step::Authorize,
-            attempt: 0,
-            method: Some(method),
-            cancel_reason: String::new(),
-            claim: Uuid::now_v7(),
-        };
+        let work = Work { method: Some(method), ..Work::new(id, Step::Authorize) };
         if !store::saga::begin(&mut tx, &work, self.saga_lease).await? {
             return Ok(Begun::UnderWay);
         }

@@ -56,7 +56,9 @@ fn failed(status: &Status) -> Outcome {
     match word {
         // The id belongs to something else: asking again cannot change that, though the code says aborted.
         Some(ErrorReason::PaymentConflict | ErrorReason::ReservationConflict) => Outcome::Refused(text),
-        Some(_) | None if is_passing(status.code()) => Outcome::Pending(text),
+        // The peer was reached and does not know, or has a fault of its own that it may have for ever.
+        Some(ErrorReason::PaymentUnknown | ErrorReason::Internal) => Outcome::Pending(text),
+        Some(_) | None if is_passing(status.code()) => Outcome::Away(text),
         Some(_) | None => Outcome::Refused(text),
     }
 }

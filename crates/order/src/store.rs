@@ -4,4 +4,5 @@ pub mod complete;
 pub mod fulfilment;
 pub mod orders;
 pub mod place;
+pub mod review;
 pub mod saga;

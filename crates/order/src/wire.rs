@@ -32,6 +32,7 @@ pub fn order(order: &Order) -> wire::Order {
         shipments: order.shipments.iter().map(|shipment| self::shipment(order, shipment)).collect(),
         returns: Vec::new(),
         refunded: None,
+        end_reason: order.end_reason.map(|reason| reason.as_str().to_owned()).unwrap_or_default(),
     }
 }
 

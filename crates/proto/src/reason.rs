@@ -16,22 +16,24 @@ pub struct Declared {
     pub zh_cn: &'static str,
 }
 
-/// In the order of the enum's numbers, from 1 and without gaps (a test holds that).
-const DECLARED: &[Declared] = &include!(concat!(env!("OUT_DIR"), "/reasons.rs"));
+/// Each with its number, in the order of the numbers. They have gaps: several people take numbers at once, and numbers are never
+/// used again.
+const DECLARED: &[(i32, Declared)] = &include!(concat!(env!("OUT_DIR"), "/reasons.rs"));
 
 impl ErrorReason {
     /// The declaration of this reason; `UNSPECIFIED` means what `INTERNAL` means.
     #[must_use]
     pub fn declared(self) -> &'static Declared {
         let number = (self as i32).max(ErrorReason::Internal as i32);
-        DECLARED.get(usize::try_from(number - 1).unwrap_or(0)).unwrap_or(&DECLARED[0])
+        let at = DECLARED.binary_search_by_key(&number, |(number, _)| *number).unwrap_or(0);
+        &DECLARED[at].1
     }
 
     /// The reason with this word, as it stands in an `ErrorInfo`.
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
-        let at = DECLARED.iter().position(|d| d.word == word)?;
-        ErrorReason::try_from(i32::try_from(at).ok()? + 1).ok()
+        let (number, _) = DECLARED.iter().find(|(_, declared)| declared.word == word)?;
+        ErrorReason::try_from(*number).ok()
     }
 }
 
@@ -41,12 +43,13 @@ mod tests {
 
     #[test]
     fn every_reason_stands_at_its_own_number() {
-        for (at, declared) in DECLARED.iter().enumerate() {
-            let reason = ErrorReason::try_from(i32::try_from(at).unwrap() + 1).unwrap();
+        assert_eq!(DECLARED[0].0, ErrorReason::Internal as i32);
+        assert!(DECLARED.is_sorted_by(|(one, _), (next, _)| one < next));
+        for (number, declared) in DECLARED {
+            let reason = ErrorReason::try_from(*number).unwrap();
             assert_eq!(reason.as_str_name(), format!("ERROR_REASON_{}", declared.word));
             assert_eq!(reason.declared(), declared);
             assert_eq!(ErrorReason::from_word(declared.word), Some(reason));
         }
-        assert!(ErrorReason::try_from(i32::try_from(DECLARED.len()).unwrap() + 1).is_err());
     }
 }

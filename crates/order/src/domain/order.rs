@@ -6,10 +6,23 @@ use uuid::Uuid;
 
 use super::fulfilment::Shipment;
 use super::state::{Event, FulfilmentState, IllegalStep, OrderState, PaymentState, StockState};
+use super::words::words;
+
+words! {
+    /// Why an order ended as it did, where its states do not say it: a word for the buyer.
+    EndReason {
+        /// The money came when the stock was no longer held: it was given back.
+        PaidTooLate = "PAID_TOO_LATE",
+        /// The provider did not say in time whether it took the money: whatever it took was let go.
+        PaymentUnanswered = "PAYMENT_UNANSWERED",
+    }
+}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Order {
     pub id: OrderId,
+    /// What holds its stock: the first hold, or the one made when money came late.
+    pub reservation_id: ReservationId,
     pub buyer: BuyerId,
     pub state: OrderState,
     pub payment_state: PaymentState,
@@ -28,6 +41,8 @@ pub struct Order {
     pub payment_attempt: u32,
     /// The class of the last refusal of a payment; empty for none.
     pub decline: String,
+    /// Where the states do not say why it ended so.
+    pub end_reason: Option<EndReason>,
     /// Pay before this.
     pub expires_at: OffsetDateTime,
     pub created_at: OffsetDateTime,
@@ -55,12 +70,13 @@ pub struct Change {
     pub payment: Option<PaymentState>,
     pub stock: Option<StockState>,
     pub decline: Option<String>,
+    pub end_reason: Option<EndReason>,
 }
 
 impl Order {
     #[must_use]
-    pub fn reservation(&self) -> ReservationId {
-        self.id.reservation()
+    pub const fn reservation(&self) -> ReservationId {
+        self.reservation_id
     }
 
     /// The one capture of this order's present payment.
@@ -102,6 +118,7 @@ impl Order {
         if let Some(decline) = &change.decline {
             next.decline.clone_from(decline);
         }
+        next.end_reason = change.end_reason.or(self.end_reason);
         Ok(next)
     }
 
@@ -118,7 +135,10 @@ impl Order {
             | Event::Undone
             | Event::ReviewNeeded
             | Event::ReturnRequested
-            | Event::PeriodEnded => Ok(self.fulfilment_state),
+            | Event::PeriodEnded
+            | Event::PayingResumed
+            | Event::UndoingResumed
+            | Event::PaidLate => Ok(self.fulfilment_state),
         }
     }
 }

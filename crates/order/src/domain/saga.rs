@@ -1,10 +1,14 @@
-//! What comes after each step of the saga, decided from the step and its outcome alone. The reservation's commit is the one
-//! arbiter: losing it needs only a void, winning it is followed by the capture.
+//! The words of the saga: its steps, what a peer answers, what follows. What follows what is `decide`'s.
+
+mod decide;
+
+use std::time::Duration;
 
 use super::order::Change;
-use super::retry::MAX_ATTEMPTS;
-use super::state::{Event, PaymentState, StockState};
+use super::retry::Pace;
 use super::words::words;
+
+pub use decide::{decide, done};
 
 words! {
     /// What is to be done next for an order. A step that undoes names how the order ends, or what comes after it.
@@ -17,6 +21,8 @@ words! {
         VoidReturn = "VOID_RETURN",
         ReleaseExpired = "RELEASE_EXPIRED",
         ReleaseCancelled = "RELEASE_CANCELLED",
+        RefundExpired = "REFUND_EXPIRED",
+        RefundCancelled = "REFUND_CANCELLED",
         Refund = "REFUND",
         Return = "RETURN",
     }
@@ -43,7 +49,7 @@ impl Step {
             Step::Capture => Action::Capture,
             Step::VoidExpired | Step::VoidCancelled | Step::VoidReturn => Action::Void,
             Step::ReleaseExpired | Step::ReleaseCancelled => Action::Release,
-            Step::Refund => Action::Refund,
+            Step::Refund | Step::RefundExpired | Step::RefundCancelled => Action::Refund,
             Step::Return => Action::Return,
         }
     }
@@ -62,8 +68,12 @@ pub enum Outcome {
     HoldReleased,
     /// The stock was committed before: it cannot be released.
     HoldCommitted,
-    /// Not known yet, or the peer does not answer: ask again with the same id.
+    /// The money was captured: it cannot be voided, only given back.
+    Captured,
+    /// The peer has answered that it does not know yet: ask again with the same id.
     Pending(String),
+    /// The peer does not answer: ask again with the same id, for as long as it takes.
+    Away(String),
     /// Refused for a reason that asking again will not change.
     Refused(String),
 }
@@ -74,111 +84,20 @@ pub enum Next {
     Go(Step, Change),
     End(Change),
     /// The same step, later.
-    Again(String),
+    Again(Pace, String),
     /// A person decides.
     Review(String),
 }
 
-/// `attempt` is how often this step has failed before.
-#[must_use]
-pub fn decide(step: Step, outcome: Outcome, attempt: u32) -> Next {
-    match outcome {
-        Outcome::Pending(why) if attempt + 1 >= MAX_ATTEMPTS => {
-            Next::Review(format!("{step} had no answer {MAX_ATTEMPTS} times: {why}"))
-        }
-        Outcome::Pending(why) => Next::Again(why),
-        Outcome::Refused(why) => Next::Review(format!("{step} was refused: {why}")),
-        Outcome::Done => done(step),
-        Outcome::Declined(class) => declined(step, class),
-        Outcome::HoldExpired => hold_expired(step),
-        Outcome::HoldReleased => hold_released(step),
-        Outcome::HoldCommitted => Next::Review(format!("{step} found the stock committed")),
-    }
-}
-
-fn done(step: Step) -> Next {
-    match step {
-        Step::Authorize => Next::Go(Step::Commit, payment(PaymentState::Authorized)),
-        Step::Commit => Next::Go(Step::Capture, stock(StockState::Committed)),
-        Step::Capture => Next::End(Change { event: Some(Event::Paid), ..payment(PaymentState::Paid) }),
-        Step::VoidExpired => {
-            Next::End(Change { event: Some(Event::HoldEnded), ..payment(PaymentState::Voided) })
-        }
-        Step::VoidCancelled => {
-            Next::End(Change { event: Some(Event::Undone), ..payment(PaymentState::Voided) })
-        }
-        Step::VoidReturn => Next::Go(Step::Return, payment(PaymentState::Voided)),
-        Step::ReleaseExpired => {
-            Next::End(Change { event: Some(Event::HoldEnded), ..stock(StockState::Released) })
-        }
-        Step::ReleaseCancelled => {
-            Next::End(Change { event: Some(Event::Undone), ..stock(StockState::Released) })
-        }
-        Step::Refund => Next::Go(Step::Return, payment(PaymentState::Refunded)),
-        Step::Return => Next::End(Change { event: Some(Event::Undone), ..stock(StockState::Returned) }),
-    }
-}
-
-fn declined(step: Step, class: String) -> Next {
-    match step {
-        Step::Authorize => Next::End(Change { decline: Some(class), ..payment(PaymentState::Unpaid) }),
-        // The stock was won and the money is not to be had: what is held of either goes back.
-        Step::Capture => {
-            let change =
-                Change { event: Some(Event::CancelRequested), decline: Some(class), ..Change::default() };
-            Next::Go(Step::VoidReturn, change)
-        }
-        Step::Commit
-        | Step::VoidExpired
-        | Step::VoidCancelled
-        | Step::VoidReturn
-        | Step::ReleaseExpired
-        | Step::ReleaseCancelled
-        | Step::Refund
-        | Step::Return => Next::Review(format!("{step} was declined: {class}")),
-    }
-}
-
-fn hold_expired(step: Step) -> Next {
-    match step {
-        Step::Commit => Next::Go(Step::VoidExpired, stock(StockState::Released)),
-        // Nothing left to release is released.
-        Step::ReleaseExpired | Step::ReleaseCancelled => done(step),
-        Step::Authorize
-        | Step::Capture
-        | Step::VoidExpired
-        | Step::VoidCancelled
-        | Step::VoidReturn
-        | Step::Refund
-        | Step::Return => Next::Review(format!("{step} found the hold expired")),
-    }
-}
-
-fn hold_released(step: Step) -> Next {
-    match step {
-        Step::Commit => Next::Go(
-            Step::VoidCancelled,
-            Change { event: Some(Event::CancelRequested), ..stock(StockState::Released) },
-        ),
-        Step::ReleaseExpired | Step::ReleaseCancelled => done(step),
-        Step::Authorize
-        | Step::Capture
-        | Step::VoidExpired
-        | Step::VoidCancelled
-        | Step::VoidReturn
-        | Step::Refund
-        | Step::Return => Next::Review(format!("{step} found the hold released")),
-    }
-}
-
-fn payment(state: PaymentState) -> Change {
-    Change { payment: Some(state), ..Change::default() }
-}
-
-fn stock(state: StockState) -> Change {
-    Change { stock: Some(state), ..Change::default() }
+/// How long a step has been waited for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Waited {
+    /// How long the peer has been answering that it does not know yet.
+    pub unknown_for: Duration,
+    /// The provider's session has ended: an authorisation that is not known by now is not waited for any more.
+    pub session_over: bool,
 }
 
 #[cfg(test)]
 #[path = "saga_tests.rs"]
-mod tests;
+pub mod tests;

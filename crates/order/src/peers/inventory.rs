@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use stampede_kit::client::{self, request};
 use stampede_proto::common::v1::ErrorReason;
 use stampede_proto::inventory::v1::{
-    BatchGetSkusRequest, CommitReservationRequest, GetCampaignRequest, ReleaseReservationRequest,
-    Reservation, ReservationLine, ReservationState, ReserveStockRequest, ReturnStockRequest,
+    BatchGetSkusRequest, CommitReservationRequest, GetCampaignRequest, GetReservationRequest,
+    ReleaseReservationRequest, Reservation, ReservationLine, ReservationState, ReserveStockRequest,
+    ReturnStockRequest,
 };
 use stampede_types::{BuyerId, CampaignId, Money, ReservationId, SkuId};
 use std::time::Duration;
@@ -106,6 +107,16 @@ impl Peers {
                 ReservationState::Unspecified => Outcome::Done,
             },
             Err(status) => resolved(&status),
+        }
+    }
+
+    /// Whether this reservation has become a sale.
+    pub async fn is_committed(&self, id: ReservationId) -> Result<bool, Status> {
+        let message = GetReservationRequest { reservation_id: id.to_string() };
+        match self.stock.clone().get_reservation(request(message, ASK_WITHIN)).await {
+            Ok(answer) => Ok(answer.into_inner().state() == ReservationState::Committed),
+            Err(status) if reason(&status) == Some(ErrorReason::ReservationNotFound) => Ok(false),
+            Err(status) => Err(status),
         }
     }
 

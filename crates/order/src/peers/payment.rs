@@ -3,15 +3,16 @@
 use stampede_kit::client::request;
 use stampede_proto::common::v1::ErrorReason;
 use stampede_proto::payment::v1::{
-    AuthorizePaymentRequest, CapturePaymentRequest, Payment, PaymentState, RefundPaymentRequest,
-    VoidPaymentRequest,
+    AuthorizePaymentRequest, CapturePaymentRequest, GetPaymentRequest, Payment, PaymentState,
+    RefundPaymentRequest, VoidPaymentRequest,
 };
 use stampede_types::PaymentId;
 use tonic::Status;
 
-use super::{Peers, fact, failed, reason};
+use super::{ASK_WITHIN, Peers, fact, failed, reason};
 use crate::domain::method::Method;
 use crate::domain::order::Order;
+use crate::domain::review::Facts;
 use crate::domain::saga::Outcome;
 use crate::wire;
 
@@ -47,8 +48,31 @@ impl Peers {
             Ok(answer) => voided(&answer.into_inner()),
             // Nothing was ever authorised under this id.
             Err(status) if reason(&status) == Some(ErrorReason::PaymentNotFound) => Outcome::Done,
-            Err(status) => failed(&status),
+            Err(status) => not_voided(&status),
         }
+    }
+
+    /// The payment as it stands; `None` when there never was one with this id.
+    pub async fn payment(&self, payment: PaymentId) -> Result<Option<Payment>, Status> {
+        let message = GetPaymentRequest { payment_id: payment.to_string() };
+        match self.payments.clone().get_payment(request(message, ASK_WITHIN)).await {
+            Ok(answer) => Ok(Some(answer.into_inner())),
+            Err(status) if reason(&status) == Some(ErrorReason::PaymentNotFound) => Ok(None),
+            Err(status) => Err(status),
+        }
+    }
+
+    /// What payment and inventory say of an order that somebody wants confirmed.
+    pub async fn facts(&self, order: &Order) -> Result<Facts, Status> {
+        let captured = match order.payment {
+            _ if order.is_free() => true,
+            Some(payment) => self.payment(payment).await?.is_some_and(|payment| {
+                amount(payment.captured.as_ref()) >= order.total.amount_minor()
+                    && amount(payment.refunded.as_ref()) + amount(payment.refund_pending.as_ref()) == 0
+            }),
+            None => false,
+        };
+        Ok(Facts { captured, committed: self.is_committed(order.reservation()).await? })
     }
 
     /// Gives back all that was captured.
@@ -101,9 +125,13 @@ fn captured(payment: &Payment, order: &Order) -> Outcome {
 fn voided(payment: &Payment) -> Outcome {
     match payment.state() {
         PaymentState::Voided | PaymentState::Failed | PaymentState::Expired => Outcome::Done,
-        PaymentState::Captured | PaymentState::PartiallyCaptured => {
-            Outcome::Refused("money was captured under a void".into())
+        // What was captured has all gone back.
+        PaymentState::Captured | PaymentState::PartiallyCaptured
+            if amount(payment.refunded.as_ref()) >= amount(payment.captured.as_ref()) =>
+        {
+            Outcome::Done
         }
+        PaymentState::Captured | PaymentState::PartiallyCaptured => Outcome::Captured,
         PaymentState::Conflicted => Outcome::Refused("the payment is in conflict".into()),
         PaymentState::Authorized
         | PaymentState::RequiresAction
@@ -121,6 +149,19 @@ fn refunded(payment: &Payment, order: &Order) -> Outcome {
         return Outcome::Refused("the payment is in conflict".into());
     }
     pending(payment)
+}
+
+/// Why a payment could not be let go.
+fn not_voided(status: &Status) -> Outcome {
+    match reason(status) {
+        Some(ErrorReason::PaymentState) => match fact(status, "state").trim_start_matches("PAYMENT_STATE_") {
+            "CAPTURED" => Outcome::Captured,
+            // A capture is under way: once it is known, the money is held or taken.
+            "AUTHORIZED" | "PARTIALLY_CAPTURED" => Outcome::Pending("a capture is under way".into()),
+            _ => failed(status),
+        },
+        Some(_) | None => failed(status),
+    }
 }
 
 /// A refusal by the provider is an answer; every other failure is not.
@@ -164,15 +205,42 @@ mod tests {
     #[test]
     fn a_lost_answer_is_asked_again_and_never_taken_for_a_no() {
         let unknown = Refusal::new(Code::Unavailable, "PAYMENT_UNKNOWN", "lost");
-        let answers = [
-            authorized(&payment(PaymentState::Unknown)),
-            declined(&unknown.into()),
-            declined(&Status::deadline_exceeded("late")),
-            declined(&Status::cancelled("gone away")),
-        ];
-        for answer in answers {
+        for answer in [authorized(&payment(PaymentState::Unknown)), declined(&unknown.into())] {
             assert!(matches!(answer, Outcome::Pending(_)), "{answer:?}");
         }
+        for silence in
+            [Status::deadline_exceeded("late"), Status::cancelled("gone away"), Status::unavailable("no")]
+        {
+            assert!(matches!(declined(&silence), Outcome::Away(_)), "{silence:?}");
+        }
+    }
+
+    #[test]
+    fn a_fault_of_the_peers_own_is_no_outage() {
+        let fault = Refusal::new(Code::Internal, "INTERNAL", "a bug");
+        assert!(matches!(declined(&fault.into()), Outcome::Pending(_)));
+        assert!(matches!(declined(&Status::internal("the stream broke")), Outcome::Away(_)));
+    }
+
+    #[test]
+    fn captured_money_is_not_voided_but_given_back() {
+        let refused = |state: &str| {
+            not_voided(
+                &Refusal::new(Code::FailedPrecondition, "PAYMENT_STATE", "no")
+                    .metadata("state", state)
+                    .into(),
+            )
+        };
+        assert_eq!(
+            (refused("CAPTURED"), voided(&payment(PaymentState::PartiallyCaptured))),
+            (Outcome::Captured, Outcome::Done)
+        );
+        assert!(matches!(refused("AUTHORIZED"), Outcome::Pending(_)));
+        assert!(matches!(refused("CONFLICTED"), Outcome::Refused(_)));
+        let money =
+            |amount_minor| Some(stampede_proto::common::v1::Money { amount_minor, currency: "EUR".into() });
+        let taken = Payment { captured: money(10), refunded: money(9), ..payment(PaymentState::Captured) };
+        assert_eq!(voided(&taken), Outcome::Captured);
     }
 
     #[test]

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 
 use sqlx::{PgConnection, PgExecutor};
-use stampede_types::{Currency, Money, OrderId, PaymentId, Pool, Quantity};
+use stampede_types::{Currency, Money, OrderId, PaymentId, Pool, Quantity, ReservationId};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::domain::order::{Line, Order};
+use crate::domain::order::{EndReason, Line, Order};
 use crate::domain::page::{After, List};
 use crate::domain::state::FulfilmentState;
 
@@ -33,6 +33,8 @@ struct OrderRow {
     payment_attempt: i32,
     fingerprint: Vec<u8>,
     decline: String,
+    reservation_id: Uuid,
+    end_reason: String,
     expires_at: OffsetDateTime,
     created_at: OffsetDateTime,
     updated_at: OffsetDateTime,
@@ -56,8 +58,8 @@ pub async fn by_ids(conn: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<Stored>
     let rows = sqlx::query_as!(
         OrderRow,
         "SELECT found.order_id, buyer_id, state, payment_state, stock_state, fulfilment_state, currency, subtotal_minor,
-                discount_minor, total_minor, payment_id, payment_attempt, fingerprint, decline, expires_at, created_at,
-                updated_at, version
+                discount_minor, total_minor, payment_id, payment_attempt, fingerprint, decline, reservation_id,
+                end_reason, expires_at, created_at, updated_at, version
          FROM (SELECT DISTINCT UNNEST($1::uuid[])) AS asked (order_id)
          CROSS JOIN LATERAL (SELECT * FROM orders WHERE orders.order_id = asked.order_id LIMIT 1) AS found",
         ids
@@ -104,8 +106,8 @@ pub async fn page(
     let rows = sqlx::query_as!(
         OrderRow,
         "SELECT order_id, buyer_id, state, payment_state, stock_state, fulfilment_state, currency, subtotal_minor,
-                discount_minor, total_minor, payment_id, payment_attempt, fingerprint, decline, expires_at, created_at,
-                updated_at, version
+                discount_minor, total_minor, payment_id, payment_attempt, fingerprint, decline, reservation_id,
+                end_reason, expires_at, created_at, updated_at, version
          FROM orders
          WHERE buyer_id = $1 AND ($2::text IS NULL OR state = $2)
            AND ($3::timestamptz IS NULL OR (created_at, order_id) < ($3, $4::uuid))
@@ -129,7 +131,8 @@ pub async fn change(conn: &mut PgConnection, order: &Order) -> Result<bool, sqlx
     let attempt = i32::try_from(order.payment_attempt).map_err(out_of_range)?;
     let changed = sqlx::query!(
         "UPDATE orders SET state = $3, payment_state = $4, stock_state = $5, fulfilment_state = $6, payment_id = $7,
-                payment_attempt = $8, decline = $9, delivered_at = $10, updated_at = now(), version = version + 1
+                payment_attempt = $8, decline = $9, delivered_at = $10, reservation_id = $11, end_reason = $12,
+                updated_at = now(), version = version + 1
          WHERE order_id = $1 AND version = $2",
         order.id.uuid(),
         order.version,
@@ -140,7 +143,9 @@ pub async fn change(conn: &mut PgConnection, order: &Order) -> Result<bool, sqlx
         order.payment.map(PaymentId::uuid),
         attempt,
         order.decline,
-        order.delivered_at()
+        order.delivered_at(),
+        order.reservation_id.uuid(),
+        order.end_reason.map_or("", EndReason::as_str)
     )
     .execute(conn)
     .await?;
@@ -217,6 +222,8 @@ impl OrderRow {
             payment: self.payment_id.map(PaymentId::new),
             payment_attempt: u32::try_from(self.payment_attempt).map_err(out_of_range)?,
             decline: self.decline,
+            reservation_id: ReservationId::new(self.reservation_id),
+            end_reason: if self.end_reason.is_empty() { None } else { Some(parsed(&self.end_reason)?) },
             expires_at: self.expires_at,
             created_at: self.created_at,
             updated_at: self.updated_at,

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::orders::{out_of_range, parsed};
 use crate::domain::method::Method;
+use crate::domain::retry::Pace;
 use crate::domain::saga::Step;
 
 /// What is to be done for one order, and the claim that lets us do it.
@@ -20,7 +21,19 @@ pub struct Work {
     pub attempt: u32,
     pub method: Option<Method>,
     pub cancel_reason: String,
+    /// How long the peer had been answering that it does not know yet, when this was claimed.
+    pub unknown_for: Duration,
     pub claim: Uuid,
+}
+
+impl Work {
+    /// Work that begins now, under a claim of its own.
+    #[must_use]
+    pub fn new(order: OrderId, step: Step) -> Work {
+        let unknown_for = Duration::ZERO;
+        let claim = Uuid::now_v7();
+        Work { order, step, attempt: 0, method: None, cancel_reason: String::new(), unknown_for, claim }
+    }
 }
 
 struct WorkRow {
@@ -30,6 +43,7 @@ struct WorkRow {
     method_kind: Option<String>,
     method_token: Option<String>,
     cancel_reason: String,
+    unknown_seconds: f64,
 }
 
 /// Begins a saga under a claim. False when the order has one already. The caller holds the order's row lock.
@@ -85,7 +99,8 @@ pub async fn claim_due(
            SELECT order_id FROM saga
            WHERE parked_at IS NULL AND next_at <= now() AND (claimed_until IS NULL OR claimed_until <= now())
            ORDER BY next_at LIMIT $3 FOR UPDATE SKIP LOCKED)
-         RETURNING order_id, step, attempt, method_kind, method_token, cancel_reason",
+         RETURNING order_id, step, attempt, method_kind, method_token, cancel_reason,
+                   coalesce(extract(epoch FROM now() - unknown_since), 0)::float8 AS \"unknown_seconds!\"",
         claim,
         lease.as_secs_f64(),
         most
@@ -103,8 +118,8 @@ pub async fn go(
     lease: Duration,
 ) -> Result<bool, sqlx::Error> {
     let gone = sqlx::query!(
-        "UPDATE saga SET step = $3, attempt = 0, last_error = '', next_at = now(), updated_at = now(),
-                claimed_until = now() + make_interval(secs => $4)
+        "UPDATE saga SET step = $3, attempt = 0, last_error = '', unknown_since = NULL, next_at = now(),
+                updated_at = now(), claimed_until = now() + make_interval(secs => $4)
          WHERE order_id = $1 AND claim = $2",
         work.order.uuid(),
         work.claim,
@@ -125,20 +140,25 @@ pub async fn end(conn: &mut PgConnection, work: &Work) -> Result<bool, sqlx::Err
     Ok(ended.rows_affected() == 1)
 }
 
-/// Lets go of the work until the delay has passed, and counts the failure. False when the claim was lost.
+/// Lets go of the work until the delay has passed, and counts the failure. A hint that came since the work was claimed makes it
+/// due at once. False when the claim was lost.
 pub async fn again(
     executor: impl PgExecutor<'_>,
     work: &Work,
+    pace: Pace,
     error: &str,
     delay: Duration,
 ) -> Result<bool, sqlx::Error> {
     let released = sqlx::query!(
         "UPDATE saga SET attempt = attempt + 1, last_error = $3, claim = NULL, claimed_until = NULL,
-                next_at = now() + make_interval(secs => $4), updated_at = now()
+                unknown_since = CASE WHEN $4 THEN coalesce(unknown_since, now()) ELSE unknown_since END,
+                next_at = CASE WHEN hinted_at >= updated_at THEN now() ELSE now() + make_interval(secs => $5) END,
+                updated_at = now()
          WHERE order_id = $1 AND claim = $2",
         work.order.uuid(),
         work.claim,
         error,
+        pace == Pace::Unknown,
         delay.as_secs_f64()
     )
     .execute(executor)
@@ -197,6 +217,7 @@ impl WorkRow {
             attempt: u32::try_from(self.attempt).map_err(out_of_range)?,
             method,
             cancel_reason: self.cancel_reason,
+            unknown_for: Duration::try_from_secs_f64(self.unknown_seconds).unwrap_or_default(),
             claim,
         })
     }

@@ -26,6 +26,8 @@ struct Books {
     payments: HashMap<String, Payment>,
     captures: HashSet<String>,
     refunds: HashSet<String>,
+    /// Unknown payments that are let go as soon as they are known.
+    voids: HashSet<String>,
     refuses_captures: bool,
 }
 
@@ -52,10 +54,18 @@ impl Bank {
 
     /// The provider tells at last that the unknown payments were authorised.
     pub fn find_out(&self) {
+        let Books { payments, voids, .. } = &mut *self.books.lock().unwrap();
+        for payment in payments.values_mut().filter(|payment| payment.state() == PaymentState::Unknown) {
+            let voided = voids.contains(&payment.payment_id);
+            payment.set_state(if voided { PaymentState::Voided } else { PaymentState::Authorized });
+        }
+    }
+
+    /// Somebody captures all that is authorised, without the shop.
+    pub fn capture_by_hand(&self) {
         for payment in self.books.lock().unwrap().payments.values_mut() {
-            if payment.state() == PaymentState::Unknown {
-                payment.set_state(PaymentState::Authorized);
-            }
+            payment.captured.clone_from(&payment.amount);
+            payment.set_state(PaymentState::Captured);
         }
     }
 
@@ -85,10 +95,29 @@ impl Books {
     }
 
     fn void(&mut self, id: &str) -> Result<Payment, Status> {
-        let payment = self.payments.get_mut(id).ok_or_else(not_found)?;
-        assert_ne!(payment.state(), PaymentState::Captured, "captured money is not voided");
-        payment.set_state(PaymentState::Voided);
-        Ok(payment.clone())
+        let payment = self.payments.entry(id.to_owned()).or_insert_with(|| prevented(id));
+        match payment.state() {
+            PaymentState::Captured => {
+                Err(refusal(ErrorReason::PaymentState).metadata("state", "CAPTURED").into())
+            }
+            // What it let go of is known when the provider tells.
+            PaymentState::Unknown => {
+                self.voids.insert(id.to_owned());
+                Ok(payment.clone())
+            }
+            PaymentState::Failed => Ok(payment.clone()),
+            PaymentState::Unspecified
+            | PaymentState::RequiresAction
+            | PaymentState::Processing
+            | PaymentState::Authorized
+            | PaymentState::PartiallyCaptured
+            | PaymentState::Voided
+            | PaymentState::Expired
+            | PaymentState::Conflicted => {
+                payment.set_state(PaymentState::Voided);
+                Ok(payment.clone())
+            }
+        }
     }
 
     fn refund(&mut self, request: RefundPaymentRequest) -> Result<Payment, Status> {
@@ -104,31 +133,33 @@ impl Books {
 #[tonic::async_trait]
 impl PaymentService for Bank {
     async fn authorize_payment(&self, request: Request<AuthorizePaymentRequest>) -> Answer<Payment> {
-        self.trouble.enter("authorize").await;
+        self.trouble.enter("authorize").await?;
         let payment = self.books.lock().unwrap().authorize(request.into_inner());
         self.trouble.answer("authorize", payment)
     }
 
     async fn capture_payment(&self, request: Request<CapturePaymentRequest>) -> Answer<Payment> {
-        self.trouble.enter("capture").await;
+        self.trouble.enter("capture").await?;
         let payment = self.books.lock().unwrap().capture(request.into_inner())?;
         self.trouble.answer("capture", payment)
     }
 
     async fn void_payment(&self, request: Request<VoidPaymentRequest>) -> Answer<Payment> {
-        self.trouble.enter("void").await;
+        self.trouble.enter("void").await?;
         let payment = self.books.lock().unwrap().void(&request.get_ref().payment_id)?;
         self.trouble.answer("void", payment)
     }
 
     async fn refund_payment(&self, request: Request<RefundPaymentRequest>) -> Answer<Payment> {
-        self.trouble.enter("refund").await;
+        self.trouble.enter("refund").await?;
         let payment = self.books.lock().unwrap().refund(request.into_inner())?;
         self.trouble.answer("refund", payment)
     }
 
-    async fn get_payment(&self, _: Request<GetPaymentRequest>) -> Answer<Payment> {
-        Err(Status::unimplemented("an order never asks this"))
+    async fn get_payment(&self, request: Request<GetPaymentRequest>) -> Answer<Payment> {
+        self.trouble.enter("get_payment").await?;
+        let payment = self.books.lock().unwrap().payments.get(&request.get_ref().payment_id).cloned();
+        self.trouble.answer("get_payment", payment.ok_or_else(not_found)?)
     }
 
     async fn receive_webhook(&self, _: Request<ReceiveWebhookRequest>) -> Answer<ReceiveWebhookResponse> {
@@ -156,6 +187,11 @@ fn new_payment(request: AuthorizePaymentRequest) -> Payment {
         decline: decline.into(),
         ..Payment::default()
     }
+}
+
+/// A void that came before its authorisation: there will be none.
+fn prevented(id: &str) -> Payment {
+    Payment { payment_id: id.to_owned(), state: PaymentState::Voided.into(), ..Payment::default() }
 }
 
 fn not_found() -> Status {

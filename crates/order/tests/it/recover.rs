@@ -7,6 +7,7 @@ use sqlx::PgPool;
 use stampede_kit::testing::{self, TestDatabase};
 use stampede_order::MIGRATIONS;
 use stampede_order::domain::method::{Method, MethodKind};
+use stampede_order::domain::retry::Pace;
 use stampede_order::domain::saga::Step;
 use stampede_order::store::saga::{self, Work};
 use stampede_proto::order::v1::{Order, OrderPaymentState, OrderState};
@@ -21,7 +22,7 @@ const LONG: Duration = Duration::from_mins(5);
 
 fn work(order: OrderId, step: Step) -> Work {
     let method = Some(Method { kind: MethodKind::Card, token: "tok_visa".into() });
-    Work { order, step, attempt: 0, method, cancel_reason: String::new(), claim: Uuid::now_v7() }
+    Work { method, ..Work::new(order, step) }
 }
 
 fn id(order: &Order) -> OrderId {
@@ -150,7 +151,7 @@ async fn work_is_claimed_by_one_until_its_lease_is_over() {
     // What the dead one finds out when it comes back is not written.
     let mut conn = database.pool.acquire().await.unwrap();
     assert!(!saga::go(&mut conn, &dead, Step::Return, LONG).await.unwrap());
-    assert!(!saga::again(&database.pool, &dead, "late", OVER).await.unwrap());
+    assert!(!saga::again(&database.pool, &dead, Pace::Away, "late", OVER).await.unwrap());
     assert!(!saga::end(&mut conn, &dead).await.unwrap());
     assert!(saga::end(&mut conn, &alive).await.unwrap());
 }
@@ -162,7 +163,7 @@ async fn work_that_failed_waits_for_its_time_and_parked_work_for_ever() {
     saga::begin_expiries(&database.pool, 10).await.unwrap();
     let claim = || async { saga::claim_due(&database.pool, Uuid::now_v7(), LONG, 10).await.unwrap().pop() };
     let first = claim().await.unwrap();
-    assert!(saga::again(&database.pool, &first, "down", LONG).await.unwrap());
+    assert!(saga::again(&database.pool, &first, Pace::Away, "down", LONG).await.unwrap());
     assert!(claim().await.is_none());
     sqlx::query("UPDATE saga SET next_at = now()").execute(&database.pool).await.unwrap();
     let second = claim().await.unwrap();

@@ -14,6 +14,7 @@ use stampede_proto::inventory::v1::campaign_service_server::CampaignServiceServe
 use stampede_proto::inventory::v1::catalog_service_server::CatalogServiceServer;
 use stampede_proto::inventory::v1::inventory_service_server::InventoryServiceServer;
 use stampede_proto::order::v1::order_service_client::OrderServiceClient;
+use stampede_proto::order::v1::review_service_client::ReviewServiceClient;
 use stampede_proto::order::v1::*;
 use stampede_proto::payment::v1::payment_service_server::PaymentServiceServer;
 use stampede_proto::payment::v1::{CardToken, PaymentMethod, payment_method};
@@ -37,6 +38,7 @@ pub struct Shop {
     pub database: TestDatabase,
     pub stream: kit::nats::Stream,
     pub orders: OrderServiceClient<Channel>,
+    pub reviews: ReviewServiceClient<Channel>,
     issuer: Issuer,
     _running: DropGuard,
     _folder: TempDir,
@@ -99,13 +101,14 @@ impl Town {
 
     /// The shop whose order service serves at this address.
     pub fn shop(self, address: SocketAddr) -> Shop {
-        let orders = client(&self.client, address);
+        let channel = client(&self.client, address);
         Shop {
             warehouse: self.warehouse,
             bank: self.bank,
             database: self.database,
             stream: self.stream,
-            orders,
+            orders: OrderServiceClient::new(channel.clone()),
+            reviews: ReviewServiceClient::new(channel),
             issuer: self.issuer,
             _running: self.stop.drop_guard(),
             _folder: self.folder,
@@ -139,6 +142,7 @@ impl Shop {
             inventory: town.inventory.to_string(),
             payment: town.payment.to_string(),
             payment_window,
+            session_grace: Duration::from_mins(1),
             hold_grace: Duration::from_mins(2),
             saga_lease: LEASE,
             return_period,
@@ -286,10 +290,10 @@ async fn peer(server: Server, stop: &CancellationToken, fill: impl FnOnce(&mut k
     address
 }
 
-fn client(server: &Server, address: SocketAddr) -> OrderServiceClient<Channel> {
+fn client(server: &Server, address: SocketAddr) -> Channel {
     let contract = kit::Contract::parse(stampede_proto::DESCRIPTOR_SET).unwrap();
     let tls = kit::tls::Client::read(&server.tls.cert, &server.tls.key, &server.tls.ca).unwrap();
-    OrderServiceClient::new(kit::client::connect(&tls, "order", &address.to_string(), contract))
+    kit::client::connect(&tls, "order", &address.to_string(), contract)
 }
 
 fn write(folder: &Path, name: &str, text: &str) -> PathBuf {

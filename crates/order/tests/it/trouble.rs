@@ -3,8 +3,11 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
+use stampede_proto::common::v1::ErrorReason;
 use tokio::sync::Semaphore;
 use tonic::{Response, Status};
+
+use crate::warehouse::refusal;
 
 #[derive(Clone, Default)]
 pub struct Trouble(Arc<Mutex<State>>);
@@ -14,12 +17,22 @@ struct State {
     lost: HashMap<&'static str, u32>,
     calls: HashMap<&'static str, u32>,
     gates: HashMap<&'static str, Arc<Semaphore>>,
+    refused: HashMap<&'static str, ErrorReason>,
 }
 
 impl Trouble {
     /// The next answers of this method are lost after their effect.
     pub fn lose(&self, method: &'static str, answers: u32) {
         self.0.lock().unwrap().lost.insert(method, answers);
+    }
+
+    /// Calls of this method have no effect and are refused for this reason, until it is mended.
+    pub fn refuse(&self, method: &'static str, reason: ErrorReason) {
+        self.0.lock().unwrap().refused.insert(method, reason);
+    }
+
+    pub fn mend(&self, method: &'static str) {
+        self.0.lock().unwrap().refused.remove(method);
     }
 
     /// Calls of this method wait, before they have an effect, until the gate is opened.
@@ -37,7 +50,9 @@ impl Trouble {
         self.0.lock().unwrap().calls.get(method).copied().unwrap_or(0)
     }
 
-    pub async fn enter(&self, method: &'static str) {
+    /// # Errors
+    /// The refusal that was asked for.
+    pub async fn enter(&self, method: &'static str) -> Result<(), Status> {
         let gate = {
             let mut state = self.0.lock().unwrap();
             *state.calls.entry(method).or_default() += 1;
@@ -46,6 +61,8 @@ impl Trouble {
         if let Some(gate) = gate {
             let _ = gate.acquire().await;
         }
+        let refused = self.0.lock().unwrap().refused.get(method).copied();
+        refused.map_or(Ok(()), |reason| Err(refusal(reason).into()))
     }
 
     pub fn answer<T>(&self, method: &'static str, message: T) -> Result<Response<T>, Status> {

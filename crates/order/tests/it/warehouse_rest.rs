@@ -21,7 +21,7 @@ fn not_played<T>() -> Answer<T> {
 #[tonic::async_trait]
 impl CatalogService for Warehouse {
     async fn batch_get_skus(&self, request: Request<BatchGetSkusRequest>) -> Answer<BatchGetSkusResponse> {
-        self.trouble.enter("batch_get_skus").await;
+        self.trouble.enter("batch_get_skus").await?;
         let floor = self.floor.lock().unwrap();
         let skus = request.get_ref().sku_ids.iter().filter_map(|id| floor.skus.get(id).cloned()).collect();
         self.trouble.answer("batch_get_skus", BatchGetSkusResponse { skus })
@@ -55,7 +55,7 @@ impl CatalogService for Warehouse {
 #[tonic::async_trait]
 impl CampaignService for Warehouse {
     async fn get_campaign(&self, request: Request<GetCampaignRequest>) -> Answer<Campaign> {
-        self.trouble.enter("get_campaign").await;
+        self.trouble.enter("get_campaign").await?;
         let campaign_id = request.into_inner().campaign_id;
         let items = self.floor.lock().unwrap().campaigns.get(&campaign_id).cloned();
         let items = items.ok_or_else(|| refusal(ErrorReason::CampaignNotFound))?;
@@ -81,25 +81,27 @@ impl InventoryService for Warehouse {
     type ReserveStreamStream = Empty<Result<ReserveStreamResponse, Status>>;
 
     async fn reserve_stock(&self, request: Request<ReserveStockRequest>) -> Answer<Reservation> {
-        self.trouble.enter(if is_repeated(&request) { "reserve_stock again" } else { "reserve_stock" }).await;
+        self.trouble
+            .enter(if is_repeated(&request) { "reserve_stock again" } else { "reserve_stock" })
+            .await?;
         let held = self.floor.lock().unwrap().reserve(request.into_inner(), Clock::system().now())?;
         self.trouble.answer("reserve_stock", held)
     }
 
     async fn commit_reservation(&self, request: Request<CommitReservationRequest>) -> Answer<Reservation> {
-        self.trouble.enter("commit_reservation").await;
+        self.trouble.enter("commit_reservation").await?;
         let committed = self.floor.lock().unwrap().commit(&request.get_ref().reservation_id)?;
         self.trouble.answer("commit_reservation", committed)
     }
 
     async fn release_reservation(&self, request: Request<ReleaseReservationRequest>) -> Answer<Reservation> {
-        self.trouble.enter("release_reservation").await;
+        self.trouble.enter("release_reservation").await?;
         let released = self.floor.lock().unwrap().release(&request.get_ref().reservation_id)?;
         self.trouble.answer("release_reservation", released)
     }
 
     async fn return_stock(&self, request: Request<ReturnStockRequest>) -> Answer<ReturnStockResponse> {
-        self.trouble.enter("return_stock").await;
+        self.trouble.enter("return_stock").await?;
         self.floor.lock().unwrap().take_back(request.into_inner());
         self.trouble.answer("return_stock", ReturnStockResponse::default())
     }
@@ -124,8 +126,10 @@ impl InventoryService for Warehouse {
         not_played()
     }
 
-    async fn get_reservation(&self, _: Request<GetReservationRequest>) -> Answer<Reservation> {
-        not_played()
+    async fn get_reservation(&self, request: Request<GetReservationRequest>) -> Answer<Reservation> {
+        self.trouble.enter("get_reservation").await?;
+        let hold = self.floor.lock().unwrap().holds.get(&request.get_ref().reservation_id).cloned();
+        self.trouble.answer("get_reservation", hold.ok_or_else(|| refusal(ErrorReason::ReservationNotFound))?)
     }
 
     async fn extend_reservation(&self, _: Request<ExtendReservationRequest>) -> Answer<Reservation> {

@@ -95,7 +95,8 @@ async fn an_order_cancelled_before_and_after_payment_gives_everything_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_nobody_pays_expires_and_its_units_are_sold_again() {
-    let shop = Shop::with(&[("order", "payment_window_ms", "500"), ("order", "hold_grace_ms", "500")]).await;
+    let settings = [("payment_window_ms", "500"), ("session_grace_ms", "250"), ("hold_grace_ms", "500")];
+    let shop = Shop::with(&settings.map(|(key, value)| ("order", key, value))).await;
     let alice = shop.buyer("alice");
     let two = json!([{ "skuId": SKU, "campaignId": CAMPAIGN, "quantity": 2 }]);
     let order = alice.order(two.clone()).await.ok();
