@@ -78,6 +78,7 @@ impl Orders {
             return Ok(Begun::UnderWay(Box::new(order)));
         }
         tx.commit().await?;
+        self.watching.changed(id, order.version + 1);
         Ok(Begun::Started(work))
     }
 

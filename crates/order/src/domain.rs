@@ -7,6 +7,7 @@ pub mod method;
 pub mod order;
 pub mod page;
 pub mod pricing;
+pub mod resume;
 pub mod retry;
 
 pub mod returns;

@@ -152,6 +152,7 @@ impl Orders {
         tx.commit().await?;
         next.version += 1;
         *order = next;
+        self.watching.changed(order.id, order.version);
         if moved {
             self.metrics.reached(order.state);
             self.wake.wake();

@@ -55,6 +55,8 @@ pub enum Error {
     ResolutionReused,
     #[error("the page token is not of this list")]
     PageToken,
+    #[error("the resume token is not of this order, or from its future")]
+    ResumeToken,
     #[error("the payment was declined: {class}")]
     Declined { class: String },
     #[error(transparent)]
@@ -106,6 +108,7 @@ impl Error {
             Error::Impossible(_) => ErrorReason::ReviewImpossible,
             Error::ResolutionReused => ErrorReason::ReviewConflict,
             Error::PageToken => ErrorReason::PageTokenInvalid,
+            Error::ResumeToken => ErrorReason::ResumeTokenInvalid,
             Error::Declined { .. } => ErrorReason::PaymentDeclined,
             Error::Illegal(_) => ErrorReason::OrderState,
             Error::Busy => ErrorReason::OrderBusy,
@@ -147,6 +150,7 @@ impl Error {
                 .metadata("resolution", resolution.as_str())
                 .metadata("step", step.as_str())
                 .metadata("fact", *fact),
+            Error::ResumeToken => refusal.field("resume_token", "is not of this order"),
             Error::Declined { class } => refusal.metadata("decline", class),
             Error::Illegal(IllegalStep { state, event }) => {
                 refusal.metadata("state", state.as_str()).metadata("event", event.as_str())

@@ -3,6 +3,7 @@
 pub mod planned;
 pub mod review;
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use stampede_kit as kit;
@@ -14,15 +15,17 @@ use stampede_proto::order::v1::{
     WatchOrderResponse,
 };
 use stampede_types::OrderId;
+use tokio_stream::Stream;
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use crate::error::Error;
 use crate::orders::Orders;
-use crate::read::Query;
 use crate::ship::parse_id;
 use crate::wire;
 
-pub struct OrderApi(pub Arc<Orders>);
+/// The verbs, and the token by which streams learn that the process drains.
+pub struct OrderApi(pub Arc<Orders>, pub CancellationToken);
 
 type Answer<T> = Result<Response<T>, Status>;
 
@@ -43,10 +46,7 @@ impl OrderService for OrderApi {
     async fn list_orders(&self, request: Request<ListOrdersRequest>) -> Answer<ListOrdersResponse> {
         let cx = kit::Context::of(&request);
         let request = request.into_inner();
-        let state = wire::state_filter(request.state());
-        let query =
-            Query { buyer: request.buyer_id, state, size: request.page_size, token: request.page_token };
-        let page = self.0.list(&cx, query).await?;
+        let page = self.0.list(&cx, wire::list_query(request)?).await?;
         let orders = page.orders.iter().map(wire::order).collect();
         Ok(Response::new(ListOrdersResponse { orders, next_page_token: page.next }))
     }
@@ -71,10 +71,13 @@ impl OrderService for OrderApi {
         Err(Error::Planned.into())
     }
 
-    type WatchOrderStream = tokio_stream::Empty<Result<WatchOrderResponse, Status>>;
+    type WatchOrderStream = Pin<Box<dyn Stream<Item = Result<WatchOrderResponse, Status>> + Send>>;
 
-    async fn watch_order(&self, _: Request<WatchOrderRequest>) -> Answer<Self::WatchOrderStream> {
-        Err(Error::Planned.into())
+    async fn watch_order(&self, request: Request<WatchOrderRequest>) -> Answer<Self::WatchOrderStream> {
+        let cx = kit::Context::of(&request);
+        let WatchOrderRequest { order_id: id, resume_token } = request.into_inner();
+        let messages = self.0.watch(&cx, order_id(&id)?, &resume_token, self.1.clone()).await?;
+        Ok(Response::new(Box::pin(messages)))
     }
 
     async fn ship_order(&self, request: Request<ShipOrderRequest>) -> Answer<Order> {

@@ -12,6 +12,7 @@ pub mod drive;
 pub mod error;
 mod events;
 mod grpc;
+pub mod list;
 mod metrics;
 pub mod orders;
 pub mod pay;
@@ -24,6 +25,8 @@ pub mod review;
 pub mod runner;
 pub mod ship;
 pub mod store;
+mod watch;
+mod watching;
 mod wire;
 
 use stampede_kit as kit;
@@ -58,14 +61,16 @@ pub async fn app(config: &Config) -> anyhow::Result<kit::App> {
     });
     let counted = db.clone();
     app.task("statistics", |stop| kit::statistics::keep(counted, stop));
+    watching::start(&mut app, &orders.watching, &db, &nats, &config.stream);
     let relay = kit::outbox::Relay::new(db, nats).wake(orders.wake()).stream(config.stream.clone());
     app.task("outbox", move |stop| relay.run(stop));
     let runner = orders.clone();
     app.task("saga", move |stop| runner::run(runner, stop));
     let completer = orders.clone();
     app.task("complete", move |stop| complete::run(completer, stop));
+    let stop = app.stop();
     app.grpc(ReviewServiceServer::new(grpc::review::ReviewApi(orders.clone())))
-        .grpc(OrderServiceServer::new(grpc::OrderApi(orders)))
+        .grpc(OrderServiceServer::new(grpc::OrderApi(orders, stop)))
         .grpc(CartServiceServer::new(grpc::planned::CartApi))
         .grpc(PromotionServiceServer::new(grpc::planned::PromotionApi));
     Ok(app)

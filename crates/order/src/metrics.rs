@@ -1,7 +1,7 @@
 //! What the shop wants to count. Labels are bounded.
 
 use opentelemetry::KeyValue;
-use opentelemetry::metrics::{Counter, Gauge};
+use opentelemetry::metrics::{Counter, Gauge, UpDownCounter};
 use stampede_kit::metrics;
 
 use crate::domain::review::Resolution;
@@ -19,6 +19,7 @@ pub struct Metrics {
     pub saga_retries: Counter<u64>,
     pub saga_open: Gauge<i64>,
     pub saga_parked: Gauge<i64>,
+    pub watchers: UpDownCounter<i64>,
 }
 
 impl Metrics {
@@ -34,6 +35,7 @@ impl Metrics {
             saga_retries: metrics::counter("order_saga_retries", "Steps that will be tried again"),
             saga_open: metrics::gauge("order_saga_backlog", "Orders that are being worked on or wait for it"),
             saga_parked: metrics::gauge("order_saga_parked", "Orders that wait for a person"),
+            watchers: metrics::up_down("order_watchers", "Streams that follow an order"),
         }
     }
 

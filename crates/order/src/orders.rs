@@ -17,6 +17,7 @@ use crate::place::{self, Placing};
 use crate::prices::Prices;
 use crate::replay::{self, Replays};
 use crate::store;
+use crate::watching::Watching;
 
 /// The order service's one object; each verb is an `impl` in its own file.
 pub struct Orders {
@@ -28,6 +29,7 @@ pub struct Orders {
     pub(crate) clock: kit::clock::Clock,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) wake: kit::outbox::Wake,
+    pub(crate) watching: Arc<Watching>,
     pub(crate) payment_window: Duration,
     pub(crate) session_grace: Duration,
     pub(crate) hold_grace: Duration,
@@ -49,6 +51,7 @@ impl Orders {
             clock,
             metrics,
             wake,
+            watching: Watching::new(),
             payment_window: config.payment_window,
             session_grace: config.session_grace,
             hold_grace: config.hold_grace,

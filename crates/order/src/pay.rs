@@ -79,6 +79,7 @@ impl Orders {
             return Ok(Begun::UnderWay);
         }
         tx.commit().await?;
+        self.watching.changed(id, order.version + 1);
         Ok(Begun::Started(work))
     }
 

@@ -154,6 +154,7 @@ impl Orders {
         self.metrics.resolved(command.resolution);
         self.metrics.reached(after.state);
         self.wake.wake();
+        self.watching.changed(command.order, after.version + 1);
         Ok(())
     }
 }

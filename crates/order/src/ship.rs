@@ -50,6 +50,7 @@ impl Orders {
         kit::outbox::append(&mut tx, &[told]).await?;
         tx.commit().await?;
         self.wake.wake();
+        self.watching.changed(id, next.version + 1);
         self.order(id).await?.ok_or(Error::NotFound)
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod complete;
 pub mod fulfilment;
+pub mod list;
 pub mod orders;
 pub mod place;
 pub mod review;

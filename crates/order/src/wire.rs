@@ -1,13 +1,18 @@
 //! Wire messages to values and back. It refuses what has no meaning and decides nothing.
 
+use prost_types::Timestamp;
 use stampede_proto::order::v1 as wire;
 use stampede_proto::payment::v1::{Alipay, CardToken, PaymentMethod, StoredValue, WeChatPay, payment_method};
 use stampede_proto::timestamp;
+use time::{Duration, OffsetDateTime};
 
 use crate::domain::fulfilment::{Shipment, Units};
 use crate::domain::method::{Method, MethodKind};
 use crate::domain::order::{Line, Order};
+use crate::domain::page::Sort;
 use crate::domain::state::{FulfilmentState, OrderState, PaymentState, StockState};
+use crate::error::Error;
+use crate::list::Query;
 
 pub fn order(order: &Order) -> wire::Order {
     wire::Order {
@@ -69,6 +74,42 @@ fn line(line: &Line) -> wire::OrderLine {
 /// A filter by state, where unspecified means all.
 pub fn state_filter(state: wire::OrderState) -> Option<OrderState> {
     OrderState::ALL.iter().copied().find(|known| self::state(*known) == state)
+}
+
+fn payment_filter(state: wire::OrderPaymentState) -> Option<PaymentState> {
+    PaymentState::ALL.iter().copied().find(|known| payment_state(*known) == state)
+}
+
+/// What a list asks for.
+///
+/// # Errors
+/// An instant outside the calendar.
+pub fn list_query(request: wire::ListOrdersRequest) -> Result<Query, Error> {
+    let sort = match request.sort() {
+        wire::OrderSort::Unspecified | wire::OrderSort::NewestFirst => Sort::NewestFirst,
+        wire::OrderSort::OldestFirst => Sort::OldestFirst,
+    };
+    Ok(Query {
+        state: state_filter(request.state()),
+        payment: payment_filter(request.payment_state()),
+        from: limit("created_from", request.created_from.as_ref())?,
+        to: limit("created_to", request.created_to.as_ref())?,
+        sort,
+        buyer: request.buyer_id,
+        size: request.page_size,
+        token: request.page_token,
+    })
+}
+
+/// Orders are placed at whole microseconds: the first of them that is not before the instant means the same.
+fn limit(field: &str, at: Option<&Timestamp>) -> Result<Option<OffsetDateTime>, Error> {
+    let Some(at) = at else { return Ok(None) };
+    let whole = stampede_proto::time(at).and_then(|at| at.checked_add(Duration::nanoseconds(999)));
+    let whole = whole.filter(|at| (1..9999).contains(&at.year()));
+    let whole = whole.and_then(|at| at.replace_microsecond(at.microsecond()).ok());
+    let outside =
+        || Error::Invalid { field: field.into(), rule: "must be an instant of the years 1 to 9998" };
+    whole.map(Some).ok_or_else(outside)
 }
 
 pub fn state(state: OrderState) -> wire::OrderState {
@@ -149,6 +190,19 @@ mod tests {
             assert_eq!(state_filter(state(*known)), Some(*known));
         }
         assert_eq!(state_filter(wire::OrderState::Unspecified), None);
+        for known in PaymentState::ALL {
+            assert_eq!(payment_filter(payment_state(*known)), Some(*known));
+        }
+    }
+
+    #[test]
+    fn a_limit_between_two_microseconds_is_the_later_one_and_one_outside_the_calendar_is_refused() {
+        let at = |nanos| Timestamp { seconds: 5, nanos };
+        let micros = |at| limit("created_to", Some(&at)).unwrap().unwrap().nanosecond();
+        assert_eq!((micros(at(1_000)), micros(at(1_001)), micros(at(1_999))), (1_000, 2_000, 2_000));
+        for seconds in [i64::MAX, i64::MIN, 253_402_300_799] {
+            assert!(limit("created_to", Some(&Timestamp { seconds, nanos: 0 })).is_err(), "{seconds}");
+        }
     }
 
     #[test]

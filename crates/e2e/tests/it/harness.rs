@@ -2,6 +2,7 @@
 
 mod books;
 mod buyer;
+pub mod feed;
 pub mod history;
 mod shop;
 

@@ -9,5 +9,6 @@ mod feed;
 mod histories;
 mod lifecycle;
 mod money;
+mod order_feed;
 mod purchase;
 mod trust;

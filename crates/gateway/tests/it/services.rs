@@ -112,7 +112,7 @@ async fn get(request: tonic::Request<GetOrderRequest>) -> Result<tonic::Response
 async fn list(
     request: tonic::Request<ListOrdersRequest>,
 ) -> Result<tonic::Response<ListOrdersResponse>, Status> {
-    let ListOrdersRequest { page_size, page_token, state, buyer_id } = request.into_inner();
+    let ListOrdersRequest { page_size, page_token, state, buyer_id, .. } = request.into_inner();
     let next_page_token = format!("{page_size}|{page_token}|{state}|{buyer_id}");
     Ok(tonic::Response::new(ListOrdersResponse { orders: Vec::new(), next_page_token }))
 }

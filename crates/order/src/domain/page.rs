@@ -1,33 +1,54 @@
-//! Where a page of orders ends and the next begins. A token belongs to one list (its buyer and its filter) and is refused for
-//! any other. It is not a secret and grants nothing: what may be read is decided again for each page.
+//! Where a page of orders ends and the next begins. A token belongs to one list (its buyer, its filters, its order) and is
+//! refused for any other. It is not a secret and grants nothing: what may be read is decided again for each page.
 
 use sha2::{Digest as _, Sha256};
 use stampede_types::{BuyerId, OrderId};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::state::OrderState;
+use super::state::{OrderState, PaymentState};
 
 /// Orders on a page when the caller does not say.
 pub const DEFAULT_SIZE: u32 = 50;
 /// The most orders on a page.
 pub const MAX_SIZE: u32 = 100;
-/// Version 1 of the layout: version, instant in microseconds, order, mark of the list.
-const VERSION: u8 = 1;
+/// Version 2 of the layout: version, instant in microseconds, order, mark of the list.
+const VERSION: u8 = 2;
 const BYTES: usize = 1 + 8 + 16 + 8;
 
-/// The orders of one buyer, all of them or those in one state.
+/// Orders of one buyer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct List {
     pub buyer: BuyerId,
     pub state: Option<OrderState>,
+    pub payment: Option<PaymentState>,
+    /// Placed then or later, in whole microseconds.
+    pub from: Option<OffsetDateTime>,
+    /// Placed before then, in whole microseconds.
+    pub to: Option<OffsetDateTime>,
+    pub sort: Sort,
 }
 
-/// The last order of a page.
+/// By when they were placed; the id decides between orders of one instant.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Sort {
+    #[default]
+    NewestFirst,
+    OldestFirst,
+}
+
+/// Where a page ends: behind this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct After {
     pub created_at: OffsetDateTime,
     pub order: OrderId,
+}
+
+/// The stretch of a buyer's orders that is read from one side: beyond `start`, up to `end`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stretch {
+    pub start: After,
+    pub end: OffsetDateTime,
 }
 
 /// Not one of ours, or for another list.
@@ -36,13 +57,38 @@ pub struct After {
 pub struct InvalidToken;
 
 impl List {
+    /// Everything a buyer has, newest first.
+    #[must_use]
+    pub fn of(buyer: BuyerId) -> Self {
+        Self { buyer, state: None, payment: None, from: None, to: None, sort: Sort::NewestFirst }
+    }
+
+    /// Whether some orders of the stretch may not be of the list.
+    #[must_use]
+    pub fn is_filtered(&self) -> bool {
+        self.state.is_some() || self.payment.is_some()
+    }
+
+    /// What is left to read behind `after`. Both ends are always there, so that every page is one range of the index, whatever the
+    /// plan was made for.
+    #[must_use]
+    pub fn stretch(&self, after: Option<After>) -> Stretch {
+        let (earliest, latest) = (self.from.unwrap_or(FIRST), self.to.unwrap_or(LAST));
+        match self.sort {
+            // Strictly before (`to`, no id) is before `to`.
+            Sort::NewestFirst => Stretch { start: after.unwrap_or(After::at(latest)), end: earliest },
+            Sort::OldestFirst => {
+                let before_all = After { created_at: earliest - time::Duration::MICROSECOND, order: MAX };
+                Stretch { start: after.unwrap_or(before_all), end: latest }
+            }
+        }
+    }
+
     #[must_use]
     pub fn token(&self, after: After) -> String {
-        let micros = i64::try_from(after.created_at.unix_timestamp_nanos() / 1_000)
-            .expect("an instant of this calendar fits 64 bits of microseconds");
         let mut bytes = Vec::with_capacity(BYTES);
         bytes.push(VERSION);
-        bytes.extend_from_slice(&micros.to_be_bytes());
+        bytes.extend_from_slice(&micros(after.created_at).to_be_bytes());
         bytes.extend_from_slice(after.order.uuid().as_bytes());
         bytes.extend_from_slice(&self.mark());
         hex::encode(bytes)
@@ -62,21 +108,49 @@ impl List {
         let nanos = i128::from(i64::from_be_bytes(*micros)) * 1_000;
         let created_at = OffsetDateTime::from_unix_timestamp_nanos(nanos).map_err(|_| InvalidToken)?;
         // The store keeps no instant before 4714 BC, and no order is as old as that.
-        if created_at.year() < 1 {
+        if !(FIRST..LAST).contains(&created_at) {
             return Err(InvalidToken);
         }
         Ok(After { created_at, order: OrderId::new(Uuid::from_bytes(*order)) })
     }
 
     fn mark(&self) -> [u8; 8] {
-        let state = self.state.map_or("", OrderState::as_str);
+        let limit = |at: Option<OffsetDateTime>| at.map_or(i64::MIN, micros).to_be_bytes();
+        let sort: &[u8] = match self.sort {
+            Sort::NewestFirst => b"newest",
+            Sort::OldestFirst => b"oldest",
+        };
+        // Words have no zero byte and instants have eight bytes, so no two lists give the same bytes.
         let digest = Sha256::new()
-            .chain_update(state.as_bytes())
+            .chain_update(self.state.map_or("", OrderState::as_str))
             .chain_update([0])
-            .chain_update(self.buyer.as_str().as_bytes())
+            .chain_update(self.payment.map_or("", PaymentState::as_str))
+            .chain_update([0])
+            .chain_update(limit(self.from))
+            .chain_update(limit(self.to))
+            .chain_update(sort)
+            .chain_update(self.buyer.as_str())
             .finalize();
         *digest.first_chunk().expect("a SHA-256 has more than eight bytes")
     }
+}
+
+impl After {
+    fn at(created_at: OffsetDateTime) -> Self {
+        Self { created_at, order: OrderId::new(Uuid::nil()) }
+    }
+}
+
+/// No order is placed before it.
+const FIRST: OffsetDateTime = time::macros::datetime!(0001-01-01 0:00 UTC);
+/// Nor at or after it.
+const LAST: OffsetDateTime = time::macros::datetime!(9999-12-31 0:00 UTC);
+const MAX: OrderId = OrderId::new(Uuid::max());
+
+/// The store keeps microseconds.
+fn micros(at: OffsetDateTime) -> i64 {
+    i64::try_from(at.unix_timestamp_nanos().div_euclid(1_000))
+        .expect("an instant of this calendar fits 64 bits of microseconds")
 }
 
 #[cfg(test)]
@@ -86,7 +160,7 @@ mod tests {
     use super::*;
 
     fn list(buyer: &str, state: Option<OrderState>) -> List {
-        List { buyer: buyer.parse().unwrap(), state }
+        List { state, ..List::of(buyer.parse().unwrap()) }
     }
 
     #[test]
@@ -96,7 +170,29 @@ mod tests {
         let token = list("alice", None).token(after);
         assert_eq!(list("alice", None).after(&token), Ok(after));
         assert_eq!(list("bob", None).after(&token), Err(InvalidToken));
-        assert_eq!(list("alice", Some(OrderState::Confirmed)).after(&token), Err(InvalidToken));
+        let all = list("alice", None);
+        for other in [
+            List { state: Some(OrderState::Confirmed), ..all.clone() },
+            List { payment: Some(PaymentState::Paid), ..all.clone() },
+            List { from: Some(OffsetDateTime::UNIX_EPOCH), ..all.clone() },
+            List { to: Some(OffsetDateTime::UNIX_EPOCH), ..all.clone() },
+            List { sort: Sort::OldestFirst, ..all },
+        ] {
+            assert_eq!(other.after(&token), Err(InvalidToken), "{other:?}");
+            assert_eq!(other.after(&other.token(after)), Ok(after));
+        }
+    }
+
+    #[test]
+    fn a_page_goes_on_behind_the_last_and_keeps_the_other_end() {
+        let at = |second| OffsetDateTime::from_unix_timestamp(second).unwrap();
+        let after = After { created_at: at(20), order: OrderId::new(Uuid::from_u128(7)) };
+        let newest = List { from: Some(at(10)), to: Some(at(30)), ..list("alice", None) };
+        assert_eq!(newest.stretch(None), Stretch { start: After::at(at(30)), end: at(10) });
+        assert_eq!(newest.stretch(Some(after)), Stretch { start: after, end: at(10) });
+        let oldest = List { sort: Sort::OldestFirst, ..newest };
+        assert_eq!(oldest.stretch(Some(after)), Stretch { start: after, end: at(30) });
+        assert!(oldest.stretch(None).start.created_at < at(10));
     }
 
     #[test]

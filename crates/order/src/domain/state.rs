@@ -161,6 +161,24 @@ impl OrderState {
     pub fn on(self, event: Event) -> Result<OrderState, IllegalStep> {
         step(TRANSITIONS, self, event)
     }
+
+    /// Whether the order has come to its end: it has nothing to wait for, and the table has no step from here.
+    #[must_use]
+    pub fn is_final(self) -> bool {
+        let at_rest = match self {
+            OrderState::Completed | OrderState::Rejected | OrderState::Expired | OrderState::Cancelled => {
+                true
+            }
+            OrderState::AwaitingPayment
+            | OrderState::Confirmed
+            | OrderState::Fulfilling
+            | OrderState::Shipped
+            | OrderState::Delivered
+            | OrderState::Cancelling
+            | OrderState::ManualReview => false,
+        };
+        at_rest && TRANSITIONS.iter().all(|(from, _, _)| *from != self)
+    }
 }
 
 impl FulfilmentState {
@@ -234,6 +252,13 @@ mod tests {
                 assert_eq!(state.on(*event), Err(IllegalStep { state, event: *event }));
             }
         }
+    }
+
+    #[test]
+    fn a_state_with_a_step_from_it_is_not_the_end() {
+        assert!(OrderState::Cancelled.is_final());
+        assert!(!OrderState::Confirmed.is_final() && !OrderState::ManualReview.is_final());
+        assert!(TRANSITIONS.iter().all(|(from, _, _)| !from.is_final()));
     }
 
     #[test]

@@ -8,7 +8,6 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::domain::order::{EndReason, Line, Order};
-use crate::domain::page::{After, List};
 use crate::domain::state::FulfilmentState;
 
 /// An order with what must match when its key comes again.
@@ -18,27 +17,27 @@ pub struct Stored {
     pub fingerprint: Vec<u8>,
 }
 
-struct OrderRow {
-    order_id: Uuid,
-    buyer_id: String,
-    state: String,
-    payment_state: String,
-    stock_state: String,
-    fulfilment_state: String,
-    currency: String,
-    subtotal_minor: i64,
-    discount_minor: i64,
-    total_minor: i64,
-    payment_id: Option<Uuid>,
-    payment_attempt: i32,
-    fingerprint: Vec<u8>,
-    decline: String,
-    reservation_id: Uuid,
-    end_reason: String,
-    expires_at: OffsetDateTime,
-    created_at: OffsetDateTime,
-    updated_at: OffsetDateTime,
-    version: i64,
+pub(super) struct OrderRow {
+    pub(super) order_id: Uuid,
+    pub(super) buyer_id: String,
+    pub(super) state: String,
+    pub(super) payment_state: String,
+    pub(super) stock_state: String,
+    pub(super) fulfilment_state: String,
+    pub(super) currency: String,
+    pub(super) subtotal_minor: i64,
+    pub(super) discount_minor: i64,
+    pub(super) total_minor: i64,
+    pub(super) payment_id: Option<Uuid>,
+    pub(super) payment_attempt: i32,
+    pub(super) fingerprint: Vec<u8>,
+    pub(super) decline: String,
+    pub(super) reservation_id: Uuid,
+    pub(super) end_reason: String,
+    pub(super) expires_at: OffsetDateTime,
+    pub(super) created_at: OffsetDateTime,
+    pub(super) updated_at: OffsetDateTime,
+    pub(super) version: i64,
 }
 
 struct LineRow {
@@ -69,6 +68,26 @@ pub async fn by_ids(conn: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<Stored>
     with_lines(conn, rows).await
 }
 
+/// Of these orders those that have come beyond the version given with them, each once, in no order.
+pub async fn newer(conn: &mut PgConnection, known: &[(OrderId, i64)]) -> Result<Vec<Order>, sqlx::Error> {
+    let (ids, versions): (Vec<Uuid>, Vec<i64>) =
+        known.iter().map(|(id, version)| (id.uuid(), *version)).unzip();
+    let rows = sqlx::query_as!(
+        OrderRow,
+        "SELECT found.order_id, buyer_id, state, payment_state, stock_state, fulfilment_state, currency, subtotal_minor,
+                discount_minor, total_minor, payment_id, payment_attempt, fingerprint, decline, reservation_id,
+                end_reason, expires_at, created_at, updated_at, version
+         FROM UNNEST($1::uuid[], $2::bigint[]) AS known (order_id, told)
+         CROSS JOIN LATERAL (SELECT * FROM orders WHERE orders.order_id = known.order_id LIMIT 1) AS found
+         WHERE found.version > known.told",
+        &ids,
+        &versions
+    )
+    .fetch_all(&mut *conn)
+    .await?;
+    Ok(with_lines(conn, rows).await?.into_iter().map(|stored| stored.order).collect())
+}
+
 pub async fn by_id(conn: &mut PgConnection, id: OrderId) -> Result<Option<Order>, sqlx::Error> {
     Ok(by_ids(conn, &[id.uuid()]).await?.pop().map(|stored| stored.order))
 }
@@ -94,36 +113,6 @@ async fn lock_row(executor: impl PgExecutor<'_>, id: OrderId) -> Result<Option<b
     )
     .fetch_optional(executor)
     .await
-}
-
-/// A page of a list, newest first.
-pub async fn page(
-    conn: &mut PgConnection,
-    list: &List,
-    after: Option<After>,
-    size: i64,
-) -> Result<Vec<Order>, sqlx::Error> {
-    let rows = sqlx::query_as!(
-        OrderRow,
-        "SELECT order_id, buyer_id, state, payment_state, stock_state, fulfilment_state, currency, subtotal_minor,
-                discount_minor, total_minor, payment_id, payment_attempt, fingerprint, decline, reservation_id,
-                end_reason, expires_at, created_at, updated_at, version
-         FROM orders
-         WHERE buyer_id = $1 AND ($2::text IS NULL OR state = $2)
-           AND ($3::timestamptz IS NULL OR (created_at, order_id) < ($3, $4::uuid))
-         ORDER BY created_at DESC, order_id DESC LIMIT $5",
-        list.buyer.as_str(),
-        list.state.map(|state| state.as_str()),
-        after.map(|after| after.created_at),
-        after.map(|after| after.order.uuid()),
-        size
-    )
-    .fetch_all(&mut *conn)
-    .await?;
-    let mut orders: Vec<Order> =
-        with_lines(conn, rows).await?.into_iter().map(|stored| stored.order).collect();
-    orders.sort_by_key(|order| std::cmp::Reverse((order.created_at, order.id)));
-    Ok(orders)
 }
 
 /// Writes what a step may change, and one version more. False when somebody else changed the order since it was read.
@@ -152,7 +141,10 @@ pub async fn change(conn: &mut PgConnection, order: &Order) -> Result<bool, sqlx
     Ok(changed.rows_affected() == 1)
 }
 
-async fn with_lines(conn: &mut PgConnection, rows: Vec<OrderRow>) -> Result<Vec<Stored>, sqlx::Error> {
+pub(super) async fn with_lines(
+    conn: &mut PgConnection,
+    rows: Vec<OrderRow>,
+) -> Result<Vec<Stored>, sqlx::Error> {
     if rows.is_empty() {
         return Ok(Vec::new());
     }
@@ -195,8 +187,11 @@ async fn with_parts(conn: &mut PgConnection, orders: &mut [Stored]) -> Result<()
 async fn lines_of(executor: impl PgExecutor<'_>, ids: &[Uuid]) -> Result<Vec<LineRow>, sqlx::Error> {
     sqlx::query_as!(
         LineRow,
-        "SELECT order_id, sku_id, campaign_id, quantity, title, unit_price_minor, discount_minor, total_minor
-         FROM order_line WHERE order_id = ANY($1) ORDER BY order_id, line_no",
+        "SELECT found.order_id, sku_id, campaign_id, quantity, title, unit_price_minor, discount_minor, total_minor
+         FROM (SELECT DISTINCT UNNEST($1::uuid[])) AS asked (order_id)
+         CROSS JOIN LATERAL (SELECT * FROM order_line WHERE order_line.order_id = asked.order_id
+                             ORDER BY order_line.line_no LIMIT 1000) AS found
+         ORDER BY found.order_id, found.line_no",
         ids
     )
     .fetch_all(executor)

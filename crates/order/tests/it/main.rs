@@ -23,3 +23,4 @@ mod shop;
 mod trouble;
 mod warehouse;
 mod warehouse_rest;
+mod watch;

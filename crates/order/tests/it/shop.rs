@@ -40,6 +40,10 @@ pub struct Shop {
     pub orders: OrderServiceClient<Channel>,
     pub reviews: ReviewServiceClient<Channel>,
     issuer: Issuer,
+    client: Server,
+    /// None where the service is a process of its own.
+    config: Option<Config>,
+    stop: CancellationToken,
     _running: DropGuard,
     _folder: TempDir,
 }
@@ -110,6 +114,9 @@ impl Town {
             orders: OrderServiceClient::new(channel.clone()),
             reviews: ReviewServiceClient::new(channel),
             issuer: self.issuer,
+            client: self.client,
+            config: None,
+            stop: self.stop.clone(),
             _running: self.stop.drop_guard(),
             _folder: self.folder,
         }
@@ -148,10 +155,19 @@ impl Shop {
             return_period,
             crash_at: stampede_order::crash::CrashAt::default(),
         };
-        let app = stampede_order::app(&config).await.unwrap();
-        let address = app.address();
-        kit::task::spawn("order", app.serve(town.stop.clone().cancelled_owned()));
-        town.shop(address)
+        let address = serve(&config, &town.stop).await;
+        Shop { config: Some(config), ..town.shop(address) }
+    }
+
+    /// One more instance of the order service, on the same database and stream.
+    pub async fn neighbour(&self) -> OrderServiceClient<Channel> {
+        let config = self.config.as_ref().expect("a shop whose service runs in this process");
+        OrderServiceClient::new(client(&self.client, serve(config, &self.stop).await))
+    }
+
+    /// Has everything drain.
+    pub fn stop(&self) {
+        self.stop.cancel();
     }
 
     pub fn request<M>(&self, who: &str, role: &str, message: M) -> Request<M> {
@@ -279,6 +295,13 @@ pub async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) 
 
 fn now() -> OffsetDateTime {
     kit::clock::Clock::system().now()
+}
+
+async fn serve(config: &Config, stop: &CancellationToken) -> SocketAddr {
+    let app = stampede_order::app(config).await.unwrap();
+    let address = app.address();
+    kit::task::spawn("order", app.serve(stop.clone().cancelled_owned()));
+    address
 }
 
 async fn peer(server: Server, stop: &CancellationToken, fill: impl FnOnce(&mut kit::App)) -> SocketAddr {
