@@ -123,17 +123,15 @@ impl Gate {
     /// Puts all lines aside for this token or none.
     pub async fn admit(&self, party: &Party, lines: &[(Arc<Cell>, i64)]) -> Result<Admission, Error> {
         let mut aside = Vec::with_capacity(lines.len());
-        match ask::all(self, party.token, &party.buyer, lines, &mut aside).await {
-            Ok(None) => Ok(Admission::Admitted(aside)),
-            Ok(Some(denied)) => {
-                self.refused(&aside, party).await;
-                Ok(Admission::Refused(denied))
-            }
-            Err(error) => {
-                self.refused(&aside, party).await;
-                Err(error)
-            }
+        let refusal = match ask::all(self, party.token, &party.buyer, lines, &mut aside).await {
+            Ok(None) => return Ok(Admission::Admitted(aside)),
+            Ok(Some(denied)) => Ok(Admission::Refused(denied)),
+            Err(error) => Err(error),
+        };
+        if !aside.is_empty() {
+            Box::pin(self.refused(&aside, party)).await;
         }
+        refusal
     }
 
     /// Loads a cell before anybody asks for it. Without Redis it is loaded when it is used.

@@ -15,25 +15,35 @@ use crate::metrics::Metrics;
 use crate::outage::Outage;
 use crate::store;
 
-/// Clones share everything.
+/// Clones share everything: one is made for each request.
 #[derive(Clone)]
-pub struct Inventory {
+pub struct Inventory(Arc<Parts>);
+
+pub struct Parts {
     pub(crate) db: PgPool,
     pub(crate) gate: Gate,
     pub(crate) ledger: Ledger,
     pub(crate) feed: Arc<Feed>,
     pub(crate) metrics: Arc<Metrics>,
-    pub(crate) recent: Arc<Recent>,
+    pub(crate) recent: Recent,
     pub(crate) outage: Outage,
     /// Held by whoever compares everything: one at a time.
     pub(crate) comparing: Arc<tokio::sync::Mutex<()>>,
 }
 
+impl std::ops::Deref for Inventory {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
 impl Inventory {
     pub fn new(db: PgPool, gate: Gate, ledger: Ledger, feed: Arc<Feed>, metrics: Arc<Metrics>) -> Self {
         let outage = Outage::watch(&db);
-        let (recent, comparing) = (Arc::default(), Arc::default());
-        Self { db, gate, ledger, feed, metrics, recent, outage, comparing }
+        let (recent, comparing) = (Recent::default(), Arc::default());
+        Self(Arc::new(Parts { db, gate, ledger, feed, metrics, recent, outage, comparing }))
     }
 
     /// The cells of a request's lines, in the order they came in, so that a refusal can name the line.

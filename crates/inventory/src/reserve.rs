@@ -187,5 +187,9 @@ mod tests {
             inventory.deduct(id, buyer, line, Attempt::First)
         });
         assert!(deduct <= 1_024, "{deduct} bytes");
+        let decide = size(|(inventory, demand, lines): (&'static Inventory, _, &'static [_])| {
+            inventory.decide(demand, lines, Attempt::First)
+        });
+        assert!(decide <= 1_024, "{decide} bytes");
     }
 }

@@ -45,12 +45,15 @@ pub async fn all(
             Answer::Aside => aside.extend(ask.lines.into_iter().map(|(cell, _)| cell)),
             Answer::Nothing => {}
             Answer::Again => rest.extend(ask.lines),
-            Answer::Empty => match balance::fill(gate, &reply.cell, ask.bucket, ask.layout, need).await {
-                Ok(()) => rest.extend(ask.lines),
-                Err(Failure::Down | Failure::Overtaken) => {}
-                Err(Failure::Ledger(error)) => return Err(error.into()),
-                Err(Failure::Unavailable) => return Err(Error::Unavailable),
-            },
+            // Boxed, as what is rare and large.
+            Answer::Empty => {
+                match Box::pin(balance::fill(gate, &reply.cell, ask.bucket, ask.layout, need)).await {
+                    Ok(()) => rest.extend(ask.lines),
+                    Err(Failure::Down | Failure::Overtaken) => {}
+                    Err(Failure::Ledger(error)) => return Err(error.into()),
+                    Err(Failure::Unavailable) => return Err(Error::Unavailable),
+                }
+            }
             Answer::No(denied) => return Ok(Some(denied)),
         }
     }
