@@ -15,91 +15,99 @@ local now_ms = math.floor(now_us / 1000)
 local cells = {}
 for i = 1, #KEYS / 3 do
   local c = redis.call('HMGET', KEYS[3 * i - 2], 'free', 'limit', 'opens_ms', 'closes_ms', 'version', 'layout')
-  local layout = tonumber(c[6]) or 0
-  cells[i] = {
-    loaded = c[1] and layout == tonumber(ARGV[1]), layout = layout,
+  local layout, version = tonumber(c[6]) or 0, tonumber(c[5]) or 0
+  local cell = {
+    place = i, loaded = c[1] and layout == tonumber(ARGV[1]), layout = layout,
     free = tonumber(c[1]), limit = tonumber(c[2]), opens_ms = tonumber(c[3]), closes_ms = tonumber(c[4]),
-    version = tonumber(c[5]) or 0, tokens = {}, buyers = {}, held = {}, used = {}, new_tokens = {}, new_used = {},
+    version = version, next = string.format('%.0f', math.max(version + 1, now_us)),
+    asked = 0, tokens = {}, buyers = {}, held = {}, used = {}, new = 0, new_tokens = {}, new_used = {},
   }
+  cell.stamp = ':' .. cell.next .. ':'
+  cells[tostring(i)] = cell
 end
 
-local requests, at = {}, 2
-while at <= #ARGV do
-  local request = { token = ARGV[at], buyer = ARGV[at + 1], cells = {}, quantities = {} }
-  local lines = tonumber(ARGV[at + 2])
+-- Nothing is made for a request: it is read where it stands, here and when it is decided.
+local at, last = 2, #ARGV
+while at < last do
+  local token, buyer, lines = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2])
   at = at + 3
-  for line = 1, lines do
-    local cell = cells[tonumber(ARGV[at])]
-    request.cells[line] = tonumber(ARGV[at])
-    request.quantities[line] = tonumber(ARGV[at + 1])
-    cell.tokens[#cell.tokens + 1] = request.token
-    cell.buyers[#cell.buyers + 1] = request.buyer
-    at = at + 2
+  for line = at, at + 2 * lines - 1, 2 do
+    local cell = cells[ARGV[line]]
+    local n = cell.asked + 1
+    cell.asked, cell.tokens[n], cell.buyers[n] = n, token, buyer
   end
-  requests[#requests + 1] = request
+  at = at + 2 * lines
 end
 
-for i, cell in ipairs(cells) do
-  cell.next = string.format('%.0f', math.max(cell.version + 1, now_us))
+for _, cell in pairs(cells) do
   if cell.loaded then
-    local held = redis.call('HMGET', KEYS[3 * i], unpack(cell.tokens))
-    for n = 1, #cell.tokens do cell.held[cell.tokens[n]] = held[n] or cell.held[cell.tokens[n]] end
+    local held = redis.call('HMGET', KEYS[3 * cell.place], unpack(cell.tokens))
+    for n = 1, cell.asked do
+      if held[n] then cell.held[cell.tokens[n]] = true end
+    end
     if cell.limit > 0 then
-      local used = redis.call('HMGET', KEYS[3 * i - 1], unpack(cell.buyers))
-      for n = 1, #cell.buyers do cell.used[cell.buyers[n]] = tonumber(used[n] or 0) end
+      local used = redis.call('HMGET', KEYS[3 * cell.place - 1], unpack(cell.buyers))
+      for n = 1, cell.asked do cell.used[cell.buyers[n]] = tonumber(used[n] or 0) end
     end
   end
 end
 
-local function refusal(request)
-  for line, i in ipairs(request.cells) do
-    if not cells[i].loaded then return NOT_LOADED, i, cells[i].layout end
+-- Why the lines from `first` to `final` are refused, and the cell that is about; nothing when they are not.
+local function refusal(token, buyer, first, final)
+  for line = first, final, 2 do
+    local cell = cells[ARGV[line]]
+    if not cell.loaded then return NOT_LOADED, cell, cell.layout end
   end
-  for line, i in ipairs(request.cells) do
-    if cells[i].held[request.token] then return ALREADY, i end
+  for line = first, final, 2 do
+    local cell = cells[ARGV[line]]
+    if cell.held[token] then return ALREADY, cell end
   end
-  for line, i in ipairs(request.cells) do
-    local cell, quantity = cells[i], request.quantities[line]
-    if now_ms < cell.opens_ms then return NOT_OPEN, i end
-    if now_ms >= cell.closes_ms then return CLOSED, i end
-    if cell.limit > 0 and cell.used[request.buyer] + quantity > cell.limit then return BUYER_LIMIT, i, cell.limit end
-    if quantity > cell.free then return SOLD_OUT, i end
+  for line = first, final, 2 do
+    local cell, quantity = cells[ARGV[line]], tonumber(ARGV[line + 1])
+    if now_ms < cell.opens_ms then return NOT_OPEN, cell end
+    if now_ms >= cell.closes_ms then return CLOSED, cell end
+    if cell.limit > 0 and cell.used[buyer] + quantity > cell.limit then return BUYER_LIMIT, cell, cell.limit end
+    if quantity > cell.free then return SOLD_OUT, cell end
   end
 end
 
-local reply = {}
-for _, request in ipairs(requests) do
-  local code, about, value = refusal(request)
+local reply, said = {}, 0
+at = 2
+while at < last do
+  local token, buyer, lines = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2])
+  at = at + 3
+  local final = at + 2 * lines - 1
+  local code, about, value = refusal(token, buyer, at, final)
   if not code then
-    code, about = ADMITTED, request.cells[1]
-    for line, i in ipairs(request.cells) do
-      local cell, quantity = cells[i], request.quantities[line]
+    code, about = ADMITTED, cells[ARGV[at]]
+    for line = at, final, 2 do
+      local cell, quantity = cells[ARGV[line]], tonumber(ARGV[line + 1])
       cell.free = cell.free - quantity
-      cell.held[request.token] = true
-      cell.new_tokens[#cell.new_tokens + 1] = request.token
-      cell.new_tokens[#cell.new_tokens + 1] = quantity .. ':' .. cell.next .. ':' .. request.buyer
+      cell.held[token] = true
+      local n = cell.new
+      cell.new, cell.new_tokens[n + 1], cell.new_tokens[n + 2] = n + 2, token, quantity .. cell.stamp .. buyer
       if cell.limit > 0 then
-        cell.used[request.buyer] = cell.used[request.buyer] + quantity
-        cell.new_used[request.buyer] = cell.used[request.buyer]
+        cell.used[buyer] = cell.used[buyer] + quantity
+        cell.new_used[buyer] = cell.used[buyer]
       end
     end
   end
-  reply[#reply + 1] = code
-  reply[#reply + 1] = about
-  reply[#reply + 1] = value or cells[about].free
-  reply[#reply + 1] = cells[about].version
+  reply[said + 1], reply[said + 2] = code, about.place
+  reply[said + 3], reply[said + 4] = value or about.free, about.version
+  said = said + 4
+  at = final + 1
 end
 
-for i, cell in ipairs(cells) do
-  if #cell.new_tokens > 0 then
-    redis.call('HSET', KEYS[3 * i - 2], 'free', cell.free, 'version', cell.next)
-    redis.call('HSET', KEYS[3 * i], unpack(cell.new_tokens))
-    local used = {}
+for _, cell in pairs(cells) do
+  if cell.new > 0 then
+    redis.call('HSET', KEYS[3 * cell.place - 2], 'free', cell.free, 'version', cell.next)
+    redis.call('HSET', KEYS[3 * cell.place], unpack(cell.new_tokens))
+    local used, n = {}, 0
     for buyer, units in pairs(cell.new_used) do
-      used[#used + 1] = buyer
-      used[#used + 1] = units
+      used[n + 1], used[n + 2] = buyer, units
+      n = n + 2
     end
-    if #used > 0 then redis.call('HSET', KEYS[3 * i - 1], unpack(used)) end
+    if n > 0 then redis.call('HSET', KEYS[3 * cell.place - 1], unpack(used)) end
   end
 end
 return reply

@@ -13,69 +13,79 @@
 local clock = redis.call('TIME')
 local now_us = clock[1] * 1000000 + clock[2]
 
-local cells, wanted = {}, {}
+local cells = {}
 for i = 1, #KEYS / 3 do
   local c = redis.call('HMGET', KEYS[3 * i - 2], 'free', 'version', 'loaded', 'seen', 'limit', 'gave', 'layout')
   local layout = tonumber(c[7]) or 0
   cells[i] = {
-    is_loaded = c[1] and layout == tonumber(ARGV[1]), layout = layout,
+    place = i, is_loaded = c[1] and layout == tonumber(ARGV[1]), layout = layout,
     free = tonumber(c[1]), version = tonumber(c[2]) or 0, loaded = tonumber(c[3]) or 0, seen = tonumber(c[4]) or 0,
-    limit = tonumber(c[5]) or 0, gave = tonumber(c[6]) or 0, delta = 0, news = 0, gone = {},
+    limit = tonumber(c[5]) or 0, gave = tonumber(c[6]) or 0, delta = 0, news = 0, gone = {}, held = {},
+    asked = 0, tokens = {},
   }
-  wanted[i] = {}
+  cells[tostring(i)] = cells[i]
 end
 for at = 2, #ARGV, 6 do
-  local i = tonumber(ARGV[at])
-  if ARGV[at + 1] ~= 'moved' then table.insert(wanted[i], ARGV[at + 2]) end
+  if ARGV[at + 1] ~= 'moved' then
+    local cell = cells[ARGV[at]]
+    cell.asked = cell.asked + 1
+    cell.tokens[cell.asked] = ARGV[at + 2]
+  end
 end
-for i, cell in ipairs(cells) do
-  cell.held = {}
-  if cell.is_loaded and #wanted[i] > 0 then
-    local held = redis.call('HMGET', KEYS[3 * i], unpack(wanted[i]))
-    for n, token in ipairs(wanted[i]) do cell.held[token] = held[n] end
+for _, cell in ipairs(cells) do
+  if cell.is_loaded and cell.asked > 0 then
+    local held = redis.call('HMGET', KEYS[3 * cell.place], unpack(cell.tokens))
+    for n = 1, cell.asked do cell.held[cell.tokens[n]] = held[n] end
   end
 end
 
 -- The buyer uses so many units more; never less than none.
-local function use(i, buyer, units)
-  if cells[i].limit == 0 or buyer == '' or units == 0 then return end
-  if redis.call('HINCRBY', KEYS[3 * i - 1], buyer, units) <= 0 then redis.call('HDEL', KEYS[3 * i - 1], buyer) end
+local function use(cell, buyer, units)
+  if cell.limit == 0 or buyer == '' or units == 0 then return end
+  local quotas = KEYS[3 * cell.place - 1]
+  if redis.call('HINCRBY', quotas, buyer, units) <= 0 then redis.call('HDEL', quotas, buyer) end
 end
 
--- What was put aside for the token, and when: taken out, and nil when there is nothing.
+-- What was put aside for the token, as it is kept: taken out, and nil when there is nothing.
 local function take_out(cell, token)
   local held = cell.held[token]
   if not held then return end
   cell.held[token] = nil
   cell.gone[#cell.gone + 1] = token
+  return held
+end
+
+-- How many units, when and for whom.
+local function read(held)
   local quantity, admitted, buyer = string.match(held, '^(%d+):(%d+):(.*)$')
   return tonumber(quantity), tonumber(admitted), buyer
 end
 
 for at = 2, #ARGV, 6 do
-  local i, what, token, buyer = tonumber(ARGV[at]), ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
+  local cell, what, token, buyer = cells[ARGV[at]], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
   local units, number = tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5])
-  local cell = cells[i]
   if cell.is_loaded then
-    local aside, admitted, holder
-    if what ~= 'moved' then aside, admitted, holder = take_out(cell, token) end
+    local held
+    if what ~= 'moved' then held = take_out(cell, token) end
     if what == 'taken' then
-      if aside and number <= cell.loaded then cell.delta = cell.delta + aside end
-      if not aside then
+      if held and number <= cell.loaded then cell.delta = cell.delta + read(held) end
+      if not held then
         if number > cell.loaded then cell.delta = cell.delta - units end
-        use(i, buyer, units)
+        use(cell, buyer, units)
       end
-    elseif (what == 'refused' or what == 'over') and aside then
+    elseif (what == 'refused' or what == 'over') and held then
+      local aside, admitted, holder = read(held)
       cell.delta = cell.delta + aside
-      use(i, holder, -aside)
+      use(cell, holder, -aside)
       -- Units the buyer gave back since then may not have been counted by the refusal: then it teaches nothing.
       if what == 'over' and cell.limit > 0 and cell.gave <= admitted then
-        local used = tonumber(redis.call('HGET', KEYS[3 * i - 1], holder) or 0)
-        if used < units - aside + 1 then redis.call('HSET', KEYS[3 * i - 1], holder, units - aside + 1) end
+        local quotas = KEYS[3 * cell.place - 1]
+        local used = tonumber(redis.call('HGET', quotas, holder) or 0)
+        if used < units - aside + 1 then redis.call('HSET', quotas, holder, units - aside + 1) end
       end
     elseif what == 'moved' then
       if number > cell.loaded then cell.delta = cell.delta + units end
-      use(i, buyer, -units)
+      use(cell, buyer, -units)
       cell.gave = now_us
       cell.news = cell.news + 1
     end
