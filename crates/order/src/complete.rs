@@ -45,11 +45,14 @@ impl Orders {
             return Ok(0);
         }
         let now = self.clock.now();
-        let told: Vec<_> = completed.iter().map(|id| events::completed(*id, now)).collect();
+        let told: Vec<_> = completed.iter().map(|(id, _)| events::completed(*id, now)).collect();
         kit::outbox::append(&mut tx, &told).await?;
         tx.commit().await?;
         self.wake.wake();
-        completed.iter().for_each(|_| self.metrics.reached(next));
+        for (id, version) in &completed {
+            self.watching.changed(*id, *version);
+            self.metrics.reached(next);
+        }
         Ok(completed.len())
     }
 }

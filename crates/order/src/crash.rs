@@ -16,6 +16,8 @@ pub enum CrashPoint {
     AfterPayBegun,
     /// The cancel's saga is committed and nothing was asked yet.
     AfterCancelBegun,
+    /// The return's saga is committed and nothing was asked yet.
+    AfterReturnReceived,
     /// The peer has not been asked.
     Before(Action),
     /// The peer has done it and we have not written so.
@@ -57,14 +59,16 @@ impl CrashAt {
 
 #[cfg(debug_assertions)]
 impl stampede_kit::config::Setting for CrashPoint {
-    const EXPECTED: &'static str = "after_reserve, after_insert, after_pay_begun, after_cancel_begun, or before_, after_ or \
-                                    written_ with authorize, commit, capture, void, release, refund or return";
+    const EXPECTED: &'static str = "after_reserve, after_insert, after_pay_begun, after_cancel_begun, after_return_received, or \
+                                    before_, after_ or written_ with authorize, commit, capture, void, release, refund, \
+                                    return, return_refund, restock or close_return";
 
     fn parse(text: &str) -> Option<Self> {
         match text {
             "after_reserve" => return Some(Self::AfterReserve),
             "after_insert" => return Some(Self::AfterInsert),
             "after_pay_begun" => return Some(Self::AfterPayBegun),
+            "after_return_received" => return Some(Self::AfterReturnReceived),
             "after_cancel_begun" => return Some(Self::AfterCancelBegun),
             _ => {}
         }
@@ -77,6 +81,9 @@ impl stampede_kit::config::Setting for CrashPoint {
             "release" => Action::Release,
             "refund" => Action::Refund,
             "return" => Action::Return,
+            "return_refund" => Action::ReturnRefund,
+            "restock" => Action::Restock,
+            "close_return" => Action::CloseReturn,
             _ => return None,
         };
         match when {

@@ -7,9 +7,9 @@ pub mod method;
 pub mod order;
 pub mod page;
 pub mod pricing;
+pub mod refund;
 pub mod resume;
 pub mod retry;
-
 pub mod returns;
 pub mod review;
 pub mod saga;

@@ -17,7 +17,7 @@ use crate::store;
 use crate::store::saga::Work;
 
 /// What becomes of the saga's row when a result is written.
-enum Then<'a> {
+pub(crate) enum Then<'a> {
     Go(Step),
     End,
     Park(&'a str),
@@ -65,6 +65,9 @@ impl Orders {
             Action::Commit => self.peers.commit(order.reservation()).await,
             Action::Release => self.peers.release(order.reservation()).await,
             Action::Return => self.peers.return_stock(order.reservation(), order.return_id()).await,
+            Action::ReturnRefund => self.give_money_back(order, work).await,
+            Action::Restock => self.put_back_on_sale(order, work).await,
+            Action::CloseReturn => Outcome::Done,
             // No money moves for nothing.
             Action::Authorize | Action::Capture | Action::Void | Action::Refund if order.is_free() => {
                 Outcome::Done
@@ -84,10 +87,18 @@ impl Orders {
             (Action::Authorize, None) => Outcome::Refused("the payment method is not known".into()),
             (Action::Capture, _) => self.peers.capture(order, payment).await,
             (Action::Void, _) => self.peers.void(payment).await,
-            (Action::Refund, _) => self.peers.refund(order, payment).await,
-            (Action::Commit | Action::Release | Action::Return, _) => {
-                Outcome::Refused("stock is not money".into())
+            (Action::Refund, _) => {
+                self.peers.refund(payment, order.refund_id(), order.total, order.total).await
             }
+            (
+                Action::Commit
+                | Action::Release
+                | Action::Return
+                | Action::ReturnRefund
+                | Action::Restock
+                | Action::CloseReturn,
+                _,
+            ) => Outcome::Refused("it is not this order's own money".into()),
         }
     }
 
@@ -125,6 +136,9 @@ impl Orders {
         change: &Change,
         then: Then<'_>,
     ) -> Result<bool, Error> {
+        if work.return_id.is_some() {
+            return self.write_return(order, work, then).await;
+        }
         let mut next = match order.with(change) {
             Ok(next) => next,
             Err(illegal) => return self.park_alone(work, &illegal.to_string()).await,

@@ -11,6 +11,7 @@ use tonic::{Code, Status};
 use crate::domain::fulfilment::{MAX_PARTS, Unfit};
 use crate::domain::order::Order;
 use crate::domain::pricing::Unpriced;
+use crate::domain::returns::{ReturnEvent, ReturnState};
 use crate::domain::review::Impossible;
 use crate::domain::state::{Event, IllegalStep};
 
@@ -71,6 +72,12 @@ pub enum Error {
     Unfit(#[from] Unfit),
     #[error("the order has {max} shipments or returns already", max = MAX_PARTS)]
     TooManyParts,
+    #[error("there is no such return")]
+    ReturnNotFound,
+    #[error("the return id was used for another return")]
+    ReturnConflict,
+    #[error("of a return, {0}")]
+    IllegalReturn(#[from] IllegalStep<ReturnState, ReturnEvent>),
     #[error("too many orders are waiting to be written")]
     Overloaded,
     #[error("a part this call needs does not answer")]
@@ -117,6 +124,9 @@ impl Error {
             Error::Unfit(Unfit::NoSuchLine { .. }) => ErrorReason::OrderLineNotFound,
             Error::Unfit(Unfit::TooMany { .. }) => ErrorReason::QuantityExceeded,
             Error::TooManyParts => ErrorReason::TooManyParts,
+            Error::ReturnNotFound => ErrorReason::ReturnNotFound,
+            Error::ReturnConflict => ErrorReason::ReturnConflict,
+            Error::IllegalReturn(_) => ErrorReason::ReturnState,
             Error::Overloaded => ErrorReason::Overloaded,
             Error::Unavailable => ErrorReason::Unavailable,
             Error::Planned => ErrorReason::NotImplemented,
@@ -155,6 +165,9 @@ impl Error {
             Error::Illegal(IllegalStep { state, event }) => {
                 refusal.metadata("state", state.as_str()).metadata("event", event.as_str())
             }
+            Error::IllegalReturn(IllegalStep { state, event }) => {
+                refusal.metadata("state", state.as_str()).metadata("event", event.as_str())
+            }
             Error::Unfit(Unfit::NoSuchLine { at, sku }) => {
                 refusal.metadata("sku_id", sku).field(format!("lines[{at}].sku_id"), "is not in the order")
             }
@@ -176,6 +189,8 @@ impl Error {
             | Error::TooManyParts
             | Error::NotInReview
             | Error::ResolutionReused
+            | Error::ReturnNotFound
+            | Error::ReturnConflict
             | Error::Planned
             | Error::Internal
             | Error::Kit(_)

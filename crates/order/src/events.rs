@@ -5,7 +5,7 @@ use stampede_kit::outbox::NewEvent;
 use stampede_proto::event::v1::event::Fact;
 use stampede_proto::event::v1::{
     Event, OrderCancelled, OrderCompleted, OrderConfirmed, OrderDelivered, OrderExpired, OrderNeedsReview,
-    OrderPlaced, OrderShipped,
+    OrderPlaced, OrderShipped, ReturnRefunded, ReturnRequested, ReturnResolved,
 };
 use stampede_proto::timestamp;
 use stampede_types::OrderId;
@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use crate::domain::fulfilment::Shipment;
 use crate::domain::order::Order;
+use crate::domain::returns::Return;
 use crate::domain::state::OrderState;
 use crate::wire;
 
@@ -73,6 +74,28 @@ pub fn delivered(order: &Order, shipment: &Shipment, at: OffsetDateTime) -> NewE
 pub fn completed(order: OrderId, at: OffsetDateTime) -> NewEvent {
     let fact = Fact::OrderCompleted(OrderCompleted { order_id: order.to_string() });
     event("order.completed", order, at, fact)
+}
+
+pub fn return_requested(order: &Order, back: &Return, at: OffsetDateTime) -> NewEvent {
+    let order_return = Some(wire::order_return(order, back));
+    event("return.requested", order.id, at, Fact::ReturnRequested(ReturnRequested { order_return }))
+}
+
+pub fn return_resolved(order: &Order, back: &Return, at: OffsetDateTime) -> NewEvent {
+    let order_return = Some(wire::order_return(order, back));
+    event("return.resolved", order.id, at, Fact::ReturnResolved(ReturnResolved { order_return }))
+}
+
+pub fn return_refunded(order: &Order, back: &Return, at: OffsetDateTime) -> NewEvent {
+    let order_return = Some(wire::order_return(order, back));
+    event("return.refunded", order.id, at, Fact::ReturnRefunded(ReturnRefunded { order_return }))
+}
+
+/// Something about the order needs a person, whatever its state says.
+pub fn needs_review(order: OrderId, reason: &str, at: OffsetDateTime) -> NewEvent {
+    let fact =
+        Fact::OrderNeedsReview(OrderNeedsReview { order_id: order.to_string(), reason: reason.to_owned() });
+    event("order.needs_review", order, at, fact)
 }
 
 fn event(subject: &str, order: OrderId, at: OffsetDateTime, fact: Fact) -> NewEvent {

@@ -93,16 +93,29 @@ impl OrderService for OrderApi {
         Ok(Response::new(wire::order(&order)))
     }
 
-    async fn request_return(&self, _: Request<RequestReturnRequest>) -> Answer<OrderReturn> {
-        Err(Error::Planned.into())
+    async fn request_return(&self, request: Request<RequestReturnRequest>) -> Answer<OrderReturn> {
+        let cx = kit::Context::of(&request);
+        let request = request.into_inner();
+        let (order, back) = self.0.request_return(&cx, order_id(&request.order_id)?, request).await?;
+        Ok(Response::new(wire::order_return(&order, &back)))
     }
 
-    async fn resolve_return(&self, _: Request<ResolveReturnRequest>) -> Answer<OrderReturn> {
-        Err(Error::Planned.into())
+    async fn resolve_return(&self, request: Request<ResolveReturnRequest>) -> Answer<OrderReturn> {
+        let cx = kit::Context::of(&request);
+        let request = request.into_inner();
+        let rule = "must be APPROVED, REJECTED or RECEIVED";
+        let event =
+            wire::return_event(request.state()).ok_or(Error::Invalid { field: "state".into(), rule })?;
+        let id = parse_id("return_id", &request.return_id)?;
+        let (order, back) = self.0.resolve_return(&cx, id, event, request.restock).await?;
+        Ok(Response::new(wire::order_return(&order, &back)))
     }
 
-    async fn get_return(&self, _: Request<GetReturnRequest>) -> Answer<OrderReturn> {
-        Err(Error::Planned.into())
+    async fn get_return(&self, request: Request<GetReturnRequest>) -> Answer<OrderReturn> {
+        let cx = kit::Context::of(&request);
+        let id = parse_id("return_id", &request.get_ref().return_id)?;
+        let (order, back) = self.0.get_return(&cx, id).await?;
+        Ok(Response::new(wire::order_return(&order, &back)))
     }
 }
 

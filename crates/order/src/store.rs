@@ -5,5 +5,6 @@ pub mod fulfilment;
 pub mod list;
 pub mod orders;
 pub mod place;
+pub mod returns;
 pub mod review;
 pub mod saga;

@@ -10,6 +10,7 @@ use crate::domain::fulfilment::{Shipment, Units};
 use crate::domain::method::{Method, MethodKind};
 use crate::domain::order::{Line, Order};
 use crate::domain::page::Sort;
+use crate::domain::returns::{Return, ReturnEvent, ReturnState};
 use crate::domain::state::{FulfilmentState, OrderState, PaymentState, StockState};
 use crate::error::Error;
 use crate::list::Query;
@@ -35,8 +36,8 @@ pub fn order(order: &Order) -> wire::Order {
         decline: order.decline.clone(),
         promotions: Vec::new(),
         shipments: order.shipments.iter().map(|shipment| self::shipment(order, shipment)).collect(),
-        returns: Vec::new(),
-        refunded: None,
+        returns: order.returns.iter().map(|back| order_return(order, back)).collect(),
+        refunded: Some(order.refunded.into()),
         end_reason: order.end_reason.map(|reason| reason.as_str().to_owned()).unwrap_or_default(),
     }
 }
@@ -47,6 +48,39 @@ pub fn shipment(order: &Order, shipment: &Shipment) -> wire::Shipment {
         lines: shipment.units.iter().map(|units| item(order, *units)).collect(),
         shipped_at: Some(timestamp(shipment.shipped_at)),
         delivered_at: shipment.delivered_at.map(timestamp),
+    }
+}
+
+pub fn order_return(order: &Order, back: &Return) -> wire::OrderReturn {
+    wire::OrderReturn {
+        return_id: back.id.to_string(),
+        order_id: order.id.to_string(),
+        state: return_state(back.state).into(),
+        lines: back.units.iter().map(|units| item(order, *units)).collect(),
+        refund: back.settled.map(|settled| settled.refund.into()),
+        created_at: Some(timestamp(back.created_at)),
+        reason: back.reason.clone(),
+        restock: back.settled.is_some_and(|settled| settled.restock),
+    }
+}
+
+/// What staff say has become of a return; `None` for a state that nobody can ask for.
+pub fn return_event(state: wire::ReturnState) -> Option<ReturnEvent> {
+    match state {
+        wire::ReturnState::Approved => Some(ReturnEvent::Approve),
+        wire::ReturnState::Rejected => Some(ReturnEvent::Reject),
+        wire::ReturnState::Received => Some(ReturnEvent::Receive),
+        wire::ReturnState::Unspecified | wire::ReturnState::Requested | wire::ReturnState::Refunded => None,
+    }
+}
+
+fn return_state(state: ReturnState) -> wire::ReturnState {
+    match state {
+        ReturnState::Requested => wire::ReturnState::Requested,
+        ReturnState::Approved => wire::ReturnState::Approved,
+        ReturnState::Received => wire::ReturnState::Received,
+        ReturnState::Refunded => wire::ReturnState::Refunded,
+        ReturnState::Rejected => wire::ReturnState::Rejected,
     }
 }
 

@@ -52,6 +52,14 @@ impl Order {
         sum(self.lines.len(), arrived.flat_map(|shipment| &shipment.units))
     }
 
+    /// Of each line, what has arrived and no return speaks for.
+    #[must_use]
+    pub fn left_to_return(&self) -> Vec<u32> {
+        let spoken_for = self.returns.iter().filter(|back| back.state.counts());
+        let spoken_for = sum(self.lines.len(), spoken_for.flat_map(|back| &back.units));
+        self.delivered().into_iter().zip(spoken_for).map(|(there, gone)| there.saturating_sub(gone)).collect()
+    }
+
     /// When the last of the order arrived; nothing while some of it is still to be shipped or under way.
     #[must_use]
     pub fn delivered_at(&self) -> Option<OffsetDateTime> {

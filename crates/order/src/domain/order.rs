@@ -5,6 +5,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::fulfilment::Shipment;
+use super::returns::Return;
 use super::state::{Event, FulfilmentState, IllegalStep, OrderState, PaymentState, StockState};
 use super::words::words;
 
@@ -33,8 +34,12 @@ pub struct Order {
     pub subtotal: Money,
     pub discount: Money,
     pub total: Money,
+    /// What returns have given back or are giving back.
+    pub refunded: Money,
     /// What has left, oldest first.
     pub shipments: Vec<Shipment>,
+    /// What is sent back or was asked to be, oldest first.
+    pub returns: Vec<Return>,
     /// The payment of the last attempt.
     pub payment: Option<PaymentId>,
     /// Attempts to pay that were begun.

@@ -66,7 +66,11 @@ pub fn plan(resolution: Resolution, step: Step, order: &Order, facts: Facts) -> 
         }
         Resolution::StepDone => match step.action() {
             Action::Authorize | Action::Commit | Action::Capture => refuse("it takes money or stock"),
-            Action::Void | Action::Release | Action::Refund | Action::Return => {
+            Action::Restock => {
+                Ok(Plan { resumed: Change::default(), next: Next::Go(Step::CloseReturn, Change::default()) })
+            }
+            Action::CloseReturn => refuse("only RETRY is left"),
+            Action::Void | Action::Release | Action::Refund | Action::Return | Action::ReturnRefund => {
                 Ok(Plan { resumed: resumed(in_review, step), next: done(step) })
             }
         },
@@ -149,6 +153,8 @@ fn resumed(in_review: bool, step: Step) -> Change {
         | Step::ReleaseCancelled
         | Step::Refund
         | Step::Return => event(Event::UndoingResumed),
+        // A return takes no order into review.
+        Step::ReturnRefund | Step::Restock | Step::CloseReturn => Change::default(),
     }
 }
 

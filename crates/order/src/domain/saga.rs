@@ -25,6 +25,12 @@ words! {
         RefundCancelled = "REFUND_CANCELLED",
         Refund = "REFUND",
         Return = "RETURN",
+        /// What a buyer sent back is paid back.
+        ReturnRefund = "RETURN_REFUND",
+        /// And its units are sold again, when they shall be.
+        Restock = "RESTOCK",
+        /// What was left of a return has been done by hand: it is written as done.
+        CloseReturn = "CLOSE_RETURN",
     }
 }
 
@@ -38,6 +44,9 @@ pub enum Action {
     Release,
     Refund,
     Return,
+    ReturnRefund,
+    Restock,
+    CloseReturn,
 }
 
 impl Step {
@@ -51,6 +60,9 @@ impl Step {
             Step::ReleaseExpired | Step::ReleaseCancelled => Action::Release,
             Step::Refund | Step::RefundExpired | Step::RefundCancelled => Action::Refund,
             Step::Return => Action::Return,
+            Step::ReturnRefund => Action::ReturnRefund,
+            Step::Restock => Action::Restock,
+            Step::CloseReturn => Action::CloseReturn,
         }
     }
 }

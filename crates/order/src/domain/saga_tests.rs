@@ -27,7 +27,9 @@ pub fn order() -> Order {
         subtotal: money,
         discount: Money::zero(money.currency()),
         total: money,
+        refunded: Money::zero(money.currency()),
         shipments: Vec::new(),
+        returns: Vec::new(),
         payment: None,
         payment_attempt: 1,
         decline: String::new(),
@@ -53,7 +55,7 @@ fn answers(step: Step) -> Vec<Outcome> {
             answers.extend([Outcome::HoldExpired, Outcome::HoldReleased, Outcome::HoldCommitted]);
         }
         Action::Void => answers.push(Outcome::Captured),
-        Action::Refund | Action::Return => {}
+        Action::Refund | Action::Return | Action::ReturnRefund | Action::Restock | Action::CloseReturn => {}
     }
     answers
 }

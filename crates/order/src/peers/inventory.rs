@@ -1,6 +1,6 @@
 //! What inventory is asked and what its answers mean to an order.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use stampede_kit::client::{self, request};
 use stampede_proto::common::v1::ErrorReason;
@@ -15,6 +15,8 @@ use tonic::Status;
 use uuid::Uuid;
 
 use super::{ASK_WITHIN, Peers, fact, failed, reason};
+use crate::domain::fulfilment::Units;
+use crate::domain::order::Order;
 use crate::domain::pricing::{Offer, Wanted};
 use crate::domain::saga::Outcome;
 
@@ -122,11 +124,28 @@ impl Peers {
 
     /// Gives all committed units back.
     pub async fn return_stock(&self, id: ReservationId, return_id: Uuid) -> Outcome {
-        let message = ReturnStockRequest {
-            reservation_id: id.to_string(),
-            return_id: return_id.to_string(),
-            lines: Vec::new(),
-        };
+        self.take_back(id, return_id, Vec::new()).await
+    }
+
+    /// Gives these units of the order's lines back, and no others.
+    pub async fn return_units(&self, order: &Order, return_id: Uuid, units: &[Units]) -> Outcome {
+        // Two lines of one SKU are one cell of the warehouse.
+        let mut cells: BTreeMap<(&str, &str), u32> = BTreeMap::new();
+        for units in units {
+            let line = &order.lines[units.line];
+            *cells.entry((line.sku.as_str(), line.pool.campaign_id())).or_default() += units.quantity;
+        }
+        let lines = cells.into_iter().map(|((sku, campaign), quantity)| ReservationLine {
+            sku_id: sku.to_owned(),
+            campaign_id: campaign.to_owned(),
+            quantity,
+        });
+        self.take_back(order.reservation(), return_id, lines.collect()).await
+    }
+
+    async fn take_back(&self, id: ReservationId, return_id: Uuid, lines: Vec<ReservationLine>) -> Outcome {
+        let message =
+            ReturnStockRequest { reservation_id: id.to_string(), return_id: return_id.to_string(), lines };
         match self.stock.clone().return_stock(request(message, self.step_within)).await {
             Ok(_) => Outcome::Done,
             Err(status) => failed(&status),

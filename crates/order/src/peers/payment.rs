@@ -6,8 +6,9 @@ use stampede_proto::payment::v1::{
     AuthorizePaymentRequest, CapturePaymentRequest, GetPaymentRequest, Payment, PaymentState,
     RefundPaymentRequest, VoidPaymentRequest,
 };
-use stampede_types::PaymentId;
+use stampede_types::{Money, PaymentId};
 use tonic::Status;
+use uuid::Uuid;
 
 use super::{ASK_WITHIN, Peers, fact, failed, reason};
 use crate::domain::method::Method;
@@ -75,15 +76,15 @@ impl Peers {
         Ok(Facts { captured, committed: self.is_committed(order.reservation()).await? })
     }
 
-    /// Gives back all that was captured.
-    pub async fn refund(&self, order: &Order, payment: PaymentId) -> Outcome {
+    /// Gives back this much of what was captured. It is done when all refunds of the payment together have reached `by_then`.
+    pub async fn refund(&self, payment: PaymentId, refund: Uuid, money: Money, by_then: Money) -> Outcome {
         let message = RefundPaymentRequest {
             payment_id: payment.to_string(),
-            refund_id: order.refund_id().to_string(),
-            amount: Some(order.total.into()),
+            refund_id: refund.to_string(),
+            amount: Some(money.into()),
         };
         match self.payments.clone().refund_payment(request(message, self.step_within)).await {
-            Ok(answer) => refunded(&answer.into_inner(), order),
+            Ok(answer) => refunded(&answer.into_inner(), by_then),
             Err(status) => failed(&status),
         }
     }
@@ -141,8 +142,8 @@ fn voided(payment: &Payment) -> Outcome {
     }
 }
 
-fn refunded(payment: &Payment, order: &Order) -> Outcome {
-    if amount(payment.refunded.as_ref()) >= order.total.amount_minor() {
+fn refunded(payment: &Payment, by_then: Money) -> Outcome {
+    if amount(payment.refunded.as_ref()) >= by_then.amount_minor() {
         return Outcome::Done;
     }
     if payment.state() == PaymentState::Conflicted {

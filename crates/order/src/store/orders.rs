@@ -28,6 +28,7 @@ pub(super) struct OrderRow {
     pub(super) subtotal_minor: i64,
     pub(super) discount_minor: i64,
     pub(super) total_minor: i64,
+    pub(super) refunded_minor: i64,
     pub(super) payment_id: Option<Uuid>,
     pub(super) payment_attempt: i32,
     pub(super) fingerprint: Vec<u8>,
@@ -57,8 +58,8 @@ pub async fn by_ids(conn: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<Stored>
     let rows = sqlx::query_as!(
         OrderRow,
         "SELECT found.order_id, buyer_id, state, payment_state, stock_state, fulfilment_state, currency, subtotal_minor,
-                discount_minor, total_minor, payment_id, payment_attempt, fingerprint, decline, reservation_id,
-                end_reason, expires_at, created_at, updated_at, version
+                discount_minor, total_minor, refunded_minor, payment_id, payment_attempt, fingerprint, decline,
+                reservation_id, end_reason, expires_at, created_at, updated_at, version
          FROM (SELECT DISTINCT UNNEST($1::uuid[])) AS asked (order_id)
          CROSS JOIN LATERAL (SELECT * FROM orders WHERE orders.order_id = asked.order_id LIMIT 1) AS found",
         ids
@@ -75,7 +76,7 @@ pub async fn newer(conn: &mut PgConnection, known: &[(OrderId, i64)]) -> Result<
     let rows = sqlx::query_as!(
         OrderRow,
         "SELECT found.order_id, buyer_id, state, payment_state, stock_state, fulfilment_state, currency, subtotal_minor,
-                discount_minor, total_minor, payment_id, payment_attempt, fingerprint, decline, reservation_id,
+                discount_minor, total_minor, refunded_minor, payment_id, payment_attempt, fingerprint, decline, reservation_id,
                 end_reason, expires_at, created_at, updated_at, version
          FROM UNNEST($1::uuid[], $2::bigint[]) AS known (order_id, told)
          CROSS JOIN LATERAL (SELECT * FROM orders WHERE orders.order_id = known.order_id LIMIT 1) AS found
@@ -118,10 +119,12 @@ async fn lock_row(executor: impl PgExecutor<'_>, id: OrderId) -> Result<Option<b
 /// Writes what a step may change, and one version more. False when somebody else changed the order since it was read.
 pub async fn change(conn: &mut PgConnection, order: &Order) -> Result<bool, sqlx::Error> {
     let attempt = i32::try_from(order.payment_attempt).map_err(out_of_range)?;
+    let open_returns = order.returns.iter().filter(|back| back.state.is_open()).count();
+    let open_returns = i32::try_from(open_returns).map_err(out_of_range)?;
     let changed = sqlx::query!(
         "UPDATE orders SET state = $3, payment_state = $4, stock_state = $5, fulfilment_state = $6, payment_id = $7,
                 payment_attempt = $8, decline = $9, delivered_at = $10, reservation_id = $11, end_reason = $12,
-                updated_at = now(), version = version + 1
+                open_returns = $13, refunded_minor = $14, updated_at = now(), version = version + 1
          WHERE order_id = $1 AND version = $2",
         order.id.uuid(),
         order.version,
@@ -134,7 +137,9 @@ pub async fn change(conn: &mut PgConnection, order: &Order) -> Result<bool, sqlx
         order.decline,
         order.delivered_at(),
         order.reservation_id.uuid(),
-        order.end_reason.map_or("", EndReason::as_str)
+        order.end_reason.map_or("", EndReason::as_str),
+        open_returns,
+        order.refunded.amount_minor()
     )
     .execute(conn)
     .await?;
@@ -164,7 +169,7 @@ pub(super) async fn with_lines(
     Ok(orders)
 }
 
-/// What has left of those orders of which anything has: the others have nothing to look for.
+/// What has left and what comes back of those orders of which anything has left: the others have nothing to look for.
 async fn with_parts(conn: &mut PgConnection, orders: &mut [Stored]) -> Result<(), sqlx::Error> {
     let mut begun: HashMap<Uuid, &mut Order> = orders
         .iter_mut()
@@ -175,10 +180,16 @@ async fn with_parts(conn: &mut PgConnection, orders: &mut [Stored]) -> Result<()
     if begun.is_empty() {
         return Ok(());
     }
-    let ids: Vec<Uuid> = begun.keys().copied().collect();
-    for (order, shipment) in super::fulfilment::of_orders(conn, &ids).await? {
+    let (ids, currencies): (Vec<Uuid>, Vec<String>) =
+        begun.iter().map(|(id, order)| (*id, order.total.currency().to_string())).unzip();
+    for (order, shipment) in super::fulfilment::of_orders(&mut *conn, &ids).await? {
         if let Some(order) = begun.get_mut(&order) {
             order.shipments.push(shipment);
+        }
+    }
+    for (order, back) in super::returns::of_orders(conn, &ids, &currencies).await? {
+        if let Some(order) = begun.get_mut(&order) {
+            order.returns.push(back);
         }
     }
     Ok(())
@@ -213,7 +224,9 @@ impl OrderRow {
             subtotal: Money::new(self.subtotal_minor, currency),
             discount: Money::new(self.discount_minor, currency),
             total: Money::new(self.total_minor, currency),
+            refunded: Money::new(self.refunded_minor, currency),
             shipments: Vec::new(),
+            returns: Vec::new(),
             payment: self.payment_id.map(PaymentId::new),
             payment_attempt: u32::try_from(self.payment_attempt).map_err(out_of_range)?,
             decline: self.decline,

@@ -23,6 +23,8 @@ pub struct Work {
     pub cancel_reason: String,
     /// How long the peer had been answering that it does not know yet, when this was claimed.
     pub unknown_for: Duration,
+    /// The return whose money and units go back; nothing for work on the order itself.
+    pub return_id: Option<Uuid>,
     pub claim: Uuid,
 }
 
@@ -30,9 +32,9 @@ impl Work {
     /// Work that begins now, under a claim of its own.
     #[must_use]
     pub fn new(order: OrderId, step: Step) -> Work {
-        let unknown_for = Duration::ZERO;
-        let claim = Uuid::now_v7();
-        Work { order, step, attempt: 0, method: None, cancel_reason: String::new(), unknown_for, claim }
+        let (method, cancel_reason, return_id) = (None, String::new(), None);
+        let (unknown_for, claim) = (Duration::ZERO, Uuid::now_v7());
+        Work { order, step, attempt: 0, method, cancel_reason, unknown_for, return_id, claim }
     }
 }
 
@@ -44,19 +46,21 @@ struct WorkRow {
     method_token: Option<String>,
     cancel_reason: String,
     unknown_seconds: f64,
+    return_id: Option<Uuid>,
 }
 
 /// Begins a saga under a claim. False when the order has one already. The caller holds the order's row lock.
 pub async fn begin(conn: &mut PgConnection, work: &Work, lease: Duration) -> Result<bool, sqlx::Error> {
     let begun = sqlx::query!(
-        "INSERT INTO saga (order_id, step, method_kind, method_token, cancel_reason, claim, claimed_until)
-         VALUES ($1, $2, $3, $4, $5, $6, now() + make_interval(secs => $7))
+        "INSERT INTO saga (order_id, step, method_kind, method_token, cancel_reason, return_id, claim, claimed_until)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, now() + make_interval(secs => $8))
          ON CONFLICT ON CONSTRAINT saga_one_per_order DO NOTHING",
         work.order.uuid(),
         work.step.as_str(),
         work.method.as_ref().map(|method| method.kind.as_str()),
         work.method.as_ref().map(|method| method.token.as_str()),
         work.cancel_reason,
+        work.return_id,
         work.claim,
         lease.as_secs_f64()
     )
@@ -99,7 +103,7 @@ pub async fn claim_due(
            SELECT order_id FROM saga
            WHERE parked_at IS NULL AND next_at <= now() AND (claimed_until IS NULL OR claimed_until <= now())
            ORDER BY next_at LIMIT $3 FOR UPDATE SKIP LOCKED)
-         RETURNING order_id, step, attempt, method_kind, method_token, cancel_reason,
+         RETURNING order_id, step, attempt, method_kind, method_token, cancel_reason, return_id,
                    coalesce(extract(epoch FROM now() - unknown_since), 0)::float8 AS \"unknown_seconds!\"",
         claim,
         lease.as_secs_f64(),
@@ -218,6 +222,7 @@ impl WorkRow {
             method,
             cancel_reason: self.cancel_reason,
             unknown_for: Duration::try_from_secs_f64(self.unknown_seconds).unwrap_or_default(),
+            return_id: self.return_id,
             claim,
         })
     }

@@ -123,8 +123,10 @@ impl Books {
     fn refund(&mut self, request: RefundPaymentRequest) -> Result<Payment, Status> {
         let payment = self.payments.get_mut(&request.payment_id).ok_or_else(not_found)?;
         if self.refunds.insert(request.refund_id) {
-            assert_eq!(minor(&payment.refunded), 0, "nothing is refunded twice");
-            payment.refunded.clone_from(&payment.captured);
+            let captured = payment.captured.clone().unwrap();
+            let amount_minor = minor(&payment.refunded) + minor(&request.amount);
+            assert!(amount_minor <= captured.amount_minor, "no more is refunded than was captured");
+            payment.refunded = Some(Money { amount_minor, ..captured });
         }
         Ok(payment.clone())
     }

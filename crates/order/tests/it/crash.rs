@@ -2,8 +2,9 @@
 //! order ends as if nothing had happened: bought once or undone once.
 
 use stampede_proto::inventory::v1::ReservationState;
-use stampede_proto::order::v1::{Order, OrderPaymentState, OrderState, OrderStockState};
+use stampede_proto::order::v1::{Order, OrderPaymentState, OrderState, OrderStockState, ReturnState};
 
+use crate::parcels::new_id;
 use crate::process::Process;
 use crate::shop::{Shop, eventually, want};
 
@@ -119,6 +120,52 @@ async fn a_process_that_dies_while_undoing_a_paid_order_has_refunded_once() {
         assert_eq!(
             shop.told(&order).await,
             ["order.placed", "order.confirmed", "order.cancelled"],
+            "{point}"
+        );
+    }
+    nothing_is_left_to_do(&shop).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_dies_while_refunding_a_return_has_refunded_and_restocked_once() {
+    let (shop, mut process) = Process::beside(LONG_MS).await;
+    let points = [
+        "after_return_received",
+        "before_return_refund",
+        "after_return_refund",
+        "written_return_refund",
+        "before_restock",
+        "after_restock",
+        "written_restock",
+    ];
+    for (returned, point) in (1..).zip(points) {
+        process.start(Some(point)).await;
+        let order = place(&shop, point).await;
+        buy(&shop, &order).await;
+        let (shipment, back) = (new_id(), new_id());
+        shop.ship(&order, &shipment, &[]).await.unwrap();
+        shop.deliver(&order, &shipment).await.unwrap();
+        shop.ask_back(&order, &back, &[("TEE", "", 1)]).await.unwrap();
+        shop.decide_return(&back, ReturnState::Approved, false).await.unwrap();
+        let receiving = async {
+            eventually("the return is refunded", async || {
+                let received = shop.decide_return(&back, ReturnState::Received, true).await.ok();
+                received.filter(|back| back.state() == ReturnState::Refunded)
+            })
+            .await
+        };
+        let (_, ()) = tokio::join!(receiving, process.dies_and_comes_back());
+        let after = shop.get("alice", "buyer", &order).await.unwrap();
+        assert_eq!(
+            (after.state(), after.payment_state()),
+            (OrderState::Delivered, OrderPaymentState::Refunded),
+            "{point}"
+        );
+        assert_eq!((shop.bank.refunds(), shop.bank.kept()), (returned, 0), "{point}");
+        assert_eq!(shop.warehouse.returned("TEE") as usize, returned, "{point}");
+        assert_eq!(
+            shop.told(&order).await[4..],
+            ["return.requested", "return.resolved", "return.resolved", "return.refunded"],
             "{point}"
         );
     }

@@ -17,6 +17,7 @@ mod parcels;
 mod pay;
 mod process;
 mod recover;
+mod returns;
 mod review;
 mod ship;
 mod shop;

@@ -48,4 +48,68 @@ impl Shop {
         self.ship(&order, &id, &[]).await.unwrap();
         self.deliver(&order, &id).await.unwrap()
     }
+
+    pub fn return_request(
+        &self,
+        order: &Order,
+        id: &str,
+        lines: &[(&str, &str, u32)],
+    ) -> RequestReturnRequest {
+        RequestReturnRequest {
+            order_id: order.order_id.clone(),
+            return_id: id.to_owned(),
+            lines: items(lines),
+            reason: "too small".to_owned(),
+        }
+    }
+
+    /// Alice wants to send these lines back.
+    pub async fn ask_back(
+        &self,
+        order: &Order,
+        id: &str,
+        lines: &[(&str, &str, u32)],
+    ) -> Result<OrderReturn, Status> {
+        let request = self.request("alice", "buyer", self.return_request(order, id, lines));
+        self.orders.clone().request_return(request).await.map(tonic::Response::into_inner)
+    }
+
+    pub async fn decide_return_as(
+        &self,
+        role: &str,
+        id: &str,
+        state: ReturnState,
+        restock: bool,
+    ) -> Result<OrderReturn, Status> {
+        let message = ResolveReturnRequest { return_id: id.to_owned(), state: state.into(), restock };
+        let request = self.request("sam", role, message);
+        self.orders.clone().resolve_return(request).await.map(tonic::Response::into_inner)
+    }
+
+    pub async fn decide_return(
+        &self,
+        id: &str,
+        state: ReturnState,
+        restock: bool,
+    ) -> Result<OrderReturn, Status> {
+        self.decide_return_as("staff", id, state, restock).await
+    }
+
+    pub async fn get_return(&self, who: &str, role: &str, id: &str) -> Result<OrderReturn, Status> {
+        let request = self.request(who, role, GetReturnRequest { return_id: id.to_owned() });
+        self.orders.clone().get_return(request).await.map(tonic::Response::into_inner)
+    }
+
+    /// Alice's return of these lines, approved and received.
+    pub async fn sent_back(
+        &self,
+        order: &Order,
+        id: &str,
+        lines: &[(&str, &str, u32)],
+        restock: bool,
+    ) -> OrderReturn {
+        self.ask_back(order, id, lines).await.unwrap();
+        self.decide_return(id, ReturnState::Approved, false).await.unwrap();
+        self.decide_return(id, ReturnState::Received, restock).await.unwrap()
+    }
 }

@@ -25,8 +25,8 @@ pub struct Floor {
     pub skus: HashMap<String, Sku>,
     pub campaigns: HashMap<String, Vec<CampaignItem>>,
     pub holds: HashMap<String, Reservation>,
-    /// By return id: the reservation whose units came back.
-    pub returns: HashMap<String, String>,
+    /// By return id: what came back.
+    pub returns: HashMap<String, ReturnStockRequest>,
     pub sold_out: bool,
 }
 
@@ -53,6 +53,13 @@ impl Warehouse {
 
     pub fn expire(&self, id: &str) {
         self.floor.lock().unwrap().holds.get_mut(id).unwrap().set_state(ReservationState::Expired);
+    }
+
+    /// Units of this SKU that came back by name.
+    pub fn returned(&self, sku: &str) -> u32 {
+        let floor = self.floor.lock().unwrap();
+        let lines = floor.returns.values().flat_map(|back| &back.lines);
+        lines.filter(|line| line.sku_id == sku).map(|line| line.quantity).sum()
     }
 
     pub fn returns(&self) -> usize {
@@ -116,7 +123,8 @@ impl Floor {
     }
 
     pub fn take_back(&mut self, request: ReturnStockRequest) {
-        self.returns.insert(request.return_id, request.reservation_id);
+        let there = self.returns.entry(request.return_id.clone()).or_insert_with(|| request.clone());
+        assert_eq!(*there, request, "one return id is one return");
     }
 }
 

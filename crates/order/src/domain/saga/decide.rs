@@ -54,6 +54,9 @@ pub fn done(step: Step) -> Next {
         }
         Step::Refund => Next::Go(Step::Return, payment(PaymentState::Refunded)),
         Step::Return => Next::End(Change { event: Some(Event::Undone), ..stock(StockState::Returned) }),
+        // A return moves no order: what it changes is written by `refund_return`.
+        Step::ReturnRefund => Next::Go(Step::Restock, Change::default()),
+        Step::Restock | Step::CloseReturn => Next::End(Change::default()),
     }
 }
 
@@ -75,7 +78,10 @@ fn declined(step: Step, class: String) -> Next {
         | Step::RefundExpired
         | Step::RefundCancelled
         | Step::Refund
-        | Step::Return => Next::Review(format!("{step} was declined: {class}")),
+        | Step::Return
+        | Step::ReturnRefund
+        | Step::Restock
+        | Step::CloseReturn => Next::Review(format!("{step} was declined: {class}")),
     }
 }
 
@@ -95,7 +101,10 @@ fn hold_expired(step: Step) -> Next {
         | Step::RefundExpired
         | Step::RefundCancelled
         | Step::Refund
-        | Step::Return => Next::Review(format!("{step} found the hold expired")),
+        | Step::Return
+        | Step::ReturnRefund
+        | Step::Restock
+        | Step::CloseReturn => Next::Review(format!("{step} found the hold expired")),
     }
 }
 
@@ -114,7 +123,10 @@ fn hold_released(step: Step) -> Next {
         | Step::RefundExpired
         | Step::RefundCancelled
         | Step::Refund
-        | Step::Return => Next::Review(format!("{step} found the hold released")),
+        | Step::Return
+        | Step::ReturnRefund
+        | Step::Restock
+        | Step::CloseReturn => Next::Review(format!("{step} found the hold released")),
     }
 }
 
@@ -132,7 +144,10 @@ fn hold_committed(step: Step) -> Next {
         | Step::RefundExpired
         | Step::RefundCancelled
         | Step::Refund
-        | Step::Return => Next::Review(format!("{step} found the stock committed")),
+        | Step::Return
+        | Step::ReturnRefund
+        | Step::Restock
+        | Step::CloseReturn => Next::Review(format!("{step} found the stock committed")),
     }
 }
 
@@ -150,7 +165,10 @@ fn captured(step: Step) -> Next {
         | Step::RefundExpired
         | Step::RefundCancelled
         | Step::Refund
-        | Step::Return => Next::Review(format!("{step} found the money captured")),
+        | Step::Return
+        | Step::ReturnRefund
+        | Step::Restock
+        | Step::CloseReturn => Next::Review(format!("{step} found the money captured")),
     }
 }
 
