@@ -8,7 +8,7 @@ use crate::domain::{Books, CellKey, Level};
 use crate::error::Error;
 use crate::inventory::Inventory;
 use crate::store::campaigns::Found;
-use crate::{events, store};
+use crate::{events, ledger, store};
 
 /// Units that went to the shelf by the movement of this number.
 struct Moved {
@@ -33,8 +33,8 @@ impl Inventory {
         let sold: Vec<CellKey> = (0..found.items.len()).map(|at| cell(&pool, at)).collect();
         let shelf: Vec<CellKey> = (0..found.items.len()).map(|at| cell(&Pool::Shelf, at)).collect();
 
-        let mut tx = store::begin(&self.db).await?;
-        let accounts = store::levels::lock(&mut tx, sold.iter().chain(&shelf)).await?;
+        let cells: Vec<&CellKey> = sold.iter().chain(&shelf).collect();
+        let (mut tx, accounts) = ledger::lock_cells(&self.db, &cells).await?;
         // An adjustment of each, and a backorder of each that was sold.
         let (now, mut numbers) = store::levels::stamp(&mut tx, 3 * sold.len()).await?;
         let backorder_numbers = numbers.split_off(2 * sold.len());

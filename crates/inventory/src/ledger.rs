@@ -3,6 +3,7 @@
 
 mod count;
 mod hold;
+mod lock;
 mod resolve;
 mod together;
 
@@ -20,7 +21,7 @@ use tokio::sync::Notify;
 use crate::domain::{CellKey, Changes, Demand, Line, Reservation, Resolution, Resolved};
 use crate::error::Error;
 use crate::{events, store};
-pub(crate) use resolve::lock;
+pub(crate) use lock::{lock, lock_cells};
 use together::together;
 
 /// One writer gathers the largest batches. One that waits for somebody else's lock lets another batch begin.

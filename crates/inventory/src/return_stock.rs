@@ -8,9 +8,9 @@ use uuid::Uuid;
 
 use crate::domain::{Books, CellKey, Denied, Level, Line, Reservation, ReservationState};
 use crate::error::Error;
-use crate::events;
 use crate::inventory::Inventory;
-use crate::store::{self, returns::Returnable};
+use crate::store::returns::Returnable;
+use crate::{events, ledger, store};
 
 impl Inventory {
     /// Gives back these lines, or everything not given back yet when there are none. The levels of what was touched.
@@ -31,19 +31,15 @@ impl Inventory {
         return_id: Uuid,
         asked: Vec<Line>,
     ) -> Result<Vec<(CellKey, Level)>, Error> {
-        let mut tx = store::begin(&self.db).await?;
-        let accounts = store::levels::lock_of(&mut tx, &[id]).await?;
+        let (mut tx, accounts, known) = ledger::lock(&self.db, &[id]).await?;
         let said = as_said(&asked);
         if let Some(made) = store::returns::find(&mut tx, return_id).await? {
             let same = made.reservation == id && made.asked == said;
             let levels = accounts.into_iter().map(|(cell, account)| (cell, account.level)).collect();
             return if same { Ok(levels) } else { Err(Denied::Conflict { id }.into()) };
         }
-        // One that arrived after its cells were looked for was not there yet: nothing of it is locked.
-        let is_locked = |r: &Reservation| r.lines.iter().all(|line| accounts.contains_key(&line.cell));
-        let found = store::reservations::read(&mut tx, &[id]).await?.pop().filter(is_locked);
         let (now, sequences) = store::levels::stamp(&mut tx, accounts.len()).await?;
-        let reservation = committed(found, id, now)?;
+        let reservation = committed(known.into_iter().next(), id, now)?;
         let sold = store::returns::lines(&mut tx, id).await?;
         let lines = returning(asked, &sold)?;
         let buyers = lines.iter().filter_map(|line| Some((&line.cell, reservation.buyer.as_ref()?)));

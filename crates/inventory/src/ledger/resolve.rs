@@ -59,11 +59,11 @@ pub(super) fn apply<'a>(
 }
 
 /// The reservations with every cell of theirs locked. What is read after the locks cannot change before the commit.
-pub(crate) async fn lock(db: &PgPool, ids: &[ReservationId]) -> Result<Locked, sqlx::Error> {
-    lock_with(db, ids, Patience::Long).await
-}
-
-async fn lock_with(db: &PgPool, ids: &[ReservationId], patience: Patience) -> Result<Locked, sqlx::Error> {
+pub(super) async fn lock_with(
+    db: &PgPool,
+    ids: &[ReservationId],
+    patience: Patience,
+) -> Result<Locked, sqlx::Error> {
     // One that arrives between the look for its lines and the locks has cells nobody locked. To lock them now would break the
     // order of the locks, so it begins again; each id arrives once, so that ends.
     loop {

@@ -1,24 +1,19 @@
 //! One batch, one transaction, one answer for each member. A batch that fails for one member's sake is halved until that member is
 //! alone, so that its neighbours succeed.
 
-use std::time::Duration;
-
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use sqlx::PgPool;
 use stampede_kit::lanes::{Manner, Outcome};
 use stampede_kit::postgres;
-use tokio::time::Instant;
 
+use super::lock::Waiting;
 use super::{AfterCommit, Demand, Ending};
 use crate::error::Error;
 use crate::store::{self, Patience};
 
 /// A lone request meets the same trouble at most this often: a lost race is over at the second time.
 const ATTEMPTS: usize = 3;
-/// What touches several cells waits for none of them while it holds another: it lets go, and tries again after a pause, for so long.
-const PAUSE: Duration = Duration::from_millis(100);
-const TRIES_FOR: Duration = Duration::from_secs(5);
 
 pub type Answers<R> = Result<Vec<Result<R, Error>>, sqlx::Error>;
 /// Decides a batch in one transaction.
@@ -53,8 +48,11 @@ pub async fn together<T: Touches + Send, R: Send>(
             Err(error) if store::is_blocked(&error) => return items.into_iter().map(Outcome::Held).collect(),
             answers @ (Ok(_) | Err(_)) => answers,
         },
-        Manner::Patient if items.iter().any(Touches::touches_several) => again(db, &mut items, apply).await,
-        Manner::Patient => apply(db, &mut items, Patience::Long).await,
+        // All of it touches the same: one that waits for its only cell holds nothing.
+        Manner::Patient if !items.iter().any(Touches::touches_several) => {
+            apply(db, &mut items, Patience::Long).await
+        }
+        Manner::Patient => again(db, &mut items, apply).await,
     };
     let answers = apart(db, &mut items, answers, apply).await;
     after.wake();
@@ -63,13 +61,11 @@ pub async fn together<T: Touches + Send, R: Send>(
 
 /// Tries until the cells are free all at once.
 async fn again<T: Send, R: Send>(db: &PgPool, items: &mut [T], apply: Apply<T, R>) -> Answers<R> {
-    let until = Instant::now() + TRIES_FOR;
+    let waiting = Waiting::begin();
     loop {
         match apply(db, items, Patience::Short).await {
-            Err(error) if store::is_blocked(&error) && Instant::now() < until => {
-                tokio::time::sleep(PAUSE).await
-            }
-            answers @ (Ok(_) | Err(_)) => return answers,
+            Ok(answers) => return Ok(answers),
+            Err(error) => waiting.after(error).await?,
         }
     }
 }
@@ -95,9 +91,9 @@ fn apart<'a, T: Send, R: Send + 'a>(
         }
         tracing::warn!(%error, members = items.len(), "a batch failed and is repeated in halves");
         let (first, second) = items.split_at_mut(items.len() / 2);
-        let answers = apply(db, first, Patience::Long).await;
+        let answers = again(db, first, apply).await;
         let mut all = apart(db, first, answers, apply).await;
-        let answers = apply(db, second, Patience::Long).await;
+        let answers = again(db, second, apply).await;
         all.extend(apart(db, second, answers, apply).await);
         all
     }
@@ -105,7 +101,7 @@ fn apart<'a, T: Send, R: Send + 'a>(
 }
 
 /// One that failed by itself is tried again when it only lost a race.
-async fn alone<T, R>(
+async fn alone<T: Send, R: Send>(
     db: &PgPool,
     item: &mut T,
     mut error: sqlx::Error,
@@ -115,7 +111,7 @@ async fn alone<T, R>(
         if !store::is_race(&error) {
             break;
         }
-        match apply(db, std::slice::from_mut(item), Patience::Long).await {
+        match again(db, std::slice::from_mut(item), apply).await {
             Ok(answers) => return answers.into_iter().next().unwrap_or(Err(Error::Internal)),
             Err(again) => error = again,
         }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::domain::CellKey;
 use crate::inventory::Inventory;
-use crate::store;
+use crate::{ledger, store};
 
 /// Everything is gone through this often.
 const EVERY: Duration = Duration::from_secs(6 * 3_600);
@@ -111,10 +111,9 @@ impl Pruner {
 
 async fn forget(inventory: &Inventory, old: &[Uuid]) -> Result<(), sqlx::Error> {
     for chunk in old.chunks(CHUNK) {
-        let mut tx = store::begin(&inventory.db).await?;
         let ids: Vec<_> = chunk.iter().copied().map(ReservationId::new).collect();
         // Whoever returns something of them holds these locks too.
-        store::levels::lock_of(&mut tx, &ids).await?;
+        let (mut tx, _, _) = ledger::lock(&inventory.db, &ids).await?;
         let gone = store::pruning::forget(&mut tx, chunk).await?;
         tx.commit().await?;
         tracing::debug!(gone, "reservations that ended long ago were forgotten");

@@ -209,3 +209,37 @@ async fn the_predicate_ends_nothing_that_somebody_ended_without_the_lock() {
     }
     assert_eq!(shop.level("cap", "").await.committed, 0);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_that_somebody_holds_holds_up_no_cell_of_a_command_that_needs_both() {
+    let shop = shop().await;
+    let (kept, sold) = (Uuid::now_v7(), Uuid::now_v7());
+    // The rows are locked in the order of the cells, so the one that is free comes first.
+    for id in [kept, sold] {
+        shop.reserve(id, "erin", &[("cap", "", 1), ("mug", "", 1)]).await.unwrap();
+    }
+    shop.commit(sold).await.unwrap();
+    let holding = hold_row(&shop.database.pool, "mug").await;
+    let waiting = tokio::spawn({
+        let shop = shop.clone();
+        async move {
+            let later = time::OffsetDateTime::now_utc() + time::Duration::minutes(30);
+            tokio::join!(
+                crate::resolve::give_back(&shop, sold, Uuid::now_v7(), None),
+                crate::extend::extend(&shop, kept, later)
+            )
+        }
+    });
+    let going_on = async {
+        for _ in 0..5 {
+            shop.deduct(Uuid::now_v7(), "bob", ("cap", "", 1)).await.unwrap();
+        }
+    };
+    // A command that waited with the free row in its hand would keep it for five seconds.
+    tokio::time::timeout(Duration::from_secs(4), going_on).await.expect("the free row was held, too");
+    assert!(!waiting.is_finished(), "both wait for the other row");
+    holding.rollback().await.unwrap();
+    let (returned, extended) = waiting.await.unwrap();
+    returned.unwrap();
+    extended.unwrap();
+}

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::shop::{FLASH, Shop, TEE, eventually, metadata, reason, reserve};
 
-async fn extend(shop: &Shop, id: Uuid, until: OffsetDateTime) -> Result<Reservation, Status> {
+pub async fn extend(shop: &Shop, id: Uuid, until: OffsetDateTime) -> Result<Reservation, Status> {
     let request =
         ExtendReservationRequest { reservation_id: id.to_string(), expires_at: Some(timestamp(until)) };
     shop.stock.extend_reservation(Request::new(request)).await.map(tonic::Response::into_inner)
