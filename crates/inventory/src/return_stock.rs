@@ -13,7 +13,8 @@ use crate::store::returns::Returnable;
 use crate::{events, ledger, store};
 
 impl Inventory {
-    /// Gives back these lines, or everything not given back yet when there are none. The levels of what was touched.
+    /// Gives back these lines, or everything not given back yet when there are none. The levels of what was named as
+    /// they are now, or of the whole reservation; the same cells when it is asked again.
     pub async fn return_stock(
         &self,
         id: ReservationId,
@@ -33,9 +34,10 @@ impl Inventory {
     ) -> Result<Vec<(CellKey, Level)>, Error> {
         let (mut tx, accounts, known) = ledger::lock(&self.db, &[id]).await?;
         let said = as_said(&asked);
+        let named = named(&asked, known.first());
         if let Some(made) = store::returns::find(&mut tx, return_id).await? {
             let same = made.reservation == id && made.asked == said;
-            let levels = accounts.into_iter().map(|(cell, account)| (cell, account.level)).collect();
+            let levels = levels(named, |cell| accounts.get(cell).map(|account| account.level));
             return if same { Ok(levels) } else { Err(Denied::Conflict { id }.into()) };
         }
         let (now, sequences) = store::levels::stamp(&mut tx, accounts.len()).await?;
@@ -50,6 +52,7 @@ impl Inventory {
         for line in &lines {
             books.give_back(line, reservation.buyer.as_ref(), return_id);
         }
+        let levels = levels(named, |cell| books.level(cell));
         let changes = books.close();
         store::returns::insert(&mut tx, return_id, id, &said, &returned_by_now(&sold, &lines)).await?;
         if !changes.movements.is_empty() {
@@ -59,7 +62,7 @@ impl Inventory {
         tx.commit().await?;
         self.ledger.after_commit.wake();
         self.open_gate(&reservation, &lines, number).await;
-        Ok(changes.levels)
+        Ok(levels)
     }
 
     async fn open_gate(&self, reservation: &Reservation, lines: &[Line], number: i64) {
@@ -68,6 +71,16 @@ impl Inventory {
             self.gate.moved(cell, reservation.buyer.as_ref(), line.quantity, number).await;
         }
     }
+}
+
+/// The cells somebody asks about: those of the lines, or all of the reservation when there are none.
+fn named(asked: &[Line], found: Option<&Reservation>) -> Vec<CellKey> {
+    let lines = if asked.is_empty() { found.map_or(&[][..], |found| &found.lines) } else { asked };
+    lines.iter().map(|line| line.cell.clone()).collect()
+}
+
+fn levels(cells: Vec<CellKey>, of: impl Fn(&CellKey) -> Option<Level>) -> Vec<(CellKey, Level)> {
+    cells.into_iter().filter_map(|cell| of(&cell).map(|level| (cell, level))).collect()
 }
 
 /// Only what was sold can come back. A hold past its expiry is told as expired, swept or not, as by everybody else.

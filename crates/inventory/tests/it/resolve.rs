@@ -128,6 +128,26 @@ async fn returned_units_come_back_once_and_free_the_limit() {
 }
 
 #[tokio::test]
+async fn a_repeated_return_answers_the_same_cells_as_the_first() {
+    let shop = Shop::open().await;
+    shop.flash(3, 3).await;
+    shop.sku("cap", 3).await;
+    let (id, part, rest, nothing) = (Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7());
+    shop.reserve(id, "alice", &[(TEE, FLASH, 2), ("cap", "", 1)]).await.unwrap();
+    shop.commit(id).await.unwrap();
+    let cells = async |return_id: Uuid, quantity: Option<u32>| -> Vec<String> {
+        let levels = give_back(&shop, id, return_id, quantity).await.unwrap();
+        levels.into_iter().map(|level| level.sku_id).collect()
+    };
+    for (return_id, quantity, named) in
+        [(part, Some(1), vec![TEE]), (rest, None, vec!["cap", TEE]), (nothing, None, vec!["cap", TEE])]
+    {
+        assert_eq!(cells(return_id, quantity).await, named);
+        assert_eq!(cells(return_id, quantity).await, named, "again");
+    }
+}
+
+#[tokio::test]
 async fn a_reservation_that_arrives_while_its_release_is_under_way_is_released() {
     let shop = Shop::open().await;
     shop.sku(TEE, 5).await;
