@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::{
-    bench, certs, ci, db, drill, home, loadtest, mutants, orders, seed, servers, smoke, stock, test, tidy,
-    token, up,
+    bench, certs, ci, db, drill, events, home, loadtest, mutants, orders, seed, servers, smoke, stock, test,
+    tidy, token, up,
 };
 
 /// Developer commands of Stampede.
@@ -43,6 +43,9 @@ enum Command {
     /// See and resolve the orders that wait for a person.
     #[command(subcommand)]
     Orders(orders::Command),
+    /// List dead letters and put them back, or a consumer back to a position of its stream.
+    #[command(subcommand)]
+    Events(events::Command),
     /// Buy something, by REST and by gRPC, and check every step.
     Smoke,
     /// Run every test, with servers of its own.
@@ -80,6 +83,7 @@ impl Cli {
             Command::Seed => seed::run()?,
             Command::Stock(command) => return stock::run(&command),
             Command::Orders(command) => return orders::run(&command),
+            Command::Events(command) => return events::run(&command),
             Command::Smoke => smoke::run()?,
             Command::Test(args) => return test::run(&args),
             Command::Ci { checks } => ci::run(&home::root(), &checks)?,

@@ -9,7 +9,7 @@ mod faults;
 mod invariants;
 mod market;
 mod plan;
-mod proxy;
+pub mod proxy;
 mod report;
 mod sale;
 mod shop;

@@ -8,6 +8,7 @@ pub mod ci;
 pub mod cli;
 pub mod db;
 pub mod drill;
+pub mod events;
 pub mod home;
 pub mod loadtest;
 pub mod mutants;

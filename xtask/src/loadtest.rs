@@ -6,6 +6,7 @@ mod buyers;
 pub(crate) mod gate;
 mod grpc;
 pub(crate) mod pace;
+mod relay;
 mod report;
 mod rest;
 mod shop;
@@ -37,6 +38,8 @@ const LONGEST_S: u64 = 600;
 pub enum Load {
     /// Many buyers against one flash campaign, then the books.
     Seckill(Args),
+    /// Orders while the relay catches up a long backlog, and the way of an event to a consumer.
+    Relay(relay::Args),
 }
 
 #[derive(Debug, Clone, clap::Args)]
@@ -84,7 +87,10 @@ impl Protocol {
 
 /// Runs the load; the exit code says whether the books agree.
 pub fn run(load: &Load) -> anyhow::Result<ExitCode> {
-    let Load::Seckill(args) = load;
+    let args = match load {
+        Load::Seckill(args) => args,
+        Load::Relay(args) => return relay::run(args),
+    };
     if cfg!(debug_assertions) {
         // A debug build measures nothing.
         return release::again(&["--workspace"]);

@@ -22,6 +22,11 @@ use state::{Entry, State};
 pub use folder::{Status, status, stop, test_variables, wipe};
 pub use postgres::connection;
 
+/// The program of a NATS server, installed first when it is missing and may be.
+pub fn nats_program() -> anyhow::Result<PathBuf> {
+    find::or_install("nats-server", "nats-server", &Step::silent())
+}
+
 /// Postgres recovering from a crash takes longest.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 const STOPPED_WITHIN: Duration = Duration::from_secs(20);

@@ -4,6 +4,7 @@
 mod consume;
 mod dead;
 mod deliver;
+mod position;
 
 use std::time::Duration;
 
@@ -16,7 +17,8 @@ use uuid::Uuid;
 use crate::nats::Stream;
 
 pub use consume::consume;
-pub use dead::replay;
+pub use dead::{Letter, letters, replay};
+pub use position::{Position, put_back};
 
 /// An event that failed this often is dead: it leaves the main flow and waits for a person.
 pub const ATTEMPTS: u32 = 5;
@@ -48,15 +50,24 @@ pub struct ConsumerConfig {
     /// Relative subjects, wildcards allowed: `order.*`.
     pub subjects: Vec<String>,
     pub stream: Stream,
+    /// The stream is a copy that NATS keeps of another one: it is waited for, never made.
+    pub mirrored: bool,
 }
 
 impl ConsumerConfig {
     pub fn new(name: &'static str, subjects: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        Self { name, subjects: subjects.into_iter().map(Into::into).collect(), stream: Stream::default() }
+        let subjects = subjects.into_iter().map(Into::into).collect();
+        Self { name, subjects, stream: Stream::default(), mirrored: false }
     }
 
     pub fn stream(self, stream: Stream) -> Self {
         Self { stream, ..self }
+    }
+
+    /// Hears the copy of another place's stream (deploy/nats/README.md). Its dead letters are kept by the stream of this place
+    /// that has the same prefix.
+    pub fn mirror(self, stream: Stream) -> Self {
+        Self { stream, mirrored: true, ..self }
     }
 }
 

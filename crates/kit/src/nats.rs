@@ -74,9 +74,48 @@ pub mod header {
     pub const CE_SOURCE: &str = "ce-source";
     pub const CE_TIME: &str = "ce-time";
     pub const CE_PARTITION_KEY: &str = "ce-partitionkey";
-    /// On a dead letter: the subject it came from, and why it is dead.
+    pub const CE_SUBJECT: &str = "ce-subject";
+    pub const CE_DATACONTENTTYPE: &str = "ce-datacontenttype";
+    /// On a dead letter: the subject it came from, in which stream and at which number, how often it was tried, and why it
+    /// is dead.
     pub const DEAD_SUBJECT: &str = "stampede-dead-subject";
+    pub const DEAD_STREAM: &str = "stampede-dead-stream";
+    pub const DEAD_SEQUENCE: &str = "stampede-dead-sequence";
+    pub const DEAD_ATTEMPTS: &str = "stampede-dead-attempts";
     pub const DEAD_REASON: &str = "stampede-dead-reason";
+
+    /// An attribute of CloudEvents as the value of a header: what is not plain visible ASCII, and the double quote and the per
+    /// cent sign, as `%` and two hexadecimal digits a byte of UTF-8 (HTTP binding 1.0.2, section 3.1.3.2).
+    pub fn encoded(value: &str) -> String {
+        let mut text = String::with_capacity(value.len());
+        for byte in value.bytes() {
+            match byte {
+                b'"' | b'%' | 0..=0x20 | 0x7f.. => text.push_str(&format!("%{byte:02X}")),
+                plain => text.push(char::from(plain)),
+            }
+        }
+        text
+    }
+
+    /// What was encoded. A per cent sign without two digits stands for itself.
+    pub fn decoded(value: &str) -> String {
+        let (mut bytes, mut rest) = (Vec::with_capacity(value.len()), value.as_bytes());
+        while let [first, after @ ..] = rest {
+            let digits = after.get(..2).filter(|two| *first == b'%' && two.iter().all(u8::is_ascii_hexdigit));
+            let digits = digits.and_then(|two| std::str::from_utf8(two).ok());
+            match digits.and_then(|two| u8::from_str_radix(two, 16).ok()) {
+                Some(byte) => {
+                    bytes.push(byte);
+                    rest = &after[2..];
+                }
+                None => {
+                    bytes.push(*first);
+                    rest = after;
+                }
+            }
+        }
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
 }
 
 /// A client that connects in the background and reconnects for ever. The URL may hold a password.
@@ -139,6 +178,16 @@ mod tests {
         ] {
             assert_eq!(matches(pattern, subject), expected, "{pattern} {subject}");
         }
+    }
+
+    #[test]
+    fn an_attribute_survives_its_way_through_a_header() {
+        for (value, text) in [("order-1", "order-1"), ("50% \"ä\"", "50%25%20%22%C3%A4%22"), ("", "")] {
+            assert_eq!(header::encoded(value), text);
+            assert_eq!(header::decoded(text), value);
+        }
+        assert_eq!(header::decoded("100%"), "100%");
+        assert_eq!(header::decoded("%zz%+1"), "%zz%+1");
     }
 
     #[test]

@@ -41,6 +41,24 @@ pub enum Unpublishable {
     Payload,
 }
 
+/// An event and the trace it belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Traced {
+    pub event: NewEvent,
+    /// W3C `traceparent`, of `telemetry::recorded_traceparent`.
+    pub traceparent: Option<String>,
+}
+
+/// Like [`append`], for events of several requests that are written together: each with its own trace.
+pub async fn append_traced(conn: &mut PgConnection, events: &[Traced]) -> Result<(), sqlx::Error> {
+    if events.is_empty() {
+        return Ok(());
+    }
+    check_all(events.iter().map(|traced| &traced.event))?;
+    let traces: Vec<_> = events.iter().map(|traced| traced.traceparent.as_deref()).collect();
+    rows::insert(conn, events.iter().map(|traced| &traced.event), &traces).await
+}
+
 /// Writes the events in the caller's transaction, in one statement, with the current trace. Take the lock on the row an
 /// event is about first: then the events of that key get their positions in the order of their transactions.
 ///
@@ -49,8 +67,13 @@ pub async fn append(conn: &mut PgConnection, events: &[NewEvent]) -> Result<(), 
     if events.is_empty() {
         return Ok(());
     }
-    events.iter().try_for_each(check).map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
-    rows::insert(conn, events, crate::telemetry::current_traceparent().as_deref()).await
+    check_all(events.iter())?;
+    let trace = crate::telemetry::current_traceparent();
+    rows::insert(conn, events.iter(), &vec![trace.as_deref(); events.len()]).await
+}
+
+fn check_all<'a>(mut events: impl Iterator<Item = &'a NewEvent>) -> Result<(), sqlx::Error> {
+    events.try_for_each(check).map_err(|error| sqlx::Error::Encode(Box::new(error)))
 }
 
 fn check(event: &NewEvent) -> Result<(), Unpublishable> {

@@ -24,7 +24,7 @@ use crate::config::{Ratio, Reader};
 use crate::{metrics, task};
 
 pub(crate) use propagation::begins_recorded;
-pub use propagation::{Trace, current_traceparent, with_traceparent};
+pub use propagation::{Trace, current_traceparent, recorded_traceparent, with_traceparent};
 
 /// How long the last spans and numbers may take to leave at the end.
 const FLUSH_WITHIN: Duration = Duration::from_secs(3);

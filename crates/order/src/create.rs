@@ -67,7 +67,11 @@ impl Orders {
         if order.expires_at <= order.created_at {
             return Err(Error::FirstTryDied);
         }
-        let new = NewOrder { order: order.clone(), fingerprint: asked.fingerprint.clone() };
+        let new = NewOrder {
+            order: order.clone(),
+            fingerprint: asked.fingerprint.clone(),
+            trace: kit::telemetry::recorded_traceparent(),
+        };
         let placed = self.placing.place(new).await?;
         self.crash_at.reached(CrashPoint::AfterInsert);
         match placed {

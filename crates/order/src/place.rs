@@ -26,6 +26,8 @@ pub struct NewOrder {
     pub order: Order,
     /// SHA-256 of the request.
     pub fingerprint: Vec<u8>,
+    /// The request's own trace, when it is recorded: what is told of the order belongs to it.
+    pub trace: Option<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -119,9 +121,8 @@ async fn write_together(db: &PgPool, new: &[NewOrder]) -> Result<Vec<Placed>, sq
     let inserted = store::place::insert(&mut tx, &rows).await?;
     let placed: HashSet<usize> =
         firsts.iter().filter(|(_, one)| inserted.contains(&one.order.id.uuid())).map(|(at, _)| *at).collect();
-    let facts: Vec<_> =
-        placed.iter().map(|at| events::placed(&new[*at].order, new[*at].order.created_at)).collect();
-    kit::outbox::append(&mut tx, &facts).await?;
+    let facts: Vec<_> = placed.iter().map(|at| fact(&new[*at])).collect();
+    kit::outbox::append_traced(&mut tx, &facts).await?;
     tx.commit().await?;
 
     let mut before = read_before(db, new, &placed).await?;
@@ -131,6 +132,11 @@ async fn write_together(db: &PgPool, new: &[NewOrder]) -> Result<Vec<Placed>, sq
             there.map_or(Placed::New, Placed::Before)
         })
         .collect())
+}
+
+fn fact(new: &NewOrder) -> kit::outbox::Traced {
+    let event = events::placed(&new.order, new.order.created_at);
+    kit::outbox::Traced { event, traceparent: new.trace.clone() }
 }
 
 /// What is there for those that were not written now, by their place in the batch.

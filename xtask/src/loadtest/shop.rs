@@ -52,11 +52,25 @@ impl Sale {
 impl Shop {
     /// Starts it, with the release binaries and empty stores: what an earlier run sold would expire during this one.
     pub fn open(step: &Step) -> anyhow::Result<Self> {
+        Self::with(home::binaries(true), step)
+    }
+
+    /// The same with the binaries of this folder.
+    pub fn with(binaries: PathBuf, step: &Step) -> anyhow::Result<Self> {
         crate::stack::wipe(&folder())?;
-        let layout = Layout { binaries: home::binaries(true), ..Layout::private(&folder()) };
+        let layout = Layout { binaries, ..Layout::private(&folder()) };
         let mut stack = Stack::open(layout, step)?;
         stack.start_all(step)?;
         Ok(Self { stack })
+    }
+
+    pub fn stack(&self) -> &Stack {
+        &self.stack
+    }
+
+    /// For a run that breaks something.
+    pub fn stack_mut(&mut self) -> &mut Stack {
+        &mut self.stack
     }
 
     pub fn gateway(&self) -> anyhow::Result<String> {

@@ -2,6 +2,7 @@
 
 mod books;
 mod buyer;
+pub mod datacentres;
 pub mod feed;
 pub mod history;
 mod shop;

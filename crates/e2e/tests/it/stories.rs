@@ -3,6 +3,8 @@
 mod bad_input;
 mod crash_order;
 mod crash_payment;
+mod datacentres;
+mod dead_letters;
 mod drills;
 mod events;
 mod feed;

@@ -12,6 +12,7 @@ use async_nats::Client;
 use async_nats::jetstream;
 use async_nats::jetstream::consumer::pull;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy};
+use async_nats::jetstream::context::ConsumerInfoErrorKind;
 use futures::StreamExt as _;
 use futures::future::{BoxFuture, join, join_all};
 use sqlx::{PgConnection, PgPool};
@@ -20,7 +21,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::deliver::Delivery;
-use super::{ConsumerConfig, Message};
+use super::{ConsumerConfig, Message, dead};
 use crate::{nats, task};
 
 /// Keys that are handled at once; each may hold one connection of the pool.
@@ -57,19 +58,35 @@ where
         + 'static,
 {
     let delivery = Delivery::new(pool, client.clone(), config.clone(), handler, stop.clone());
+    // On the heap: it lives as long as the process, and whoever starts it should not carry its size.
+    let listening = Box::pin(keep_listening(&client, &config, &delivery, &stop));
+    join(listening, Box::pin(dead::count(&client, &config, &stop))).await;
+    Ok(())
+}
+
+async fn keep_listening<H>(
+    client: &Client,
+    config: &ConsumerConfig,
+    delivery: &Delivery<H>,
+    stop: &CancellationToken,
+) where
+    H: for<'a> Fn(&'a mut PgConnection, &'a Message) -> BoxFuture<'a, anyhow::Result<()>>
+        + Send
+        + Sync
+        + 'static,
+{
     let mut failures = 0;
     while !stop.is_cancelled() {
-        match listen(&client, &config, &delivery, &stop).await {
+        match listen(client, config, delivery, stop).await {
             Ok(()) => failures = 0,
             Err(error) => {
                 failures += 1;
                 let error = format!("{error:#}");
                 tracing::warn!(error, failures, consumer = config.name, "the consumer tries again");
-                task::back_off(failures, &stop).await;
+                task::back_off(failures, stop).await;
             }
         }
     }
-    Ok(())
 }
 
 /// Takes messages until the subscription ends or `stop` comes; then the lanes finish what they are at and end.
@@ -103,26 +120,33 @@ where
 }
 
 async fn subscribe(client: &Client, config: &ConsumerConfig) -> anyhow::Result<pull::Stream> {
-    nats::ensure(client, &config.stream).await.context("the stream")?;
+    let jetstream = jetstream::new(client.clone());
+    if !config.mirrored {
+        nats::ensure(client, &config.stream).await.context("the stream")?;
+    }
+    let stored = jetstream.get_stream(&config.stream.name).await.context("the stream")?;
+    // A consumer that was put back to a position keeps it: JetStream lets nobody change it under its name.
+    let deliver_policy = match stored.consumer_info(config.name).await {
+        Ok(present) => present.config.deliver_policy,
+        Err(error) if error.kind() == ConsumerInfoErrorKind::NotFound => DeliverPolicy::All,
+        Err(error) => return Err(anyhow::Error::new(error).context("the consumer")),
+    };
     let mut subjects: Vec<_> = config.subjects.iter().map(|subject| config.stream.subject(subject)).collect();
     // Several filters need NATS 2.10; an older server ignores them, and the delivery passes over what was not asked for.
     let only = if subjects.len() == 1 { subjects.pop() } else { None };
-    let consumer = jetstream::new(client.clone())
-        .create_consumer_on_stream(
-            pull::Config {
-                durable_name: Some(config.name.to_owned()),
-                filter_subject: only.unwrap_or_default(),
-                filter_subjects: subjects,
-                deliver_policy: DeliverPolicy::All,
-                ack_policy: AckPolicy::Explicit,
-                ack_wait: ACKNOWLEDGE_WITHIN,
-                max_ack_pending: TAKEN_AT_ONCE as i64,
-                // Attempts are counted here, where an outage can be told from a poisoned message.
-                max_deliver: -1,
-                ..pull::Config::default()
-            },
-            config.stream.name.as_str(),
-        )
+    let consumer = stored
+        .create_consumer(pull::Config {
+            durable_name: Some(config.name.to_owned()),
+            filter_subject: only.unwrap_or_default(),
+            filter_subjects: subjects,
+            deliver_policy,
+            ack_policy: AckPolicy::Explicit,
+            ack_wait: ACKNOWLEDGE_WITHIN,
+            max_ack_pending: TAKEN_AT_ONCE as i64,
+            // Attempts are counted here, where an outage can be told from a poisoned message.
+            max_deliver: -1,
+            ..pull::Config::default()
+        })
         .await
         .context("the consumer")?;
     let messages = consumer

@@ -183,7 +183,8 @@ where
     ) -> &'static str {
         let reason = format!("{error:#}");
         let event = message.map(|message| message.id.to_string());
-        if let Err(failure) = dead::bury(&self.client, &self.config, taken, &reason).await {
+        let attempts = message.map_or(0, |message| message.attempt);
+        if let Err(failure) = dead::bury(&self.client, &self.config, taken, attempts, &reason).await {
             tracing::error!(
                 error = format!("{failure:#}"),
                 event,
@@ -215,7 +216,7 @@ where
         Ok(Message {
             id,
             subject: self.config.stream.relative(&taken.subject).to_owned(),
-            key: text(header::CE_PARTITION_KEY)?.to_owned(),
+            key: header::decoded(text(header::CE_PARTITION_KEY)?),
             payload: taken.payload.clone(),
             at,
             attempt: self.failures.get(&id).unwrap_or(0) + 1,

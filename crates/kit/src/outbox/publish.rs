@@ -15,6 +15,7 @@ use time::format_description::well_known::Rfc3339;
 use super::rows::Row;
 use crate::nats::{Stream, header};
 
+const PROTOBUF: &str = "application/protobuf";
 /// An acknowledgement that takes longer is counted as lost; the row is sent again and the stream knows its id.
 const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(5);
 
@@ -86,7 +87,9 @@ fn first_of_each_key(rows: Vec<Row>) -> (Vec<Row>, Vec<Row>) {
     rows.into_iter().partition(|row| met.insert(row.event_key.clone()))
 }
 
-/// CloudEvents in binary mode over NATS: <https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/nats-protocol-binding.md>.
+/// CloudEvents in binary mode over NATS:
+/// <https://github.com/cloudevents/spec/blob/main/cloudevents/bindings/nats-protocol-binding.md>. There `datacontenttype` is an
+/// attribute like any other; `content-type` says the same to whoever knows no CloudEvents.
 fn headers(row: &Row, stream: &Stream) -> anyhow::Result<HeaderMap> {
     let id = row.event_id.to_string();
     let source = row.subject.split('.').next().unwrap_or_default();
@@ -98,13 +101,15 @@ fn headers(row: &Row, stream: &Stream) -> anyhow::Result<HeaderMap> {
         Ok(())
     };
     put(header::MESSAGE_ID, id.clone())?;
-    put(header::CONTENT_TYPE, "application/protobuf".to_owned())?;
+    put(header::CONTENT_TYPE, PROTOBUF.to_owned())?;
+    put(header::CE_DATACONTENTTYPE, PROTOBUF.to_owned())?;
     put(header::CE_SPECVERSION, "1.0".to_owned())?;
     put(header::CE_ID, id)?;
     put(header::CE_TYPE, row.subject.clone())?;
+    put(header::CE_SUBJECT, header::encoded(&row.event_key))?;
     put(header::CE_SOURCE, format!("/{}/{source}", stream.prefix))?;
     put(header::CE_TIME, row.created_at.format(&Rfc3339)?)?;
-    put(header::CE_PARTITION_KEY, row.event_key.clone())?;
+    put(header::CE_PARTITION_KEY, header::encoded(&row.event_key))?;
     if let Some(traceparent) = &row.traceparent {
         put(header::TRACEPARENT, traceparent.clone())?;
     }
@@ -150,6 +155,8 @@ mod tests {
         assert_eq!(get(header::CE_SOURCE), "/stampede/order");
         assert_eq!(get(header::CE_TIME), "1970-01-01T00:00:00Z");
         assert_eq!(get(header::CE_PARTITION_KEY), "order-1");
+        assert_eq!(get(header::CE_SUBJECT), "order-1");
+        assert_eq!(get(header::CE_DATACONTENTTYPE), "application/protobuf");
         assert_eq!(get(header::TRACEPARENT), placed.traceparent.unwrap());
     }
 }

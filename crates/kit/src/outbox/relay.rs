@@ -27,8 +27,9 @@ const POLL: Duration = Duration::from_millis(100);
 const STAND_BY: Duration = Duration::from_secs(1);
 /// Published rows stay this long, so that a stream that was lost can be filled again.
 const KEEP: Duration = Duration::from_secs(24 * 3600);
-/// The pause behind a batch that was not full. Under traffic the next one is larger for it, and the store is asked less
-/// often; behind a full batch there is a backlog and no pause, and the first event after silence waits for nothing.
+/// The longest pause behind a batch that was not full. It is as long as the batch took: what gathers meanwhile makes the next one
+/// larger, and the relay takes half of the time of a session and no more, on a slow machine too. Behind a full batch there is
+/// a backlog and no pause, and the first event after silence waits for nothing.
 const GATHER: Duration = Duration::from_millis(10);
 const MEASURE_EVERY: Duration = Duration::from_secs(5);
 const PRUNE_EVERY: Duration = Duration::from_secs(60);
@@ -112,6 +113,7 @@ impl Relay {
         let publisher = Publisher::new(self.client.clone(), self.stream.clone(), BATCH_ROWS);
         loop {
             watch.look_after(&mut session).await?;
+            let began = Instant::now();
             let rows = rows::unpublished(&mut session, BATCH_ROWS as i64, BATCH_BYTES).await?;
             if rows.is_empty() {
                 *progress = true;
@@ -128,7 +130,7 @@ impl Relay {
                 return Err(failure.context("publishing"));
             }
             if !full {
-                tokio::time::sleep(GATHER).await;
+                tokio::time::sleep(began.elapsed().min(GATHER)).await;
             }
         }
     }

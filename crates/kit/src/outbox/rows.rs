@@ -27,23 +27,24 @@ pub(super) struct Backlog {
     pub oldest_seconds: f64,
 }
 
-pub(super) async fn insert(
+/// One trace for each event.
+pub(super) async fn insert<'a>(
     conn: &mut PgConnection,
-    events: &[NewEvent],
-    traceparent: Option<&str>,
+    events: impl Iterator<Item = &'a NewEvent> + Clone,
+    traces: &[Option<&str>],
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
         "INSERT INTO outbox (event_id, subject, event_key, payload, traceparent)
-         SELECT event.id, event.subject, event.key, event.payload, $5
-         FROM UNNEST($1::uuid[], $2::text[], $3::text[], $4::bytea[]) WITH ORDINALITY
-              AS event (id, subject, key, payload, place)
+         SELECT event.id, event.subject, event.key, event.payload, event.trace
+         FROM UNNEST($1::uuid[], $2::text[], $3::text[], $4::bytea[], $5::text[]) WITH ORDINALITY
+              AS event (id, subject, key, payload, trace, place)
          ORDER BY event.place",
     )
-    .bind(events.iter().map(|event| event.id).collect::<Vec<_>>())
-    .bind(events.iter().map(|event| event.subject.as_str()).collect::<Vec<_>>())
-    .bind(events.iter().map(|event| event.key.as_str()).collect::<Vec<_>>())
-    .bind(events.iter().map(|event| event.payload.as_slice()).collect::<Vec<_>>())
-    .bind(traceparent)
+    .bind(events.clone().map(|event| event.id).collect::<Vec<_>>())
+    .bind(events.clone().map(|event| event.subject.as_str()).collect::<Vec<_>>())
+    .bind(events.clone().map(|event| event.key.as_str()).collect::<Vec<_>>())
+    .bind(events.clone().map(|event| event.payload.as_slice()).collect::<Vec<_>>())
+    .bind(traces)
     .execute(conn)
     .await?;
     Ok(())

@@ -92,6 +92,11 @@ pub fn current_traceparent() -> Option<String> {
     carrier.remove(TRACEPARENT)
 }
 
+/// The same when the trace is recorded; else `None`, and nothing is made: for work that is handed to somebody else on the hot path.
+pub fn recorded_traceparent() -> Option<String> {
+    Context::current().span().span_context().is_sampled().then(current_traceparent).flatten()
+}
+
 /// Makes `span` a child of the span that `traceparent` names; a malformed one changes nothing.
 pub fn with_traceparent(span: Span, traceparent: Option<&str>) -> Span {
     if let Some(traceparent) = traceparent {

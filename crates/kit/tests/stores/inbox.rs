@@ -7,7 +7,9 @@ use async_nats::jetstream;
 use futures::future::BoxFuture;
 use sqlx::PgConnection;
 use sqlx::postgres::PgPoolOptions;
-use stampede_kit::inbox::{ConsumerConfig, Message, Poison, consume, first_time, replay};
+use stampede_kit::inbox::{
+    ConsumerConfig, Message, Poison, Position, consume, first_time, letters, put_back, replay,
+};
 use stampede_kit::nats::{Stream, header};
 use stampede_kit::outbox::{NewEvent, Relay};
 use stampede_kit::task;
@@ -184,9 +186,55 @@ async fn an_event_that_keeps_failing_is_dead_after_its_attempts_and_can_be_repla
     assert_eq!(service.heard().await, ["good"]);
 
     mended.store(1, Ordering::SeqCst);
-    assert_eq!(replay(&service.client, &service.stream, CONSUMER, 10).await.unwrap(), 1);
+    let [letter] = letters(&service.client, &service.stream, 10).await.unwrap().try_into().unwrap();
+    assert_eq!((letter.consumer.as_str(), letter.attempts), (CONSUMER, 5));
+    assert_eq!((letter.subject.as_str(), letter.reason.as_str()), ("order.placed", "cannot"));
+    assert_eq!(letter.stream, service.stream.name);
+    replay(&service.client, &service.stream, &letter).await.unwrap();
     assert_eq!(service.has_heard(2).await, ["good", "bad"]);
-    assert_eq!(replay(&service.client, &service.stream, CONSUMER, 10).await.unwrap(), 0);
+    assert_eq!(letters(&service.client, &service.stream, 10).await.unwrap(), []);
+    service.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_consumer_put_back_hears_everything_from_there_and_only_what_is_new_has_an_effect() {
+    let mut service = Service::new().await;
+    let seen = Arc::new(AtomicU32::new(0));
+    service.hear(service.database.pool.clone(), {
+        let seen = seen.clone();
+        move |conn, message| {
+            seen.fetch_add(1, Ordering::SeqCst);
+            write(conn, message)
+        }
+    });
+    for number in 1..=6 {
+        commit(&service.database, &[event("a", &number.to_string())]).await;
+    }
+    service.has_heard(6).await;
+    let (client, stream) = (service.client.clone(), service.stream.name.clone());
+    let handled = async || {
+        let stored = jetstream::new(client.clone()).get_stream(&stream).await.unwrap();
+        let info = stored.consumer_info(CONSUMER).await.ok()?;
+        (info.ack_floor.stream_sequence >= 6 && info.num_pending == 0).then_some(())
+    };
+    eventually("six are acknowledged", handled).await;
+    let forward = put_back(&client, &stream, CONSUMER, Position::Sequence(8)).await;
+    assert!(forward.unwrap_err().to_string().contains("pass over"));
+    assert!(put_back(&client, &stream, "nobody", Position::Sequence(1)).await.is_err());
+
+    // The database forgets the last two, as one that is brought back from a backup does.
+    sqlx::raw_sql(
+        "DELETE FROM heard WHERE text IN ('5', '6');
+         DELETE FROM inbox WHERE event_id IN
+           (SELECT event_id FROM outbox WHERE convert_from(payload, 'UTF8') IN ('5', '6'))",
+    )
+    .execute(&service.database.pool)
+    .await
+    .unwrap();
+    assert_eq!(put_back(&client, &stream, CONSUMER, Position::Sequence(2)).await.unwrap(), 5);
+    assert_eq!(service.has_heard(6).await, ["1", "2", "3", "4", "5", "6"]);
+    eventually("all of them came again", handled).await;
+    assert_eq!(seen.load(Ordering::SeqCst), 8, "what is known never reaches the handler");
     service.end().await;
 }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use async_nats::jetstream;
 use futures::StreamExt as _;
 use stampede_kit::nats::{self, Stream};
-use stampede_kit::outbox::{Relay, append, prune};
+use stampede_kit::outbox::{Relay, Traced, append, append_traced, prune};
 use stampede_kit::task;
 use stampede_kit::testing::{self, TestDatabase};
 use tokio::task::JoinHandle;
@@ -138,6 +138,78 @@ async fn a_relay_survives_the_absence_of_nats_and_catches_up() {
     let texts: Vec<_> = stored(&direct, &stream).await.into_iter().map(|(_, text)| text).collect();
     assert_eq!(texts, ["1", "2", "3"]);
     drop_stream(&direct, &stream).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_relay_that_died_between_publishing_and_marking_leaves_each_event_in_the_stream_once() {
+    let (database, client, stream) = (messaging().await, client().await, testing::stream());
+    let first = relay(&database, &client, &stream);
+    commit(&database, &[event("a", "1"), event("b", "2"), event("a", "3")]).await;
+    all_published(&database).await;
+    first.stop().await;
+    // As if its transaction had never marked them.
+    sqlx::query("UPDATE outbox SET published_at = NULL").execute(&database.pool).await.unwrap();
+    commit(&database, &[event("a", "4")]).await;
+    let second = relay(&database, &client, &stream);
+    all_published(&database).await;
+    second.stop().await;
+    let texts: Vec<_> = stored(&client, &stream).await.into_iter().map(|(_, text)| text).collect();
+    assert_eq!(texts, ["1", "2", "3", "4"]);
+    drop_stream(&client, &stream).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_whose_acknowledgements_were_lost_are_published_again_and_stored_once_in_order() {
+    let (database, direct, stream) = (messaging().await, client().await, testing::stream());
+    let proxy = Proxy::to(&testing::nats_url(), true).await;
+    let client = crate::support::connected(&proxy.url(&testing::nats_url())).await;
+    let relaying = relay(&database, &client, &stream);
+    commit(&database, &[event("a", "1")]).await;
+    all_published(&database).await;
+    // What is sent arrives; what is answered does not.
+    proxy.deafen();
+    commit(&database, &[event("a", "2"), event("b", "x"), event("a", "3")]).await;
+    let arrived = async || {
+        let stream = jetstream::new(direct.clone()).get_stream(&stream.name).await.ok()?;
+        (stream.cached_info().state.messages >= 3).then_some(())
+    };
+    eventually("events have arrived", arrived).await;
+    assert_eq!(unpublished(&database).await, 3, "nothing is marked that was not acknowledged");
+    proxy.mend();
+    all_published(&database).await;
+    relaying.stop().await;
+    let of_a: Vec<_> = stored(&direct, &stream)
+        .await
+        .into_iter()
+        .filter(|(key, _)| key == "a")
+        .map(|(_, text)| text)
+        .collect();
+    assert_eq!(of_a, ["1", "2", "3"]);
+    drop_stream(&direct, &stream).await;
+}
+
+#[tokio::test]
+async fn events_written_together_keep_the_traces_of_their_own_requests() {
+    let (database, client, stream) = (messaging().await, client().await, testing::stream());
+    let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let traced = |key: &str, trace: Option<&str>| Traced {
+        event: event(key, key),
+        traceparent: trace.map(Into::into),
+    };
+    let mut transaction = database.pool.begin().await.unwrap();
+    append_traced(&mut transaction, &[traced("a", Some(trace)), traced("b", None)]).await.unwrap();
+    transaction.commit().await.unwrap();
+    let relaying = relay(&database, &client, &stream);
+    all_published(&database).await;
+    relaying.stop().await;
+    let kept = jetstream::new(client.clone()).get_stream(&stream.name).await.unwrap();
+    let mut traces = Vec::new();
+    for sequence in 1..=2 {
+        let headers = kept.get_raw_message(sequence).await.unwrap().headers;
+        traces.push(headers.get(nats::header::TRACEPARENT).map(|trace| trace.as_str().to_owned()));
+    }
+    assert_eq!(traces, [Some(trace.to_owned()), None]);
+    drop_stream(&client, &stream).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -5,6 +5,8 @@ use prost::Message as _;
 use stampede_proto::event::v1::event::Fact;
 use stampede_proto::event::v1::stock_move::Move;
 use stampede_proto::event::v1::{Event, StockMove};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use crate::harness::Shop;
 
@@ -33,6 +35,7 @@ async fn every_committed_change_of_a_purchase_arrives_on_jetstream() {
         let message = message.unwrap();
         let event = Event::decode(message.payload.clone()).unwrap();
         assert!(event.fact.is_some(), "{}", message.subject);
+        is_a_cloud_event(&message, &event);
         assert!(ids.insert(event.event_id.clone()), "{} was told twice", message.subject);
         match event.fact {
             Some(Fact::StockMoved(moved)) => subjects.extend(moved.moves.iter().map(name_of)),
@@ -53,6 +56,24 @@ async fn every_committed_change_of_a_purchase_arrives_on_jetstream() {
     }
     let at = |subject: &str| subjects.iter().position(|s| s == subject);
     assert!(at("stampede.order.placed") < at("stampede.order.confirmed"));
+}
+
+/// By the words of the specification alone: CloudEvents 1.0, its NATS binding in binary mode.
+fn is_a_cloud_event(message: &async_nats::jetstream::Message, event: &Event) {
+    let headers = message.headers.as_ref().unwrap();
+    let attribute = |name: &str| headers.get(name).map(|value| value.as_str()).unwrap_or_default().to_owned();
+    assert_eq!(attribute("ce-specversion"), "1.0");
+    assert_eq!(attribute("ce-id"), event.event_id);
+    assert_eq!(attribute("ce-subject"), event.key, "the keys of this story need no encoding");
+    assert_eq!(attribute("ce-datacontenttype"), "application/protobuf");
+    // Anything but application/cloudevents means binary mode.
+    assert_eq!(attribute("content-type"), "application/protobuf");
+    let kind = attribute("ce-type");
+    assert_eq!(format!("stampede.{kind}"), message.subject.as_str());
+    assert_eq!(attribute("ce-source"), format!("/stampede/{}", kind.split('.').next().unwrap()));
+    OffsetDateTime::parse(&attribute("ce-time"), &Rfc3339).expect("ce-time is an RFC 3339 instant");
+    let id = attribute("Nats-Msg-Id");
+    assert_eq!(id, event.event_id, "the stream knows a repetition by it");
 }
 
 /// What a transaction moved is told together; the story counts each.

@@ -1,0 +1,67 @@
+//! Putting a consumer back: it hears everything from a position of its stream again, and its inbox lets through what it has not
+//! had. It never puts one forward: what was not handled is never passed over.
+
+use anyhow::{Context as _, bail, ensure};
+use async_nats::Client;
+use async_nats::jetstream;
+use async_nats::jetstream::consumer::{DeliverPolicy, FromConsumer as _, Info, pull};
+use async_nats::jetstream::stream::{RawMessageErrorKind, Stream as Stored};
+use time::OffsetDateTime;
+
+/// A consumer that runs may be quicker and make itself anew, as new, between the two steps.
+const TRIES: usize = 10;
+
+/// Where a consumer goes on from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Position {
+    /// The number of a message in the stream, counted from 1.
+    Sequence(u64),
+    /// When the stream took the message.
+    Time(OffsetDateTime),
+}
+
+/// Puts a durable consumer of the stream back to a position; how many messages it then has before it. A consumer that runs
+/// notices, and goes on from there within seconds.
+///
+/// # Errors
+/// NATS does not answer; there is no such stream or consumer; or the position is behind something the consumer has not handled.
+pub async fn put_back(client: &Client, stream: &str, consumer: &str, to: Position) -> anyhow::Result<u64> {
+    let stored = jetstream::new(client.clone()).get_stream(stream).await;
+    let stored = stored.with_context(|| format!("the stream {stream}"))?;
+    let present = stored.consumer_info(consumer).await;
+    let present = present.with_context(|| format!("the consumer {consumer}"))?;
+    passes_over_nothing(&stored, &present, to).await?;
+    let mut config = pull::Config::try_from_consumer_config(present.config)
+        .map_err(|error| anyhow::anyhow!(error).context("the consumer's own settings"))?;
+    config.deliver_policy = match to {
+        Position::Sequence(start_sequence) => DeliverPolicy::ByStartSequence { start_sequence },
+        Position::Time(start_time) => DeliverPolicy::ByStartTime { start_time },
+    };
+    for _ in 0..TRIES {
+        // Gone already is as good.
+        let _ = stored.delete_consumer(consumer).await;
+        if let Ok(mut made) = stored.create_consumer_strict(config.clone()).await {
+            return Ok(made.info().await?.num_pending);
+        }
+    }
+    bail!("the consumer {consumer} could not be put back; is something making it anew all the time?")
+}
+
+/// What comes first of what the consumer has not acknowledged must be at the position or behind it.
+async fn passes_over_nothing(stored: &Stored, present: &Info, to: Position) -> anyhow::Result<()> {
+    let next = present.ack_floor.stream_sequence + 1;
+    let passed = match to {
+        Position::Sequence(sequence) => sequence > next,
+        Position::Time(time) => match stored.get_raw_message(next).await {
+            Ok(message) => message.time.unix_timestamp_nanos() < time.unix_timestamp_nanos(),
+            // Everything is acknowledged, or what is not is gone by its age.
+            Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => false,
+            Err(error) => return Err(anyhow::Error::new(error).context("the consumer's next message")),
+        },
+    };
+    ensure!(
+        !passed,
+        "the consumer has handled everything below {next} only: it would pass over what is there"
+    );
+    Ok(())
+}
