@@ -8,6 +8,7 @@ mod dead_letters;
 mod drills;
 mod events;
 mod feed;
+mod fulfil;
 mod histories;
 mod lifecycle;
 mod money;
