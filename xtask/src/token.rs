@@ -29,6 +29,7 @@ pub enum Role {
     Buyer,
     Staff,
     Auditor,
+    Guest,
 }
 
 impl Role {
@@ -37,6 +38,7 @@ impl Role {
             Role::Buyer => "buyer",
             Role::Staff => "staff",
             Role::Auditor => "auditor",
+            Role::Guest => "guest",
         }
     }
 }

@@ -4,11 +4,16 @@ use std::time::Duration;
 
 use stampede_kit as kit;
 use stampede_kit::config::{Problems, Reader, Server};
+use stampede_types::Money;
 
 use crate::crash::CrashAt;
+use crate::domain::quote::Keys;
 
 /// Inventory holds nothing longer.
 const LONGEST_HOLD: Duration = Duration::from_hours(1);
+
+/// More than that is a typing mistake.
+const MAX_SHIPPING_MINOR: i64 = 100_000_000;
 
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -39,6 +44,14 @@ pub struct Config {
     /// `return_period_ms` (ORDER_RETURN_PERIOD_MS): how long after its delivery something may be sent back; then the order is
     /// completed, unless a return is still open. By Postgres's clock; 14 days when not set.
     pub return_period: Duration,
+    /// `quote.keys` (ORDER_QUOTE_KEYS): what signs quotes, as `name:hex` of 32 bytes or more; the first signs, all verify. To
+    /// rotate put a new one first, and take the old one out when its quotes have expired. Every instance has the same.
+    pub quote_keys: Keys,
+    /// `quote.valid_ms` (ORDER_QUOTE_VALID_MS): how long a quote is good; whole seconds.
+    pub quote_valid: Duration,
+    /// `shipping.fee_minor`, `shipping.currency` (ORDER_SHIPPING_FEE_MINOR, ORDER_SHIPPING_CURRENCY): what shipping an order
+    /// costs before promotions. 0, the default, is free shipping for everybody; orders in other currencies are shipped free.
+    pub shipping_fee: Option<Money>,
     /// `crash_at` (ORDER_CRASH_AT): debug builds only, for tests: the point at which the process aborts.
     pub crash_at: CrashAt,
 }
@@ -63,6 +76,9 @@ impl Config {
         let hold_grace = reader.or("hold_grace_ms", Duration::from_mins(2));
         let saga_lease = reader.or("saga.lease_ms", Duration::from_secs(8));
         let return_period = reader.or("return_period_ms", Duration::from_hours(14 * 24));
+        let quote_keys = quote_keys(reader);
+        let quote_valid = reader.or("quote.valid_ms", Duration::from_mins(5));
+        let shipping_fee = shipping_fee(reader);
         let crash_at = CrashAt::read(reader);
         if payment_window + hold_grace > LONGEST_HOLD {
             reader.refuse("payment_window_ms", "with hold_grace_ms it must be an hour or less");
@@ -93,9 +109,37 @@ impl Config {
                 hold_grace,
                 saga_lease,
                 return_period,
+                quote_keys: quote_keys?,
+                quote_valid,
+                shipping_fee,
                 crash_at,
             })
         })
+    }
+}
+
+fn quote_keys(reader: &mut Reader) -> Option<Keys> {
+    let texts: Vec<kit::Secret> = reader.required("quote.keys")?;
+    let keys = Keys::parse(texts.iter().map(kit::Secret::expose));
+    if keys.is_none() {
+        // What was found stays out of the complaint.
+        reader.refuse("quote.keys", "must be name:hex with 32 bytes or more each, every name once");
+    }
+    keys
+}
+
+fn shipping_fee(reader: &mut Reader) -> Option<Money> {
+    let fee: i64 = reader.or("shipping.fee_minor", 0);
+    let currency: String = reader.or("shipping.currency", "EUR".to_owned());
+    if !(0..=MAX_SHIPPING_MINOR).contains(&fee) {
+        reader.refuse("shipping.fee_minor", "must be 0 to 100000000");
+    }
+    match currency.parse() {
+        Ok(currency) => Some(Money::new(fee, currency)).filter(|fee| fee.amount_minor() > 0),
+        Err(_) => {
+            reader.refuse("shipping.currency", "must be an ISO 4217 code");
+            None
+        }
     }
 }
 
@@ -103,7 +147,7 @@ impl Config {
 mod tests {
     use super::*;
 
-    const GOOD: [(&str, &str); 10] = [
+    const GOOD: [(&str, &str); 11] = [
         ("listen", "127.0.0.1:0"),
         ("admin.listen", "127.0.0.1:0"),
         ("tls.cert", "order.pem"),
@@ -114,6 +158,7 @@ mod tests {
         ("nats.url", "nats://localhost"),
         ("peers.inventory", "localhost:1"),
         ("peers.payment", "localhost:2"),
+        ("quote.keys", "k:00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"),
     ];
 
     fn read(settings: &[(&'static str, &'static str)]) -> Result<Config, Problems> {

@@ -12,12 +12,16 @@ use time::OffsetDateTime;
 
 use crate::crash::CrashPoint;
 use crate::domain::order::Order;
-use crate::domain::pricing::{self, Priced, Wanted};
+use crate::domain::pricing::{Priced, Wanted};
+use crate::domain::promotion::Coupon;
+use crate::domain::promotion::uses::UsedUp;
+use crate::domain::quote::{Basket, Quoted};
 use crate::domain::state::{FulfilmentState, OrderState, PaymentState, StockState};
 use crate::error::Error;
 use crate::orders::Orders;
 use crate::place::{NewOrder, Placed};
 use crate::replay::replay;
+use crate::till::Asker;
 
 /// Who asks for what, under which key.
 struct Asked {
@@ -25,7 +29,10 @@ struct Asked {
     buyer: BuyerId,
     fingerprint: Vec<u8>,
     lines: Vec<Wanted>,
+    coupons: Vec<Coupon>,
     expected_total: Option<Money>,
+    /// From QuotePrice; empty for none.
+    quote: String,
     /// The buyer has sent it before: an earlier try may hold the stock already.
     repeated: bool,
 }
@@ -49,21 +56,38 @@ impl Orders {
             // What is refused now may have been accepted when the key first came: then that is the answer.
             Err(refused) if refused.may_be_a_replay() => match self.replays.find(id).await? {
                 Some(before) => replay(*before, &fingerprint),
-                None => Err(refused),
+                None => {
+                    self.let_go(id, &refused).await;
+                    Err(refused)
+                }
             },
             answer @ (Ok(_) | Err(_)) => answer,
         }
     }
 
+    /// An order that lost its promotion holds stock that its buyer may not want at the other price. A release that fails
+    /// leaves the hold to end by itself.
+    async fn let_go(&self, id: OrderId, refused: &Error) {
+        if matches!(refused, Error::PromotionUsedUp { .. }) {
+            let outcome = self.peers.release(id.reservation()).await;
+            tracing::debug!(order = %id, ?outcome, "an order lost its promotion");
+        }
+    }
+
     async fn place(&self, asked: Asked) -> Result<Order, Error> {
-        let offers = self.prices.offers(&asked.lines).await?;
-        let priced = pricing::price(asked.lines.iter().cloned().zip(offers).collect())?;
+        let asker = Asker { buyer: &asked.buyer, lines: &asked.lines, coupons: &asked.coupons };
+        let quoted = self.quoted(&asked)?;
+        let priced = self.price(asker).await?;
+        if let Some(moved) = quoted.and_then(|quoted| quoted.moved(&priced)) {
+            return Err(Error::PriceMoved(Box::new(moved)));
+        }
         if asked.expected_total.is_some_and(|expected| expected != priced.total) {
             return Err(Error::PriceChanged { total: priced.total });
         }
-        let expires_at = self.hold(&asked).await?;
+        let (priced, expires_at) = self.hold_with_gifts(&asked, priced).await?;
         self.crash_at.reached(CrashPoint::AfterReserve);
-        let order = new_order(asked.id, asked.buyer, priced, microseconds(self.clock.now()), expires_at);
+        let order =
+            new_order(asked.id, asked.buyer.clone(), priced, microseconds(self.clock.now()), expires_at);
         if order.expires_at <= order.created_at {
             return Err(Error::FirstTryDied);
         }
@@ -77,15 +101,54 @@ impl Orders {
         match placed {
             Placed::New => Ok(order),
             Placed::Before(before) => replay(*before, &asked.fingerprint),
+            Placed::UsedUp(UsedUp { promotion }) => {
+                self.promotions.is_stale();
+                let total = self.price_without(asker, &promotion).await?.total;
+                Err(Error::PromotionUsedUp { promotion, total })
+            }
+        }
+    }
+
+    /// What the buyer was told it would cost, if he brings our word for it.
+    fn quoted(&self, asked: &Asked) -> Result<Option<Quoted>, Error> {
+        if asked.quote.is_empty() {
+            return Ok(None);
+        }
+        let basket = Basket { buyer: &asked.buyer, lines: &asked.lines, coupons: &asked.coupons };
+        Ok(Some(self.quote_keys.check(&asked.quote, basket, self.clock.now())?))
+    }
+
+    /// Holds the gifts with what was asked for. Gifts that have run out stop no order: it goes without them, as did the first
+    /// try of a repeated request that finds its hold without them.
+    async fn hold_with_gifts(
+        &self,
+        asked: &Asked,
+        priced: Priced,
+    ) -> Result<(Priced, OffsetDateTime), Error> {
+        if priced.lines.len() == asked.lines.len() {
+            return Ok((priced, self.hold(asked, &asked.lines).await?));
+        }
+        let gifts = priced.lines[asked.lines.len()..].iter().map(|line| Wanted {
+            sku: line.sku.clone(),
+            pool: line.pool.clone(),
+            quantity: line.quantity,
+        });
+        let with_gifts: Vec<Wanted> = asked.lines.iter().cloned().chain(gifts).collect();
+        match self.hold(asked, &with_gifts).await {
+            Err(Error::Peer(_) | Error::KeyReused) => {
+                let expires_at = self.hold(asked, &asked.lines).await?;
+                Ok((priced.without_gifts(asked.lines.len()), expires_at))
+            }
+            held => Ok((priced, held?)),
         }
     }
 
     /// Holds the stock and says until when the order may be paid: a grace before the hold ends.
-    async fn hold(&self, asked: &Asked) -> Result<OffsetDateTime, Error> {
+    async fn hold(&self, asked: &Asked, lines: &[Wanted]) -> Result<OffsetDateTime, Error> {
         let hold = self.payment_window + self.hold_grace;
         let reservation = self
             .peers
-            .reserve(asked.id.reservation(), &asked.buyer, &asked.lines, hold, asked.repeated)
+            .reserve(asked.id.reservation(), &asked.buyer, lines, hold, asked.repeated)
             .await
             .map_err(Error::of_peer)?;
         match reservation.state() {
@@ -117,7 +180,21 @@ fn parse(
     let expected_total = request.expected_total.map(Money::try_from).transpose().map_err(|_| {
         Error::Invalid { field: "expected_total.currency".into(), rule: "must be an ISO 4217 code" }
     })?;
-    Ok(Asked { id, buyer, fingerprint, lines, expected_total, repeated })
+    let coupons = coupons(&request.coupons)?;
+    Ok(Asked { id, buyer, fingerprint, lines, coupons, expected_total, quote: request.quote, repeated })
+}
+
+/// Each once, however often it was brought.
+pub(crate) fn coupons(words: &[String]) -> Result<Vec<Coupon>, Error> {
+    let mut coupons = Vec::with_capacity(words.len());
+    for (at, word) in words.iter().enumerate() {
+        let field = || format!("coupons[{at}]");
+        let coupon = word.parse().map_err(|_| Error::Invalid { field: field(), rule: "is no coupon" })?;
+        if !coupons.contains(&coupon) {
+            coupons.push(coupon);
+        }
+    }
+    Ok(coupons)
 }
 
 /// Lines as somebody names them.
@@ -153,10 +230,12 @@ fn new_order(
         lines: priced.lines,
         subtotal: priced.subtotal,
         discount: priced.discount,
+        shipping: priced.shipping,
         total: priced.total,
         refunded: Money::zero(priced.total.currency()),
         shipments: Vec::new(),
         returns: Vec::new(),
+        promotions: priced.promotions,
         payment: None,
         payment_attempt: 0,
         decline: String::new(),

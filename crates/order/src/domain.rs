@@ -1,12 +1,15 @@
 //! The rules of orders as functions of values. Nothing here awaits, reads a clock, draws a random number or knows SQL or the
 //! wire.
 
+pub mod cart;
 pub mod diagram;
 pub mod fulfilment;
 pub mod method;
 pub mod order;
 pub mod page;
 pub mod pricing;
+pub mod promotion;
+pub mod quote;
 pub mod refund;
 pub mod resume;
 pub mod retry;

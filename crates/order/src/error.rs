@@ -11,6 +11,8 @@ use tonic::{Code, Status};
 use crate::domain::fulfilment::{MAX_PARTS, Unfit};
 use crate::domain::order::Order;
 use crate::domain::pricing::Unpriced;
+use crate::domain::promotion::Coupon;
+use crate::domain::quote::{self, Moved};
 use crate::domain::returns::{ReturnEvent, ReturnState};
 use crate::domain::review::Impossible;
 use crate::domain::state::{Event, IllegalStep};
@@ -40,6 +42,27 @@ pub enum Error {
     Unpriced(#[from] Unpriced),
     #[error("the total is not the one expected")]
     PriceChanged { total: Money },
+    #[error("the price has changed since it was quoted")]
+    PriceMoved(Box<Moved>),
+    #[error(transparent)]
+    Quote(#[from] quote::Refused),
+    /// Somebody else took its last use while the order was written; this is the total without it.
+    #[error("promotion {promotion} has just been used up")]
+    PromotionUsedUp { promotion: String, total: Money },
+    #[error("coupon {} does not apply", .coupon.as_str())]
+    CouponInvalid { at: usize, coupon: Coupon, why: &'static str },
+    #[error("the cart has changed meanwhile")]
+    CartVersion { version: i64 },
+    #[error("the cart has {limit} items already")]
+    CartFull { limit: usize },
+    #[error("there is no such guest cart")]
+    CartNotFound,
+    #[error("a guest has to sign in first")]
+    GuestsMayNot,
+    #[error("there is no such promotion")]
+    PromotionNotFound,
+    #[error("there is a promotion with this id and other terms")]
+    PromotionExists,
     #[error("the time to pay has passed")]
     Expired,
     #[error(
@@ -100,7 +123,7 @@ impl Error {
             Error::KeyMissing => ErrorReason::IdempotencyKeyMissing,
             Error::KeyReused => ErrorReason::IdempotencyKeyReused,
             Error::NotABuyer => ErrorReason::TokenInvalid,
-            Error::NotAllowed => ErrorReason::PermissionDenied,
+            Error::NotAllowed | Error::GuestsMayNot => ErrorReason::PermissionDenied,
             Error::Invalid { .. } | Error::Unpriced(Unpriced::TooLarge { .. } | Unpriced::Nothing) => {
                 ErrorReason::InvalidArgument
             }
@@ -108,7 +131,18 @@ impl Error {
             Error::CampaignNotFound { .. } => ErrorReason::CampaignNotFound,
             Error::PoolNotFound { .. } => ErrorReason::PoolNotFound,
             Error::Unpriced(Unpriced::CurrencyMixed { .. }) => ErrorReason::CurrencyMixed,
-            Error::PriceChanged { .. } => ErrorReason::PriceChanged,
+            Error::PriceChanged { .. } | Error::PriceMoved(_) => ErrorReason::PriceChanged,
+            Error::Quote(quote::Refused::Altered) => ErrorReason::QuoteInvalid,
+            Error::Quote(quote::Refused::OtherBuyer) => ErrorReason::QuoteOtherBuyer,
+            Error::Quote(quote::Refused::OtherBasket) => ErrorReason::QuoteOtherLines,
+            Error::Quote(quote::Refused::Expired) => ErrorReason::QuoteExpired,
+            Error::PromotionUsedUp { .. } => ErrorReason::PromotionUsedUp,
+            Error::CouponInvalid { .. } => ErrorReason::CouponInvalid,
+            Error::CartVersion { .. } => ErrorReason::CartVersion,
+            Error::CartFull { .. } => ErrorReason::CartFull,
+            Error::CartNotFound => ErrorReason::CartNotFound,
+            Error::PromotionNotFound => ErrorReason::PromotionNotFound,
+            Error::PromotionExists => ErrorReason::PromotionExists,
             Error::Expired | Error::FirstTryDied => ErrorReason::OrderExpired,
             Error::NotFound => ErrorReason::OrderNotFound,
             Error::NotInReview => ErrorReason::ReviewNotFound,
@@ -152,9 +186,13 @@ impl Error {
             Error::Unpriced(Unpriced::TooLarge { line }) => {
                 refusal.field(format!("lines[{line}].quantity"), "makes a total that does not fit")
             }
-            Error::PriceChanged { total } => refusal
-                .metadata("total_minor", total.amount_minor().to_string())
-                .metadata("currency", total.currency().to_string()),
+            Error::PriceChanged { total } => costs(*total, refusal),
+            Error::PriceMoved(moved) => price_moved(moved, refusal),
+            Error::Quote(refused) => refusal.field("quote", refused.to_string()),
+            Error::PromotionUsedUp { promotion, total } => used_up(promotion, *total, refusal),
+            Error::CouponInvalid { at, coupon, why } => coupon_invalid(*at, coupon, why, refusal),
+            Error::CartVersion { version } => refusal.metadata("version", version.to_string()),
+            Error::CartFull { limit } => refusal.metadata("limit", limit.to_string()),
             Error::PageToken => refusal.field("page_token", "is not of this list"),
             Error::Impossible(Impossible { resolution, step, fact }) => refusal
                 .metadata("resolution", resolution.as_str())
@@ -181,6 +219,10 @@ impl Error {
             | Error::NotABuyer
             | Error::NotAllowed
             | Error::Unpriced(Unpriced::Nothing)
+            | Error::CartNotFound
+            | Error::GuestsMayNot
+            | Error::PromotionNotFound
+            | Error::PromotionExists
             | Error::Expired
             | Error::FirstTryDied
             | Error::NotFound
@@ -231,6 +273,34 @@ impl Error {
     pub fn illegal(order: &Order, event: Event) -> Error {
         Error::Illegal(IllegalStep { state: order.state, event })
     }
+}
+
+/// What is to be paid now.
+fn costs(total: Money, refusal: kit::Refusal) -> kit::Refusal {
+    refusal
+        .metadata("total_minor", total.amount_minor().to_string())
+        .metadata("currency", total.currency().to_string())
+}
+
+fn used_up(promotion: &str, total: Money, refusal: kit::Refusal) -> kit::Refusal {
+    costs(total, refusal.metadata("promotion_id", promotion))
+}
+
+fn coupon_invalid(at: usize, coupon: &Coupon, why: &str, refusal: kit::Refusal) -> kit::Refusal {
+    let refusal = refusal.metadata("coupon", coupon.as_str()).metadata("why", why);
+    refusal.field(format!("coupons[{at}]"), "does not apply")
+}
+
+/// Both totals, and each line that has another price now.
+fn price_moved(moved: &Moved, refusal: kit::Refusal) -> kit::Refusal {
+    let places: Vec<String> = moved.lines.iter().map(|(at, _, _)| at.to_string()).collect();
+    let refusal = refusal
+        .metadata("quoted_total_minor", moved.quoted.amount_minor().to_string())
+        .metadata("changed_lines", places.join(","));
+    let refusal = costs(moved.total, refusal);
+    moved.lines.iter().fold(refusal, |refusal, (at, quoted, now)| {
+        refusal.field(format!("lines[{at}]"), format!("costs {now}, was quoted {quoted}"))
+    })
 }
 
 /// Whether a failure with this code may be gone when the call is made again.

@@ -1,6 +1,7 @@
 //! The wire's face of `OrderService`: a message in, one call, a message out.
 
-pub mod planned;
+pub mod cart;
+pub mod promotions;
 pub mod review;
 
 use std::pin::Pin;
@@ -67,8 +68,10 @@ impl OrderService for OrderApi {
         Ok(Response::new(wire::order(&order)))
     }
 
-    async fn quote_price(&self, _: Request<QuotePriceRequest>) -> Answer<QuotePriceResponse> {
-        Err(Error::Planned.into())
+    async fn quote_price(&self, request: Request<QuotePriceRequest>) -> Answer<QuotePriceResponse> {
+        let cx = kit::Context::of(&request);
+        let quote = self.0.quote(&cx, request.into_inner()).await?;
+        Ok(Response::new(wire::quote(quote)))
     }
 
     type WatchOrderStream = Pin<Box<dyn Stream<Item = Result<WatchOrderResponse, Status>> + Send>>;

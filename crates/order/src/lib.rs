@@ -2,6 +2,7 @@
 //! moves stock or money itself: it asks inventory and payment, with ids that make asking twice harmless.
 
 pub mod cancel;
+mod cart;
 pub mod complete;
 pub mod config;
 pub mod crash;
@@ -19,6 +20,8 @@ pub mod pay;
 pub mod peers;
 mod place;
 mod prices;
+mod promotions;
+mod quote;
 pub mod read;
 mod refund_return;
 mod replay;
@@ -28,6 +31,7 @@ pub mod review;
 pub mod runner;
 pub mod ship;
 pub mod store;
+mod till;
 mod watch;
 mod watching;
 mod wire;
@@ -67,14 +71,19 @@ pub async fn app(config: &Config) -> anyhow::Result<kit::App> {
     watching::start(&mut app, &orders.watching, &db, &nats, &config.stream);
     let relay = kit::outbox::Relay::new(db, nats).wake(orders.wake()).stream(config.stream.clone());
     app.task("outbox", move |stop| relay.run(stop));
+    let promotions = orders.promotions.clone();
+    promotions.refresh().await?;
+    app.task("promotions", move |stop| promotions.keep_fresh(stop));
+    let carts = orders.clone();
+    app.task("carts", move |stop| cart::prune(carts, stop));
     let runner = orders.clone();
     app.task("saga", move |stop| runner::run(runner, stop));
     let completer = orders.clone();
     app.task("complete", move |stop| complete::run(completer, stop));
     let stop = app.stop();
     app.grpc(ReviewServiceServer::new(grpc::review::ReviewApi(orders.clone())))
-        .grpc(OrderServiceServer::new(grpc::OrderApi(orders, stop)))
-        .grpc(CartServiceServer::new(grpc::planned::CartApi))
-        .grpc(PromotionServiceServer::new(grpc::planned::PromotionApi));
+        .grpc(OrderServiceServer::new(grpc::OrderApi(orders.clone(), stop)))
+        .grpc(CartServiceServer::new(grpc::cart::CartApi(orders.clone())))
+        .grpc(PromotionServiceServer::new(grpc::promotions::PromotionApi(orders)));
     Ok(app)
 }

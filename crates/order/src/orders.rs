@@ -5,16 +5,18 @@ use std::time::Duration;
 
 use sqlx::PgPool;
 use stampede_kit as kit;
-use stampede_types::OrderId;
+use stampede_types::{Money, OrderId};
 
 use crate::config::Config;
 use crate::crash::CrashAt;
 use crate::domain::order::Order;
+use crate::domain::quote::Keys;
 use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::peers::Peers;
 use crate::place::{self, Placing};
 use crate::prices::Prices;
+use crate::promotions::Promotions;
 use crate::replay::{self, Replays};
 use crate::store;
 use crate::watching::Watching;
@@ -24,6 +26,11 @@ pub struct Orders {
     pub(crate) db: PgPool,
     pub(crate) peers: Peers,
     pub(crate) prices: Prices,
+    pub(crate) promotions: Arc<Promotions>,
+    /// What shipping an order costs before promotions; `None` for nothing.
+    pub(crate) shipping_fee: Option<Money>,
+    pub(crate) quote_keys: Keys,
+    pub(crate) quote_valid: Duration,
     pub(crate) placing: Placing,
     pub(crate) replays: Replays,
     pub(crate) clock: kit::clock::Clock,
@@ -44,6 +51,10 @@ impl Orders {
         let wake = kit::outbox::Wake::default();
         Arc::new(Orders {
             prices: Prices::new(&peers),
+            promotions: Arc::new(Promotions::new(db.clone(), clock.clone())),
+            shipping_fee: config.shipping_fee,
+            quote_keys: config.quote_keys.clone(),
+            quote_valid: config.quote_valid,
             placing: place::start(db.clone(), metrics.clone(), wake.clone()),
             replays: replay::start(db.clone()),
             db,

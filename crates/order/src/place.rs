@@ -1,6 +1,8 @@
 //! The group commit of new orders: what gathers while one transaction commits goes into the next. Each caller waits for the
 //! commit its own order is in. An id that is there already is answered with what is there.
 
+mod grants;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -10,6 +12,7 @@ use stampede_kit::batch::{Batcher, Limits};
 use uuid::Uuid;
 
 use crate::domain::order::Order;
+use crate::domain::promotion::uses::UsedUp;
 use crate::error::Error;
 use crate::events;
 use crate::metrics::Metrics;
@@ -35,6 +38,8 @@ pub enum Placed {
     New,
     /// The key was here before: with this order.
     Before(Box<Stored>),
+    /// Nothing was written: a promotion of the order is used up.
+    UsedUp(UsedUp),
 }
 
 /// The database failed a whole batch. Whatever was written all the same is met by the next try with the same key.
@@ -114,22 +119,30 @@ async fn write_together(db: &PgPool, new: &[NewOrder]) -> Result<Vec<Placed>, sq
     let mut firsts: Vec<(usize, &NewOrder)> = new.iter().enumerate().collect();
     firsts.sort_by_key(|(at, one)| (one.order.id, *at));
     firsts.dedup_by_key(|(_, one)| one.order.id);
-    let rows: Vec<(&Order, &[u8])> =
-        firsts.iter().map(|(_, one)| (&one.order, one.fingerprint.as_slice())).collect();
-
     let mut tx = db.begin().await?;
+    let refused = grants::refused(&mut tx, &firsts).await?;
+    let rows: Vec<(&Order, &[u8])> = firsts
+        .iter()
+        .filter(|(_, one)| !refused.contains_key(&one.order.id.uuid()))
+        .map(|(_, one)| (&one.order, one.fingerprint.as_slice()))
+        .collect();
     let inserted = store::place::insert(&mut tx, &rows).await?;
     let placed: HashSet<usize> =
         firsts.iter().filter(|(_, one)| inserted.contains(&one.order.id.uuid())).map(|(at, _)| *at).collect();
+    let written: Vec<&Order> = placed.iter().map(|at| &new[*at].order).collect();
+    store::uses::reserve(&mut tx, &written).await?;
     let facts: Vec<_> = placed.iter().map(|at| fact(&new[*at])).collect();
     kit::outbox::append_traced(&mut tx, &facts).await?;
     tx.commit().await?;
 
-    let mut before = read_before(db, new, &placed).await?;
+    let known = |at: &usize| placed.contains(at) || refused.contains_key(&new[*at].order.id.uuid());
+    let others: Vec<usize> = (0..new.len()).filter(|at| !known(at)).collect();
+    let mut before = read_before(db, new, others).await?;
     Ok((0..new.len())
-        .map(|at| {
-            let there = if placed.contains(&at) { None } else { before.remove(&at) };
-            there.map_or(Placed::New, Placed::Before)
+        .map(|at| match (before.remove(&at), refused.get(&new[at].order.id.uuid())) {
+            (Some(there), _) => Placed::Before(there),
+            (None, Some(used_up)) => Placed::UsedUp(used_up.clone()),
+            (None, None) => Placed::New,
         })
         .collect())
 }
@@ -143,9 +156,8 @@ fn fact(new: &NewOrder) -> kit::outbox::Traced {
 async fn read_before(
     db: &PgPool,
     new: &[NewOrder],
-    placed: &HashSet<usize>,
+    others: Vec<usize>,
 ) -> Result<HashMap<usize, Box<Stored>>, sqlx::Error> {
-    let others: Vec<usize> = (0..new.len()).filter(|at| !placed.contains(at)).collect();
     if others.is_empty() {
         return Ok(HashMap::new());
     }

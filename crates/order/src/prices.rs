@@ -61,6 +61,11 @@ impl Prices {
             .collect()
     }
 
+    /// What a SKU of the shelf is called, if there is one of this name.
+    pub async fn title(&self, sku: &SkuId) -> Result<Option<String>, Error> {
+        Ok(self.sku(sku).await?.map(|offer| offer.title))
+    }
+
     async fn offer(&self, line: usize, wanted: &Wanted) -> Result<Offer, Error> {
         let sku = wanted.sku.to_string();
         let shelf = self.sku(&wanted.sku).await?;

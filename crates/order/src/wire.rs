@@ -1,19 +1,24 @@
 //! Wire messages to values and back. It refuses what has no meaning and decides nothing.
 
+pub mod promotion;
+
 use prost_types::Timestamp;
 use stampede_proto::order::v1 as wire;
 use stampede_proto::payment::v1::{Alipay, CardToken, PaymentMethod, StoredValue, WeChatPay, payment_method};
 use stampede_proto::timestamp;
 use time::{Duration, OffsetDateTime};
 
+use crate::domain::cart::Cart;
 use crate::domain::fulfilment::{Shipment, Units};
 use crate::domain::method::{Method, MethodKind};
 use crate::domain::order::{Line, Order};
 use crate::domain::page::Sort;
+use crate::domain::promotion::Applied;
 use crate::domain::returns::{Return, ReturnEvent, ReturnState};
 use crate::domain::state::{FulfilmentState, OrderState, PaymentState, StockState};
 use crate::error::Error;
 use crate::list::Query;
+use crate::quote::Quote;
 
 pub fn order(order: &Order) -> wire::Order {
     wire::Order {
@@ -34,11 +39,48 @@ pub fn order(order: &Order) -> wire::Order {
         updated_at: Some(timestamp(order.updated_at)),
         version: order.version,
         decline: order.decline.clone(),
-        promotions: Vec::new(),
         shipments: order.shipments.iter().map(|shipment| self::shipment(order, shipment)).collect(),
         returns: order.returns.iter().map(|back| order_return(order, back)).collect(),
         refunded: Some(order.refunded.into()),
         end_reason: order.end_reason.map(|reason| reason.as_str().to_owned()).unwrap_or_default(),
+        promotions: order.promotions.iter().map(applied).collect(),
+        shipping: Some(order.shipping.into()),
+    }
+}
+
+pub fn cart(cart: &Cart) -> wire::Cart {
+    let items = cart.items.iter().map(|(item, units)| wire::CartItem {
+        sku_id: item.sku.to_string(),
+        campaign_id: item.pool.campaign_id().to_owned(),
+        quantity: *units,
+    });
+    wire::Cart {
+        cart_id: cart.id.map(|id| id.to_string()).unwrap_or_default(),
+        items: items.collect(),
+        version: cart.version,
+        updated_at: cart.updated_at.map(timestamp),
+    }
+}
+
+pub fn quote(quote: Quote) -> wire::QuotePriceResponse {
+    let priced = quote.priced;
+    wire::QuotePriceResponse {
+        total: Some(priced.total.into()),
+        quote: quote.text,
+        valid_until: Some(timestamp(quote.valid_until)),
+        subtotal: Some(priced.subtotal.into()),
+        discount: Some(priced.discount.into()),
+        shipping: Some(priced.shipping.into()),
+        lines: priced.lines.iter().map(line).collect(),
+        promotions: priced.promotions.iter().map(applied).collect(),
+    }
+}
+
+fn applied(applied: &Applied) -> wire::AppliedPromotion {
+    wire::AppliedPromotion {
+        promotion_id: applied.terms.id.to_string(),
+        discount: Some(applied.discount.into()),
+        title: applied.terms.title.clone(),
     }
 }
 

@@ -13,11 +13,12 @@ use crate::{Error, Result, files};
 /// A certificate with less than this part of its life left is renewed.
 const RENEW_BELOW: f64 = 1.0 / 3.0;
 
-/// A folder with an authority, its leaves, its revocation list and the token issuer's key.
+/// A folder with an authority, its leaves, its revocation list, the token issuer's key and the key of quotes.
 pub struct Folder {
     path: PathBuf,
     authority: Authority,
     issuer: Issuer,
+    quote_key: String,
     fresh: bool,
 }
 
@@ -39,7 +40,13 @@ impl Folder {
             Some(pem) => Issuer::from_pem(&pem)?,
             None => Issuer::generate()?,
         };
-        let mut folder = Folder { path: path.to_owned(), authority, issuer, fresh };
+        let quote_path = path.join("quote.key");
+        let quote_key = match files::read_if_there(&quote_path)? {
+            Some(key) => key,
+            None => new_quote_key(),
+        };
+        let mut folder = Folder { path: path.to_owned(), authority, issuer, quote_key, fresh };
+        write_if_other(&quote_path, &folder.quote_key)?;
         // Services read these files again when they change, so they are left alone while good.
         write_if_other(&jwt_key, folder.issuer.key_pem())?;
         write_if_other(&folder.jwks_path(), &folder.issuer.jwks())?;
@@ -118,6 +125,11 @@ impl Folder {
         &self.issuer
     }
 
+    /// The key that signs development quotes, as the setting `quote.keys` of the order service takes it.
+    pub fn quote_key(&self) -> &str {
+        &self.quote_key
+    }
+
     /// Whether the authority was made by this opening: then no older certificate is good.
     pub fn is_fresh(&self) -> bool {
         self.fresh
@@ -156,6 +168,11 @@ impl Folder {
         files::write(&path, index.as_bytes())?;
         files::write(&self.crl_path(), crl.as_bytes())
     }
+}
+
+fn new_quote_key() -> String {
+    let secret: [u8; 32] = rand::random();
+    format!("dev:{}", hex::encode(secret))
 }
 
 fn write_if_other(path: &Path, content: &str) -> Result<()> {

@@ -12,6 +12,7 @@ pub struct InvalidQuantity(pub i64);
 impl Quantity {
     /// Most units of one line.
     pub const MAX: u32 = 1_000;
+    pub const ONE: Self = Self(1);
 
     #[must_use]
     pub const fn get(self) -> u32 {

@@ -94,6 +94,9 @@ impl Spec {
             // A provider that forgot what it charged when it restarts would be no provider.
             settings.insert("state", around.dir.join("psp-simulator.journal").display().to_string());
         }
+        if self.name == "order" {
+            settings.insert("quote.keys", around.folder.quote_key().to_owned());
+        }
         if self.redis {
             settings.insert("redis.url", around.servers.redis_url());
         }

@@ -13,5 +13,6 @@ mod histories;
 mod lifecycle;
 mod money;
 mod order_feed;
+mod promotions;
 mod purchase;
 mod trust;

@@ -5,6 +5,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::fulfilment::Shipment;
+use super::promotion::Applied;
 use super::returns::Return;
 use super::state::{Event, FulfilmentState, IllegalStep, OrderState, PaymentState, StockState};
 use super::words::words;
@@ -33,6 +34,9 @@ pub struct Order {
     pub lines: Vec<Line>,
     pub subtotal: Money,
     pub discount: Money,
+    /// What shipping costs, after promotions.
+    pub shipping: Money,
+    /// `subtotal - discount + shipping`.
     pub total: Money,
     /// What returns have given back or are giving back.
     pub refunded: Money,
@@ -40,6 +44,8 @@ pub struct Order {
     pub shipments: Vec<Shipment>,
     /// What is sent back or was asked to be, oldest first.
     pub returns: Vec<Return>,
+    /// What it was placed with, by priority: a copy of their terms, so that later changes concern nobody who bought before.
+    pub promotions: Vec<Applied>,
     /// The payment of the last attempt.
     pub payment: Option<PaymentId>,
     /// Attempts to pay that were begun.

@@ -3,6 +3,7 @@
 use stampede_types::{Currency, Money, MoneyError, Pool, Quantity, SkuId};
 
 use super::order::Line;
+use super::promotion::{Applied, Outcome};
 
 /// The contract's largest amount: an order that costs more could be placed and never be paid.
 const MAX_TOTAL_MINOR: i64 = 1_000_000_000_000;
@@ -27,7 +28,10 @@ pub struct Priced {
     pub lines: Vec<Line>,
     pub subtotal: Money,
     pub discount: Money,
+    pub shipping: Money,
     pub total: Money,
+    /// By priority.
+    pub promotions: Vec<Applied>,
 }
 
 /// Why there is no price.
@@ -68,7 +72,41 @@ pub fn price(wanted: Vec<(Wanted, Offer)>) -> Result<Priced, Unpriced> {
             total,
         });
     }
-    Ok(Priced { lines, subtotal, discount: zero, total: subtotal })
+    Ok(Priced { lines, subtotal, discount: zero, shipping: zero, total: subtotal, promotions: Vec::new() })
+}
+
+impl Priced {
+    /// The same after promotions: each line with its part of the discount, then the gifts as lines that cost nothing.
+    ///
+    /// # Errors
+    /// A total beyond what can be paid.
+    pub fn discounted(mut self, outcome: Outcome, gifts: Vec<(SkuId, String)>) -> Result<Priced, Unpriced> {
+        let currency = self.subtotal.currency();
+        for (at, (line, off)) in self.lines.iter_mut().zip(outcome.off).enumerate() {
+            line.discount = Money::new(off, currency);
+            line.total = line.total.checked_sub(line.discount).map_err(|error| unpriced(at, &error))?;
+            self.discount = self.discount.checked_add(line.discount).map_err(|error| unpriced(at, &error))?;
+        }
+        let last = self.lines.len().saturating_sub(1);
+        let goods = self.subtotal.checked_sub(self.discount).map_err(|error| unpriced(last, &error))?;
+        self.total = goods.checked_add(outcome.shipping).map_err(|error| unpriced(last, &error))?;
+        if self.total.amount_minor() > MAX_TOTAL_MINOR {
+            return Err(Unpriced::TooLarge { line: last });
+        }
+        self.shipping = outcome.shipping;
+        self.promotions = outcome.applied;
+        let zero = Money::zero(currency);
+        self.lines.extend(gifts.into_iter().map(|(sku, title)| Line {
+            sku,
+            pool: Pool::Shelf,
+            quantity: Quantity::ONE,
+            title,
+            unit_price: zero,
+            discount: zero,
+            total: zero,
+        }));
+        Ok(self)
+    }
 }
 
 fn unpriced(line: usize, error: &MoneyError) -> Unpriced {

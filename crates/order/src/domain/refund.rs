@@ -6,6 +6,7 @@ use stampede_types::Money;
 
 use super::fulfilment::{Units, sum};
 use super::order::{Line, Order};
+use super::promotion::total_of_kept;
 
 /// The refund for these units, after what came back before them. In the order's currency, from zero to what is left of its
 /// total.
@@ -23,6 +24,17 @@ pub fn refund(order: &Order, returning: &[Units]) -> Money {
 /// What the order would have cost with only these units of each line, in minor units. The one place where the rules that made
 /// the price are looked at again.
 fn worth_of_kept(order: &Order, kept: &[u32]) -> i64 {
+    if !order.promotions.is_empty()
+        && let Ok(total) = total_of_kept(order, kept)
+    {
+        return total.amount_minor();
+    }
+    // Shipping stays paid while anything is kept.
+    let shipping = if kept.iter().any(|kept| *kept > 0) { order.shipping.amount_minor() } else { 0 };
+    shipping + shares(order, kept)
+}
+
+fn shares(order: &Order, kept: &[u32]) -> i64 {
     order.lines.iter().zip(kept).map(|(line, kept)| share(line, *kept)).sum()
 }
 

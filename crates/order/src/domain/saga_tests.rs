@@ -26,6 +26,8 @@ pub fn order() -> Order {
         lines: Vec::new(),
         subtotal: money,
         discount: Money::zero(money.currency()),
+        shipping: Money::zero(money.currency()),
+        promotions: Vec::new(),
         total: money,
         refunded: Money::zero(money.currency()),
         shipments: Vec::new(),

@@ -69,8 +69,8 @@ async fn newest_first(
     sqlx::query_as!(
         OrderRow,
         "SELECT order_id, buyer_id, state, payment_state, stock_state, fulfilment_state, currency, subtotal_minor,
-                discount_minor, total_minor, refunded_minor, payment_id, payment_attempt, fingerprint, decline, reservation_id,
-                end_reason, expires_at, created_at, updated_at, version
+                discount_minor, shipping_minor, total_minor, refunded_minor, promotions, payment_id, payment_attempt, fingerprint,
+                decline, reservation_id, end_reason, expires_at, created_at, updated_at, version
          FROM (SELECT * FROM orders
                WHERE buyer_id = $1 AND (created_at, order_id) < ($2, $3) AND created_at >= $4
                ORDER BY created_at DESC, order_id DESC LIMIT $5) AS looked_at
@@ -98,8 +98,8 @@ async fn oldest_first(
     sqlx::query_as!(
         OrderRow,
         "SELECT order_id, buyer_id, state, payment_state, stock_state, fulfilment_state, currency, subtotal_minor,
-                discount_minor, total_minor, refunded_minor, payment_id, payment_attempt, fingerprint, decline, reservation_id,
-                end_reason, expires_at, created_at, updated_at, version
+                discount_minor, shipping_minor, total_minor, refunded_minor, promotions, payment_id, payment_attempt, fingerprint,
+                decline, reservation_id, end_reason, expires_at, created_at, updated_at, version
          FROM (SELECT * FROM orders
                WHERE buyer_id = $1 AND (created_at, order_id) > ($2, $3) AND created_at < $4
                ORDER BY created_at, order_id LIMIT $5) AS looked_at

@@ -7,6 +7,7 @@ use stampede_types::{Currency, Money, OrderId, PaymentId, Pool, Quantity, Reserv
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::{applied, uses};
 use crate::domain::order::{EndReason, Line, Order};
 use crate::domain::state::FulfilmentState;
 
@@ -27,8 +28,10 @@ pub(super) struct OrderRow {
     pub(super) currency: String,
     pub(super) subtotal_minor: i64,
     pub(super) discount_minor: i64,
+    pub(super) shipping_minor: i64,
     pub(super) total_minor: i64,
     pub(super) refunded_minor: i64,
+    pub(super) promotions: Option<Vec<u8>>,
     pub(super) payment_id: Option<Uuid>,
     pub(super) payment_attempt: i32,
     pub(super) fingerprint: Vec<u8>,
@@ -58,8 +61,8 @@ pub async fn by_ids(conn: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<Stored>
     let rows = sqlx::query_as!(
         OrderRow,
         "SELECT found.order_id, buyer_id, state, payment_state, stock_state, fulfilment_state, currency, subtotal_minor,
-                discount_minor, total_minor, refunded_minor, payment_id, payment_attempt, fingerprint, decline,
-                reservation_id, end_reason, expires_at, created_at, updated_at, version
+                discount_minor, shipping_minor, total_minor, refunded_minor, promotions, payment_id, payment_attempt, fingerprint,
+                decline, reservation_id, end_reason, expires_at, created_at, updated_at, version
          FROM (SELECT DISTINCT UNNEST($1::uuid[])) AS asked (order_id)
          CROSS JOIN LATERAL (SELECT * FROM orders WHERE orders.order_id = asked.order_id LIMIT 1) AS found",
         ids
@@ -76,8 +79,8 @@ pub async fn newer(conn: &mut PgConnection, known: &[(OrderId, i64)]) -> Result<
     let rows = sqlx::query_as!(
         OrderRow,
         "SELECT found.order_id, buyer_id, state, payment_state, stock_state, fulfilment_state, currency, subtotal_minor,
-                discount_minor, total_minor, refunded_minor, payment_id, payment_attempt, fingerprint, decline, reservation_id,
-                end_reason, expires_at, created_at, updated_at, version
+                discount_minor, shipping_minor, total_minor, refunded_minor, promotions, payment_id, payment_attempt, fingerprint,
+                decline, reservation_id, end_reason, expires_at, created_at, updated_at, version
          FROM UNNEST($1::uuid[], $2::bigint[]) AS known (order_id, told)
          CROSS JOIN LATERAL (SELECT * FROM orders WHERE orders.order_id = known.order_id LIMIT 1) AS found
          WHERE found.version > known.told",
@@ -116,7 +119,8 @@ async fn lock_row(executor: impl PgExecutor<'_>, id: OrderId) -> Result<Option<b
     .await
 }
 
-/// Writes what a step may change, and one version more. False when somebody else changed the order since it was read.
+/// Writes what a step may change, and one version more; what the order has of promotions goes with its state. False when
+/// somebody else changed the order since it was read.
 pub async fn change(conn: &mut PgConnection, order: &Order) -> Result<bool, sqlx::Error> {
     let attempt = i32::try_from(order.payment_attempt).map_err(out_of_range)?;
     let open_returns = order.returns.iter().filter(|back| back.state.is_open()).count();
@@ -141,9 +145,13 @@ pub async fn change(conn: &mut PgConnection, order: &Order) -> Result<bool, sqlx
         open_returns,
         order.refunded.amount_minor()
     )
-    .execute(conn)
+    .execute(&mut *conn)
     .await?;
-    Ok(changed.rows_affected() == 1)
+    if changed.rows_affected() == 0 {
+        return Ok(false);
+    }
+    uses::follow(conn, order).await?;
+    Ok(true)
 }
 
 pub(super) async fn with_lines(
@@ -223,10 +231,12 @@ impl OrderRow {
             lines,
             subtotal: Money::new(self.subtotal_minor, currency),
             discount: Money::new(self.discount_minor, currency),
+            shipping: Money::new(self.shipping_minor, currency),
             total: Money::new(self.total_minor, currency),
             refunded: Money::new(self.refunded_minor, currency),
             shipments: Vec::new(),
             returns: Vec::new(),
+            promotions: applied::read(self.promotions, currency)?,
             payment: self.payment_id.map(PaymentId::new),
             payment_attempt: u32::try_from(self.payment_attempt).map_err(out_of_range)?,
             decline: self.decline,

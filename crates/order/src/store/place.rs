@@ -8,6 +8,7 @@ use stampede_types::Money;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::applied;
 use super::orders::out_of_range;
 use crate::domain::order::Order;
 use crate::domain::state::{FulfilmentState, OrderState, PaymentState, StockState};
@@ -20,7 +21,9 @@ struct Orders {
     currencies: Vec<String>,
     subtotals: Vec<i64>,
     discounts: Vec<i64>,
+    shippings: Vec<i64>,
     totals: Vec<i64>,
+    promotions: Vec<Option<Vec<u8>>>,
     reservations: Vec<Uuid>,
     fingerprints: Vec<Vec<u8>>,
     expire: Vec<OffsetDateTime>,
@@ -59,13 +62,13 @@ async fn statement(conn: &mut PgConnection, new: &Orders, lines: &Lines) -> Resu
         r#"WITH placed AS (
              INSERT INTO orders (order_id, buyer_id, state, payment_state, stock_state, fulfilment_state, currency,
                                  subtotal_minor, discount_minor, total_minor, reservation_id, fingerprint, expires_at,
-                                 created_at, updated_at)
+                                 created_at, updated_at, shipping_minor, promotions)
              SELECT order_id, buyer_id, $11, $12, $13, $14, currency, subtotal, discount, total, reservation_id,
-                    fingerprint, expires_at, created_at, created_at
+                    fingerprint, expires_at, created_at, created_at, shipping, promotions
              FROM UNNEST($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::uuid[],
-                         $8::bytea[], $9::timestamptz[], $10::timestamptz[])
+                         $8::bytea[], $9::timestamptz[], $10::timestamptz[], $24::bigint[], $25::bytea[])
                AS new (order_id, buyer_id, currency, subtotal, discount, total, reservation_id, fingerprint,
-                       expires_at, created_at)
+                       expires_at, created_at, shipping, promotions)
              ON CONFLICT ON CONSTRAINT orders_once DO NOTHING
              RETURNING order_id
            ), lines AS (
@@ -100,7 +103,9 @@ async fn statement(conn: &mut PgConnection, new: &Orders, lines: &Lines) -> Resu
         &lines.titles,
         &lines.prices,
         &lines.discounts,
-        &lines.totals
+        &lines.totals,
+        &new.shippings,
+        &new.promotions as &[Option<Vec<u8>>]
     )
     .fetch_all(conn)
     .await
@@ -113,7 +118,9 @@ impl Orders {
         self.currencies.push(order.total.currency().to_string());
         self.subtotals.push(order.subtotal.amount_minor());
         self.discounts.push(order.discount.amount_minor());
+        self.shippings.push(order.shipping.amount_minor());
         self.totals.push(order.total.amount_minor());
+        self.promotions.push(applied::column(&order.promotions));
         self.reservations.push(order.reservation().uuid());
         self.fingerprints.push(fingerprint.to_vec());
         self.expire.push(order.expires_at);

@@ -8,6 +8,7 @@
 
 mod bank;
 mod cancel;
+mod cart;
 mod complete;
 mod crash;
 mod create;
@@ -16,6 +17,8 @@ mod list;
 mod parcels;
 mod pay;
 mod process;
+mod promotions;
+mod quote;
 mod recover;
 mod returns;
 mod review;

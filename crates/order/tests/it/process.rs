@@ -6,7 +6,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use stampede_kit::testing;
 use tokio::process::{Child, Command};
 
-use crate::shop::{LEASE, Shop, Town};
+use crate::shop::{LEASE, QUOTE_KEY, Shop, Town};
 
 /// The signal of a process that aborted.
 const ABORTED: i32 = 6;
@@ -39,6 +39,7 @@ impl Process {
             ("ORDER_PEERS_PAYMENT", town.payment.to_string()),
             ("ORDER_PAYMENT_WINDOW_MS", payment_window_ms.to_string()),
             ("ORDER_SAGA_LEASE_MS", LEASE.as_millis().to_string()),
+            ("ORDER_QUOTE_KEYS", QUOTE_KEY.to_owned()),
             ("ORDER_LOG", "warn".to_owned()),
         ];
         (town.shop(listen), Process { variables, child: None })

@@ -8,12 +8,15 @@ use kit::client::Channel;
 use kit::config::{Jwt, Limits, Server, Tls};
 use kit::testing::{self, TestDatabase};
 use stampede_kit as kit;
+use stampede_order::domain::quote::Keys;
 use stampede_order::{Config, MIGRATIONS};
 use stampede_pki::{Authority, Claims, Issuer, Policy};
 use stampede_proto::inventory::v1::campaign_service_server::CampaignServiceServer;
 use stampede_proto::inventory::v1::catalog_service_server::CatalogServiceServer;
 use stampede_proto::inventory::v1::inventory_service_server::InventoryServiceServer;
+use stampede_proto::order::v1::cart_service_client::CartServiceClient;
 use stampede_proto::order::v1::order_service_client::OrderServiceClient;
+use stampede_proto::order::v1::promotion_service_client::PromotionServiceClient;
 use stampede_proto::order::v1::review_service_client::ReviewServiceClient;
 use stampede_proto::order::v1::*;
 use stampede_proto::payment::v1::payment_service_server::PaymentServiceServer;
@@ -32,6 +35,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Short, so that what a dead worker left is taken up soon.
 pub const LEASE: Duration = Duration::from_millis(600);
 
+/// Signs quotes in tests.
+pub const QUOTE_KEY: &str = "t1:00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+
 pub struct Shop {
     pub warehouse: Warehouse,
     pub bank: Bank,
@@ -39,6 +45,8 @@ pub struct Shop {
     pub stream: kit::nats::Stream,
     pub orders: OrderServiceClient<Channel>,
     pub reviews: ReviewServiceClient<Channel>,
+    pub promotions: PromotionServiceClient<Channel>,
+    pub carts: CartServiceClient<Channel>,
     issuer: Issuer,
     client: Server,
     /// None where the service is a process of its own.
@@ -112,7 +120,9 @@ impl Town {
             database: self.database,
             stream: self.stream,
             orders: OrderServiceClient::new(channel.clone()),
-            reviews: ReviewServiceClient::new(channel),
+            reviews: ReviewServiceClient::new(channel.clone()),
+            promotions: PromotionServiceClient::new(channel.clone()),
+            carts: CartServiceClient::new(channel),
             issuer: self.issuer,
             client: self.client,
             config: None,
@@ -125,22 +135,23 @@ impl Town {
 
 impl Shop {
     pub async fn open() -> Shop {
-        Shop::with_window(Duration::from_mins(15)).await
+        Shop::with(|_| ()).await
     }
 
     /// A shop whose buyers have this long to pay.
     pub async fn with_window(payment_window: Duration) -> Shop {
-        Shop::with(payment_window, Duration::from_hours(24)).await
+        Shop::with(|config| config.payment_window = payment_window).await
     }
 
     /// A shop whose buyers have this long to send back what has arrived.
-    pub async fn with_return_period(period: Duration) -> Shop {
-        Shop::with(Duration::from_mins(15), period).await
+    pub async fn with_return_period(return_period: Duration) -> Shop {
+        Shop::with(|config| config.return_period = return_period).await
     }
 
-    async fn with(payment_window: Duration, return_period: Duration) -> Shop {
+    /// A shop with the usual settings, changed like this.
+    pub async fn with(change: impl FnOnce(&mut Config)) -> Shop {
         let town = Town::new().await;
-        let config = Config {
+        let mut config = Config {
             server: town.order.clone(),
             database_url: town.database.url.clone(),
             database_connections: 6,
@@ -148,13 +159,17 @@ impl Shop {
             stream: town.stream.clone(),
             inventory: town.inventory.to_string(),
             payment: town.payment.to_string(),
-            payment_window,
+            payment_window: Duration::from_mins(15),
             session_grace: Duration::from_mins(1),
             hold_grace: Duration::from_mins(2),
             saga_lease: LEASE,
-            return_period,
+            return_period: Duration::from_hours(24),
+            quote_keys: Keys::parse([QUOTE_KEY]).unwrap(),
+            quote_valid: Duration::from_mins(5),
+            shipping_fee: None,
             crash_at: stampede_order::crash::CrashAt::default(),
         };
+        change(&mut config);
         let address = serve(&config, &town.stop).await;
         Shop { config: Some(config), ..town.shop(address) }
     }
@@ -265,7 +280,7 @@ pub fn want(lines: &[(&str, &str, u32)]) -> CreateOrderRequest {
             quantity: *quantity,
         })
         .collect();
-    CreateOrderRequest { lines, expected_total: None, quote: String::new() }
+    CreateOrderRequest { lines, ..CreateOrderRequest::default() }
 }
 
 pub fn reason<T: std::fmt::Debug>(answer: Result<T, Status>) -> String {

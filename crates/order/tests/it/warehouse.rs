@@ -1,6 +1,6 @@
 //! A peer that plays inventory: prices, holds that resolve once, returns that happen once.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
 use stampede_kit::Refusal;
@@ -28,6 +28,8 @@ pub struct Floor {
     /// By return id: what came back.
     pub returns: HashMap<String, ReturnStockRequest>,
     pub sold_out: bool,
+    /// Nothing of these is left.
+    pub run_out: HashSet<String>,
 }
 
 impl Warehouse {
@@ -45,6 +47,10 @@ impl Warehouse {
 
     pub fn sell_out(&self) {
         self.floor.lock().unwrap().sold_out = true;
+    }
+
+    pub fn run_out(&self, sku: &str) {
+        self.floor.lock().unwrap().run_out.insert(sku.into());
     }
 
     pub fn hold(&self, id: &str) -> Option<ReservationState> {
@@ -84,6 +90,9 @@ impl Floor {
         if self.sold_out {
             let first = request.lines[0].sku_id.clone();
             return Err(refusal(ErrorReason::OutOfStock).metadata("sku_id", first).into());
+        }
+        if let Some(line) = request.lines.iter().find(|line| self.run_out.contains(&line.sku_id)) {
+            return Err(refusal(ErrorReason::OutOfStock).metadata("sku_id", line.sku_id.as_str()).into());
         }
         let ends = now + std::time::Duration::from_millis(request.hold_ms.into());
         let hold = Reservation {

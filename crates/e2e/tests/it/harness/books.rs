@@ -54,6 +54,7 @@ impl Shop {
         .await;
         self.levels_follow_from_movements().await;
         self.ledger_entries_balance().await;
+        self.uses_follow_their_orders().await;
     }
 
     async fn untold(&self) -> i64 {
@@ -91,5 +92,32 @@ impl Shop {
         .await
         .unwrap();
         assert_eq!(sum, 0, "the books of the payment service do not balance");
+    }
+
+    /// Every use of a promotion stands where its order stands, and every counter is the sum of its uses.
+    async fn uses_follow_their_orders(&self) {
+        let db = self.database("order").await;
+        let (astray,): (i64,) = sqlx::query_as(
+            "SELECT count(*) FROM order_promotion u JOIN orders o USING (order_id)
+             WHERE u.state <> CASE
+               WHEN o.state IN ('CONFIRMED', 'FULFILLING', 'SHIPPED', 'DELIVERED', 'COMPLETED') THEN 'COMMITTED'
+               WHEN o.state IN ('EXPIRED', 'CANCELLED', 'REJECTED') THEN 'RELEASED' ELSE u.state END",
+        )
+        .fetch_one(&db)
+        .await
+        .unwrap();
+        assert_eq!(astray, 0, "uses that are not where their orders are");
+        let (wrong,): (i64,) = sqlx::query_as(
+            "SELECT count(*) FROM promotion p WHERE
+               (uses_reserved, uses_committed, budget_reserved, budget_committed) <>
+               (SELECT count(*) FILTER (WHERE state = 'RESERVED'), count(*) FILTER (WHERE state = 'COMMITTED'),
+                       coalesce(sum(amount_minor) FILTER (WHERE state = 'RESERVED'), 0)::bigint,
+                       coalesce(sum(amount_minor) FILTER (WHERE state = 'COMMITTED'), 0)::bigint
+                FROM order_promotion u WHERE u.promotion_id = p.promotion_id)",
+        )
+        .fetch_one(&db)
+        .await
+        .unwrap();
+        assert_eq!(wrong, 0, "promotions whose counters are not the sums of their uses");
     }
 }
