@@ -245,6 +245,18 @@ mod tests {
     }
 
     #[test]
+    fn a_refund_is_done_when_all_refunds_until_then_are_and_not_while_it_is_pending() {
+        let eur = |minor| Money::new(minor, "EUR".parse().unwrap());
+        let given_back =
+            |minor| Payment { refunded: Some(eur(minor).into()), ..payment(PaymentState::Captured) };
+        assert_eq!(refunded(&given_back(30), eur(30)), Outcome::Done);
+        // Ten went back before, and twenty more are on their way.
+        assert!(matches!(refunded(&given_back(10), eur(30)), Outcome::Pending(_)));
+        let conflict = Payment { refunded: None, ..payment(PaymentState::Conflicted) };
+        assert!(matches!(refunded(&conflict, eur(1)), Outcome::Refused(_)));
+    }
+
+    #[test]
     fn a_refusal_of_the_provider_is_a_decline_with_its_class() {
         assert_eq!(authorized(&payment(PaymentState::Failed)), Outcome::Declined("do_not_honour".into()));
         let refusal =
