@@ -340,7 +340,7 @@ proptest! {
 
     #[test]
     fn parts_sum_to_the_amount_and_none_is_above_its_weight(
-        amount in 0..=i64::MAX, weights in prop::collection::vec(0..=1_000_000_000_000_i64, 0..120)
+        amount in prop_oneof![0..=i64::MAX, 0..=1_000_000_i64], weights in prop::collection::vec(0..=1_000_000_000_000_i64, 0..120)
     ) {
         let parts = spread(amount, &weights);
         let sum: i64 = weights.iter().sum();
