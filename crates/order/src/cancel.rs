@@ -14,7 +14,7 @@ use crate::domain::saga::Step;
 use crate::domain::state::{Event, OrderState, PaymentState};
 use crate::error::Error;
 use crate::orders::Orders;
-use crate::pay::{LOOK_EVERY, answer_by};
+use crate::pay::{TOO_LATE, answer_by};
 use crate::store;
 use crate::store::saga::Work;
 
@@ -45,7 +45,7 @@ impl Orders {
             }
             let order = self.settled(id, until).await?;
             // Before the deadline nobody works on the order any more: look again at what there is to cancel.
-            if order.state == OrderState::Cancelled || Instant::now() + LOOK_EVERY >= until {
+            if order.state == OrderState::Cancelled || Instant::now() + TOO_LATE >= until {
                 return out_of_time(order);
             }
         }

@@ -38,6 +38,9 @@ pub struct Config {
     /// `hold_grace_ms` (ORDER_HOLD_GRACE_MS): how much longer than the payment window the stock is held. More than the session
     /// grace: client timer < provider session < reservation.
     pub hold_grace: Duration,
+    /// `late_hold_ms` (ORDER_LATE_HOLD_MS): for how long after its time to pay an expired order is held stock for once more when its
+    /// money comes late after all. Later, or when there is no stock, the money goes back. 0: it always does.
+    pub late_hold: Duration,
     /// `saga.lease_ms` (ORDER_SAGA_LEASE_MS): how long a worker that fell silent keeps an order from others. A call to a
     /// peer gets three quarters of it.
     pub saga_lease: Duration,
@@ -74,6 +77,7 @@ impl Config {
         let payment_window = reader.or("payment_window_ms", Duration::from_mins(15));
         let session_grace = reader.or("session_grace_ms", Duration::from_mins(1));
         let hold_grace = reader.or("hold_grace_ms", Duration::from_mins(2));
+        let late_hold = reader.or("late_hold_ms", Duration::from_mins(10));
         let saga_lease = reader.or("saga.lease_ms", Duration::from_secs(8));
         let return_period = reader.or("return_period_ms", Duration::from_hours(14 * 24));
         let quote_keys = quote_keys(reader);
@@ -107,6 +111,7 @@ impl Config {
                 payment_window,
                 session_grace,
                 hold_grace,
+                late_hold,
                 saga_lease,
                 return_period,
                 quote_keys: quote_keys?,

@@ -4,6 +4,7 @@
 pub mod cart;
 pub mod diagram;
 pub mod fulfilment;
+pub mod late;
 pub mod method;
 pub mod order;
 pub mod page;

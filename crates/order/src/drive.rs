@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::crash::CrashPoint;
+use crate::domain::late;
 use crate::domain::order::{Change, Order};
 use crate::domain::retry;
 use crate::domain::saga::{Action, Next, Outcome, Step, Waited, decide};
-use crate::domain::state::Event;
+use crate::domain::state::{Event, PaymentState};
 use crate::error::Error;
 use crate::events;
 use crate::orders::Orders;
@@ -30,6 +31,7 @@ pub async fn drive(orders: Arc<Orders>, work: Work) {
         // The lease runs out and the runner takes it up again.
         tracing::warn!(%order, %error, "a saga stopped on the way");
     }
+    orders.waiting.let_go(order);
 }
 
 impl Orders {
@@ -158,6 +160,11 @@ impl Orders {
         };
         if !ours {
             return Ok(false);
+        }
+        if matches!(change.payment, Some(PaymentState::Unpaid | PaymentState::Voided))
+            && let Some(payment) = next.payment
+        {
+            store::late::give_up(&mut tx, payment, next.id, late::pause(0)).await?;
         }
         let moved = next.state != order.state;
         if moved && let Some(fact) = events::reached(&next, reason, self.clock.now()) {

@@ -5,10 +5,10 @@ use stampede_kit::outbox::NewEvent;
 use stampede_proto::event::v1::event::Fact;
 use stampede_proto::event::v1::{
     Event, OrderCancelled, OrderCompleted, OrderConfirmed, OrderDelivered, OrderExpired, OrderNeedsReview,
-    OrderPlaced, OrderShipped, ReturnRefunded, ReturnRequested, ReturnResolved,
+    OrderPlaced, OrderRefundedLate, OrderShipped, ReturnRefunded, ReturnRequested, ReturnResolved,
 };
 use stampede_proto::timestamp;
-use stampede_types::OrderId;
+use stampede_types::{Money, OrderId, PaymentId};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -21,6 +21,10 @@ use crate::wire;
 pub fn placed(order: &Order, at: OffsetDateTime) -> NewEvent {
     let fact = Fact::OrderPlaced(OrderPlaced { order: Some(wire::order(order)) });
     event("order.placed", order.id, at, fact)
+}
+
+pub fn expired(order: OrderId, at: OffsetDateTime) -> NewEvent {
+    event("order.expired", order, at, Fact::OrderExpired(OrderExpired { order_id: order.to_string() }))
 }
 
 /// The event of having come to this state; `reason` says why, where somebody had one.
@@ -36,7 +40,7 @@ pub fn reached(order: &Order, reason: &str, at: OffsetDateTime) -> Option<NewEve
         OrderState::Cancelled => {
             ("order.cancelled", Fact::OrderCancelled(OrderCancelled { order_id, reason }))
         }
-        OrderState::Expired => ("order.expired", Fact::OrderExpired(OrderExpired { order_id })),
+        OrderState::Expired => return Some(expired(order.id, at)),
         OrderState::ManualReview => {
             ("order.needs_review", Fact::OrderNeedsReview(OrderNeedsReview { order_id, reason }))
         }
@@ -96,6 +100,16 @@ pub fn needs_review(order: OrderId, reason: &str, at: OffsetDateTime) -> NewEven
     let fact =
         Fact::OrderNeedsReview(OrderNeedsReview { order_id: order.to_string(), reason: reason.to_owned() });
     event("order.needs_review", order, at, fact)
+}
+
+/// Money that came when the order had ended is back with its buyer.
+pub fn refunded_late(order: OrderId, payment: PaymentId, amount: Money, at: OffsetDateTime) -> NewEvent {
+    let fact = OrderRefundedLate {
+        order_id: order.to_string(),
+        payment_id: payment.to_string(),
+        amount: Some(amount.into()),
+    };
+    event("order.refunded_late", order, at, Fact::OrderRefundedLate(fact))
 }
 
 fn event(subject: &str, order: OrderId, at: OffsetDateTime, fact: Fact) -> NewEvent {

@@ -19,6 +19,7 @@ use crate::prices::Prices;
 use crate::promotions::Promotions;
 use crate::replay::{self, Replays};
 use crate::store;
+use crate::waiting::Waiting;
 use crate::watching::Watching;
 
 /// The order service's one object; each verb is an `impl` in its own file.
@@ -35,11 +36,13 @@ pub struct Orders {
     pub(crate) replays: Replays,
     pub(crate) clock: kit::clock::Clock,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) waiting: Waiting,
     pub(crate) wake: kit::outbox::Wake,
     pub(crate) watching: Arc<Watching>,
     pub(crate) payment_window: Duration,
     pub(crate) session_grace: Duration,
     pub(crate) hold_grace: Duration,
+    pub(crate) late_hold: Duration,
     pub(crate) saga_lease: Duration,
     pub(crate) return_period: Duration,
     pub(crate) crash_at: CrashAt,
@@ -61,11 +64,13 @@ impl Orders {
             peers,
             clock,
             metrics,
+            waiting: Waiting::default(),
             wake,
             watching: Watching::new(),
             payment_window: config.payment_window,
             session_grace: config.session_grace,
             hold_grace: config.hold_grace,
+            late_hold: config.late_hold,
             saga_lease: config.saga_lease,
             return_period: config.return_period,
             crash_at: config.crash_at,

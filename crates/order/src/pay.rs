@@ -21,8 +21,10 @@ use crate::store::saga::Work;
 
 /// What is left of the deadline for answering.
 const TO_ANSWER: Duration = Duration::from_millis(300);
-/// How often an order that somebody else works on is looked at.
-pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// How often an order is looked at that somebody works on, in case that is another process: this one's own sagas tell.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// With less than this left there is no point in beginning anything more.
+pub(crate) const TOO_LATE: Duration = Duration::from_millis(50);
 
 enum Begun {
     Started(Work),
@@ -92,8 +94,15 @@ impl Orders {
 
     /// The order once nobody works on it any more, or as it stands then.
     pub(crate) async fn settled(&self, id: OrderId, until: Instant) -> Result<Order, Error> {
-        while store::saga::under_way(&self.db, id).await?.is_some() && Instant::now() + LOOK_EVERY < until {
-            tokio::time::sleep(LOOK_EVERY).await;
+        let place = self.waiting.take_place(id);
+        loop {
+            let news = place.news();
+            let resting = store::saga::under_way(&self.db, id).await?.is_none();
+            if resting || Instant::now() + TOO_LATE >= until {
+                break;
+            }
+            // Late or told: either way the order is looked at again.
+            let _ = tokio::time::timeout_at(until.min(Instant::now() + LOOK_EVERY), news).await;
         }
         self.order(id).await?.ok_or(Error::NotFound)
     }

@@ -1,5 +1,4 @@
-//! Takes up every saga that nobody is at: begun by a process that died, or waiting for its next try. It also begins the end of
-//! unpaid orders whose time has passed. Several instances share the work through row claims; none of them leads.
+//! Takes up every saga that nobody is at: begun by a process that died, or waiting for its next try. Several instances share the work through row claims; none of them leads.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,8 +17,6 @@ use crate::store;
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// Sagas it drives at once.
 const AT_ONCE: usize = 64;
-/// Orders it begins to expire at one look.
-const EXPIRIES_AT_ONCE: i64 = 200;
 /// The backlog is counted every so many looks.
 const COUNT_EVERY: u32 = 25;
 
@@ -43,7 +40,6 @@ pub async fn run(orders: Arc<Orders>, stop: CancellationToken) -> anyhow::Result
 }
 
 async fn look(orders: &Arc<Orders>, free: &Arc<Semaphore>) -> Result<(), Error> {
-    store::saga::begin_expiries(&orders.db, EXPIRIES_AT_ONCE).await?;
     let most = i64::try_from(free.available_permits()).unwrap_or(i64::MAX);
     if most == 0 {
         return Ok(());

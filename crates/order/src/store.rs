@@ -3,7 +3,9 @@
 mod applied;
 pub mod carts;
 pub mod complete;
+pub mod expire;
 pub mod fulfilment;
+pub mod late;
 pub mod list;
 pub mod orders;
 pub mod place;

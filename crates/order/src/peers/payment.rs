@@ -11,6 +11,7 @@ use tonic::Status;
 use uuid::Uuid;
 
 use super::{ASK_WITHIN, Peers, fact, failed, reason};
+use crate::domain::late::Found;
 use crate::domain::method::Method;
 use crate::domain::order::Order;
 use crate::domain::review::Facts;
@@ -53,6 +54,22 @@ impl Peers {
         }
     }
 
+    /// Gives back whatever was captured of a payment that no order stands on.
+    pub async fn give_back(&self, payment: PaymentId, refund: Uuid) -> Outcome {
+        let message = RefundPaymentRequest {
+            payment_id: payment.to_string(),
+            refund_id: refund.to_string(),
+            amount: None,
+        };
+        match self.payments.clone().refund_payment(request(message, self.step_within)).await {
+            Ok(answer) => match money_on(answer.get_ref()) {
+                (Found::Nothing, _) => Outcome::Done,
+                (Found::Held | Found::Taken, _) => pending(answer.get_ref()),
+            },
+            Err(status) => failed(&status),
+        }
+    }
+
     /// The payment as it stands; `None` when there never was one with this id.
     pub async fn payment(&self, payment: PaymentId) -> Result<Option<Payment>, Status> {
         let message = GetPaymentRequest { payment_id: payment.to_string() };
@@ -87,6 +104,27 @@ impl Peers {
             Ok(answer) => refunded(&answer.into_inner(), by_then),
             Err(status) => failed(&status),
         }
+    }
+}
+
+/// What there is on a payment, and how much of it in minor units.
+pub fn money_on(payment: &Payment) -> (Found, i64) {
+    let back = amount(payment.refunded.as_ref()) + amount(payment.refund_pending.as_ref());
+    let taken = amount(payment.captured.as_ref()) - back;
+    match payment.state() {
+        PaymentState::Authorized | PaymentState::PartiallyCaptured => {
+            (Found::Held, amount(payment.authorized.as_ref()) - back)
+        }
+        PaymentState::Captured | PaymentState::Conflicted if taken > 0 => (Found::Taken, taken),
+        PaymentState::Captured
+        | PaymentState::Conflicted
+        | PaymentState::RequiresAction
+        | PaymentState::Processing
+        | PaymentState::Unknown
+        | PaymentState::Voided
+        | PaymentState::Failed
+        | PaymentState::Expired
+        | PaymentState::Unspecified => (Found::Nothing, 0),
     }
 }
 
@@ -174,6 +212,7 @@ fn declined(status: &Status) -> Outcome {
             "FAILED" => Outcome::Declined("failed".into()),
             "VOIDED" => Outcome::Declined("voided".into()),
             "EXPIRED" => Outcome::Declined("expired".into()),
+            "CAPTURED" => Outcome::Captured,
             // Not known yet; or held and refused all the same: somebody's void is under way and will end it.
             "PROCESSING" | "UNKNOWN" | "REQUIRES_ACTION" | "AUTHORIZED" | "PARTIALLY_CAPTURED" => {
                 Outcome::Pending("PAYMENT_STATE".into())

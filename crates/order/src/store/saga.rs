@@ -69,26 +69,6 @@ pub async fn begin(conn: &mut PgConnection, work: &Work, lease: Duration) -> Res
     Ok(begun.rows_affected() == 1)
 }
 
-/// Begins the end of unpaid orders whose time has passed and with which nothing else is being done; how many.
-pub async fn begin_expiries(executor: impl PgExecutor<'_>, most: i64) -> Result<u64, sqlx::Error> {
-    // The row lock makes Postgres look at the order again: one that was paid meanwhile is left alone.
-    let begun = sqlx::query!(
-        "WITH due AS (
-           SELECT o.order_id FROM orders o
-           WHERE o.state = 'AWAITING_PAYMENT' AND o.expires_at <= now()
-             AND NOT EXISTS (SELECT FROM saga s WHERE s.order_id = o.order_id)
-           ORDER BY o.expires_at LIMIT $2 FOR UPDATE OF o SKIP LOCKED
-         )
-         INSERT INTO saga (order_id, step) SELECT order_id, $1 FROM due
-         ON CONFLICT ON CONSTRAINT saga_one_per_order DO NOTHING",
-        Step::ReleaseExpired.as_str(),
-        most
-    )
-    .execute(executor)
-    .await?;
-    Ok(begun.rows_affected())
-}
-
 /// Claims work whose time has come and that nobody else has, oldest first.
 pub async fn claim_due(
     executor: impl PgExecutor<'_>,

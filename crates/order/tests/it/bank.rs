@@ -61,6 +61,17 @@ impl Bank {
         }
     }
 
+    /// The provider has money on this payment after all.
+    pub fn money_appears(&self, payment: &str, state: PaymentState) {
+        let mut books = self.books.lock().unwrap();
+        let payment = books.payments.get_mut(payment).unwrap();
+        payment.set_state(state);
+        payment.authorized.clone_from(&payment.amount);
+        if state == PaymentState::Captured {
+            payment.captured.clone_from(&payment.amount);
+        }
+    }
+
     /// Somebody captures all that is authorised, without the shop.
     pub fn capture_by_hand(&self) {
         for payment in self.books.lock().unwrap().payments.values_mut() {
@@ -124,7 +135,9 @@ impl Books {
         let payment = self.payments.get_mut(&request.payment_id).ok_or_else(not_found)?;
         if self.refunds.insert(request.refund_id) {
             let captured = payment.captured.clone().unwrap();
-            let amount_minor = minor(&payment.refunded) + minor(&request.amount);
+            // No amount means all that is left.
+            let asked = request.amount.map(|amount| amount.amount_minor);
+            let amount_minor = asked.map_or(captured.amount_minor, |asked| minor(&payment.refunded) + asked);
             assert!(amount_minor <= captured.amount_minor, "no more is refunded than was captured");
             payment.refunded = Some(Money { amount_minor, ..captured });
         }

@@ -218,3 +218,14 @@ async fn a_process_that_dies_while_expiring_has_released_once() {
     }
     nothing_is_left_to_do(&shop).await;
 }
+
+#[test]
+fn every_point_of_every_step_is_died_at_by_name() {
+    let here = include_str!("crash.rs");
+    for step in ["authorize", "commit", "capture", "void", "release", "refund", "return"] {
+        for when in ["before", "after", "written"] {
+            let point = format!("\"{when}_{step}\"");
+            assert!(here.contains(&point), "nothing dies at {point}");
+        }
+    }
+}

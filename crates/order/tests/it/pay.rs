@@ -102,6 +102,8 @@ async fn a_hold_that_ended_before_the_commit_costs_the_buyer_nothing() {
     let shop = Shop::open().await;
     let order = shop.tee("k1").await;
     shop.warehouse.expire(&order.reservation_id);
+    shop.bank.trouble.lose("void", 2);
+    shop.warehouse.trouble.lose("release_reservation", 2);
     assert_eq!(reason(shop.pay("alice", &order, "tok_visa").await), "ORDER_EXPIRED");
     let after = shop.get("alice", "buyer", &order).await.unwrap();
     assert_eq!((after.state(), after.payment_state()), (OrderState::Expired, OrderPaymentState::Voided));

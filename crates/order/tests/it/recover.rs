@@ -9,6 +9,7 @@ use stampede_order::MIGRATIONS;
 use stampede_order::domain::method::{Method, MethodKind};
 use stampede_order::domain::retry::Pace;
 use stampede_order::domain::saga::Step;
+use stampede_order::store::expire;
 use stampede_order::store::saga::{self, Work};
 use stampede_proto::order::v1::{Order, OrderPaymentState, OrderState};
 use stampede_types::OrderId;
@@ -133,7 +134,7 @@ async fn an_order_has_one_saga_at_a_time() {
     let mut conn = database.pool.acquire().await.unwrap();
     assert!(saga::begin(&mut conn, &work(order, Step::Authorize), LONG).await.unwrap());
     assert!(!saga::begin(&mut conn, &work(order, Step::ReleaseCancelled), LONG).await.unwrap());
-    assert_eq!(saga::begin_expiries(&database.pool, 10).await.unwrap(), 0);
+    assert_eq!(expire::begin(&database.pool, Uuid::now_v7(), LONG, None, 10).await.unwrap(), []);
     assert_eq!(saga::under_way(&database.pool, order).await.unwrap(), Some(Step::Authorize));
 }
 
@@ -141,7 +142,7 @@ async fn an_order_has_one_saga_at_a_time() {
 async fn work_is_claimed_by_one_until_its_lease_is_over() {
     let database = empty().await;
     placed(&database.pool).await;
-    assert_eq!(saga::begin_expiries(&database.pool, 10).await.unwrap(), 1);
+    assert_eq!(expire::begin(&database.pool, Uuid::now_v7(), OVER, None, 10).await.unwrap().len(), 1);
     let claim = |lease| saga::claim_due(&database.pool, Uuid::now_v7(), lease, 10);
     let dead = claim(OVER).await.unwrap().pop().unwrap();
     assert_eq!(dead.step, Step::ReleaseExpired);
@@ -160,7 +161,7 @@ async fn work_is_claimed_by_one_until_its_lease_is_over() {
 async fn work_that_failed_waits_for_its_time_and_parked_work_for_ever() {
     let database = empty().await;
     let order = placed(&database.pool).await;
-    saga::begin_expiries(&database.pool, 10).await.unwrap();
+    expire::begin(&database.pool, Uuid::now_v7(), OVER, None, 10).await.unwrap();
     let claim = || async { saga::claim_due(&database.pool, Uuid::now_v7(), LONG, 10).await.unwrap().pop() };
     let first = claim().await.unwrap();
     assert!(saga::again(&database.pool, &first, Pace::Away, "down", LONG).await.unwrap());

@@ -143,12 +143,21 @@ impl Shop {
         Shop::with(|config| config.payment_window = payment_window).await
     }
 
-    /// A shop whose buyers have this long to send back what has arrived.
-    pub async fn with_return_period(return_period: Duration) -> Shop {
-        Shop::with(|config| config.return_period = return_period).await
+    /// The same, with no NATS anywhere.
+    pub async fn without_nats(payment_window: Duration) -> Shop {
+        Shop::with(|config| {
+            config.payment_window = payment_window;
+            config.nats_url = kit::Secret::new("nats://127.0.0.1:9".to_owned());
+        })
+        .await
     }
 
-    /// A shop with the usual settings, changed like this.
+    /// A shop whose buyers have this long to send back what has arrived.
+    pub async fn with_return_period(period: Duration) -> Shop {
+        Shop::with(|config| config.return_period = period).await
+    }
+
+    /// A shop with other settings than the usual.
     pub async fn with(change: impl FnOnce(&mut Config)) -> Shop {
         let town = Town::new().await;
         let mut config = Config {
@@ -162,6 +171,7 @@ impl Shop {
             payment_window: Duration::from_mins(15),
             session_grace: Duration::from_mins(1),
             hold_grace: Duration::from_mins(2),
+            late_hold: Duration::from_mins(10),
             saga_lease: LEASE,
             return_period: Duration::from_hours(24),
             quote_keys: Keys::parse([QUOTE_KEY]).unwrap(),
@@ -253,6 +263,15 @@ impl Shop {
             (order.state() == state).then_some(order)
         })
         .await
+    }
+
+    /// Its time to pay ends now.
+    pub async fn time_is_over(&self, order: &Order) {
+        sqlx::query("UPDATE orders SET expires_at = now() WHERE order_id = $1::uuid")
+            .bind(&order.order_id)
+            .execute(&self.database.pool)
+            .await
+            .unwrap();
     }
 
     /// Subjects of what others were told, oldest first.

@@ -68,6 +68,11 @@ impl Warehouse {
         lines.filter(|line| line.sku_id == sku).map(|line| line.quantity).sum()
     }
 
+    /// Reservations whose units came back.
+    pub fn returned_of(&self) -> Vec<String> {
+        self.floor.lock().unwrap().returns.values().map(|back| back.reservation_id.clone()).collect()
+    }
+
     pub fn returns(&self) -> usize {
         self.floor.lock().unwrap().returns.len()
     }

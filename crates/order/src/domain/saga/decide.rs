@@ -157,9 +157,8 @@ fn captured(step: Step) -> Next {
         Step::VoidExpired => Next::Go(Step::RefundExpired, payment(PaymentState::Paid)),
         Step::VoidCancelled => Next::Go(Step::RefundCancelled, payment(PaymentState::Paid)),
         Step::VoidReturn => Next::Go(Step::Refund, payment(PaymentState::Paid)),
-        Step::Authorize
-        | Step::Commit
-        | Step::Capture
+        Step::Authorize | Step::Capture => done(step),
+        Step::Commit
         | Step::ReleaseExpired
         | Step::ReleaseCancelled
         | Step::RefundExpired

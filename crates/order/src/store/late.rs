@@ -1,0 +1,135 @@
+//! Payments that were given up and are watched for money, and what payment's events tell of a saga. Waiting is measured by
+//! Postgres's clock.
+
+use std::time::Duration;
+
+use sqlx::{PgConnection, PgExecutor};
+use stampede_types::{OrderId, PaymentId};
+use uuid::Uuid;
+
+/// A payment to be asked about.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Watched {
+    pub payment: PaymentId,
+    pub order: OrderId,
+    /// How often it was asked about before.
+    pub asked: u32,
+    /// How long ago it was given up.
+    pub age: Duration,
+    /// What is being given back, in minor units, once that was begun.
+    pub giving_back: Option<i64>,
+}
+
+/// From now on the payment is watched. One that is watched already stays as it is.
+pub async fn give_up(
+    conn: &mut PgConnection,
+    payment: PaymentId,
+    order: OrderId,
+    pause: Duration,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "INSERT INTO given_up_payment (payment_id, order_id, next_at) VALUES ($1, $2, now() + make_interval(secs => $3))
+         ON CONFLICT ON CONSTRAINT given_up_payment_once DO NOTHING",
+        payment.uuid(),
+        order.uuid(),
+        pause.as_secs_f64()
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Something has happened to this payment: the saga that may wait for it looks at once. `money` says that there may be some on it; on
+/// one that its order does not stand on, it is looked for at once.
+pub async fn heard(
+    conn: &mut PgConnection,
+    payment: PaymentId,
+    order: OrderId,
+    money: bool,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "WITH hinted AS (
+           UPDATE saga SET hinted_at = now(), next_at = least(next_at, now())
+           WHERE order_id = $2 AND parked_at IS NULL
+         )
+         INSERT INTO given_up_payment (payment_id, order_id, next_at)
+         SELECT $1, order_id, now() FROM orders
+         WHERE $3 AND order_id = $2
+           AND (payment_id IS DISTINCT FROM $1 OR state IN ('EXPIRED', 'CANCELLED') OR payment_state = 'UNPAID')
+         ON CONFLICT ON CONSTRAINT given_up_payment_once DO UPDATE SET next_at = now(), asked = 0",
+        payment.uuid(),
+        order.uuid(),
+        money
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Takes payments whose time has come, for as long as the lease.
+pub async fn take_due(
+    executor: impl PgExecutor<'_>,
+    lease: Duration,
+    most: i64,
+) -> Result<Vec<Watched>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"UPDATE given_up_payment SET next_at = now() + make_interval(secs => $1)
+           WHERE payment_id IN (SELECT payment_id FROM given_up_payment WHERE next_at <= now()
+                                ORDER BY next_at LIMIT $2 FOR UPDATE SKIP LOCKED)
+           RETURNING payment_id, order_id, asked, giving_back_minor,
+                     extract(epoch FROM now() - given_up_at)::float8 AS "age!""#,
+        lease.as_secs_f64(),
+        most
+    )
+    .fetch_all(executor)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| Watched {
+            payment: PaymentId::new(row.payment_id),
+            order: OrderId::new(row.order_id),
+            asked: u32::try_from(row.asked).unwrap_or(u32::MAX),
+            age: Duration::try_from_secs_f64(row.age).unwrap_or_default(),
+            giving_back: row.giving_back_minor,
+        })
+        .collect())
+}
+
+/// It is asked about again after the pause.
+pub async fn later(
+    executor: impl PgExecutor<'_>,
+    payment: PaymentId,
+    pause: Duration,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE given_up_payment SET asked = asked + 1, next_at = now() + make_interval(secs => $2) WHERE payment_id = $1",
+        payment.uuid(),
+        pause.as_secs_f64()
+    )
+    .execute(executor)
+    .await?;
+    Ok(())
+}
+
+/// So much of it is given back from now on.
+pub async fn giving_back(
+    executor: impl PgExecutor<'_>,
+    payment: PaymentId,
+    amount_minor: i64,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE given_up_payment SET giving_back_minor = $2 WHERE payment_id = $1",
+        payment.uuid(),
+        amount_minor
+    )
+    .execute(executor)
+    .await?;
+    Ok(())
+}
+
+/// It is not watched any more. False when somebody else saw to that.
+pub async fn forget(executor: impl PgExecutor<'_>, payment: Uuid) -> Result<bool, sqlx::Error> {
+    let gone =
+        sqlx::query!("DELETE FROM given_up_payment WHERE payment_id = $1", payment).execute(executor).await?;
+    Ok(gone.rows_affected() == 1)
+}
