@@ -9,7 +9,7 @@ mod rows;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-pub use relay::{Relay, Wake, prune, relay};
+pub use relay::{Relay, Wake, prune, prune_others, relay};
 
 /// The largest payload: well below what NATS takes, headers included.
 pub const MAX_PAYLOAD_BYTES: usize = 512 * 1024;

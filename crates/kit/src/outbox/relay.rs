@@ -33,8 +33,8 @@ const KEEP: Duration = Duration::from_secs(24 * 3600);
 const GATHER: Duration = Duration::from_millis(10);
 const MEASURE_EVERY: Duration = Duration::from_secs(5);
 const PRUNE_EVERY: Duration = Duration::from_secs(60);
-/// The inbox and the idempotency keys grow slowly: looking through them is rarer.
-const PRUNE_OTHERS_EVERY: Duration = Duration::from_secs(3600);
+/// The inbox and the idempotency keys are kept for days: looking through them is rarer. Some 14 million rows a day can go.
+const PRUNE_OTHERS_EVERY: Duration = Duration::from_secs(600);
 /// Rows of one pruning or unmarking statement, and statements of one pruning.
 const CHUNK: i64 = 5_000;
 const CHUNKS: usize = 20;
@@ -201,9 +201,7 @@ impl Watch {
             prune(session).await?;
         }
         if due(&mut self.others_pruned_at, PRUNE_OTHERS_EVERY) {
-            // The other two tables of the same migration have nobody else who would.
-            inbox::prune(session).await?;
-            idempotency::prune(session).await?;
+            prune_others(session).await?;
         }
         Ok(())
     }
@@ -221,6 +219,16 @@ impl Watch {
 pub async fn prune(session: &mut PgConnection) -> Result<(), sqlx::Error> {
     for _ in 0..CHUNKS {
         if rows::prune_outbox(session, KEEP, CHUNK).await? < CHUNK.unsigned_abs() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Deletes what the other two tables of the same migration need no more, some chunks at a time: they have nobody else who would.
+pub async fn prune_others(session: &mut PgConnection) -> Result<(), sqlx::Error> {
+    for _ in 0..CHUNKS {
+        if inbox::prune(session).await? + idempotency::prune(session).await? == 0 {
             break;
         }
     }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use async_nats::jetstream;
 use futures::StreamExt as _;
 use stampede_kit::nats::{self, Stream};
-use stampede_kit::outbox::{Relay, Traced, append, append_traced, prune};
+use stampede_kit::outbox::{Relay, Traced, append, append_traced, prune, prune_others};
 use stampede_kit::task;
 use stampede_kit::testing::{self, TestDatabase};
 use tokio::task::JoinHandle;
@@ -268,6 +268,27 @@ async fn a_stream_that_was_lost_is_filled_again_from_the_outbox() {
     let texts: Vec<_> = stored(&client, &stream).await.into_iter().map(|(_, text)| text).collect();
     assert_eq!(texts, ["1", "2", "3"]);
     drop_stream(&client, &stream).await;
+}
+
+#[tokio::test]
+async fn what_was_heard_and_answered_long_ago_goes_however_much_it_is() {
+    let database = messaging().await;
+    sqlx::raw_sql(
+        "INSERT INTO inbox (consumer, event_id, received_at)
+         SELECT 'c', gen_random_uuid(), now() - days * interval '1 day'
+         FROM unnest(ARRAY[1, 9]) AS days, generate_series(1, 12000);
+         INSERT INTO idempotency (scope, key, fingerprint, response, completed_at)
+         SELECT 's', n::text || '/' || days, '', '', now() - days * interval '1 day'
+         FROM unnest(ARRAY[0, 9]) AS days, generate_series(1, 7000) AS n",
+    )
+    .execute(&database.pool)
+    .await
+    .unwrap();
+    let mut conn = database.pool.acquire().await.unwrap();
+    prune_others(&mut conn).await.unwrap();
+    let count = "SELECT (SELECT count(*) FROM inbox), (SELECT count(*) FROM idempotency)";
+    let left: (i64, i64) = sqlx::query_as(count).fetch_one(&mut *conn).await.unwrap();
+    assert_eq!(left, (12_000, 7_000), "what is young stays");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

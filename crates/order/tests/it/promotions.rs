@@ -46,7 +46,7 @@ impl Shop {
 
     /// Uses by unpaid orders and by paid ones.
     async fn uses(&self, id: &str) -> (i64, i64) {
-        let request = self.request("alice", "buyer", GetPromotionRequest { promotion_id: id.into() });
+        let request = self.request("sam", "staff", GetPromotionRequest { promotion_id: id.into() });
         let there = self.promotions.clone().get_promotion(request).await.unwrap().into_inner();
         (there.uses_reserved, there.uses_committed)
     }
@@ -255,7 +255,7 @@ async fn the_same_promotion_twice_is_one_and_other_terms_under_its_id_are_refuse
     }
     let list = async |token: String| {
         let message = ListPromotionsRequest { page_size: 3, page_token: token };
-        let request = shop.request("alice", "buyer", message);
+        let request = shop.request("sam", "staff", message);
         shop.promotions.clone().list_promotions(request).await.map(tonic::Response::into_inner)
     };
     let page = list(String::new()).await.unwrap();
@@ -267,7 +267,7 @@ async fn the_same_promotion_twice_is_one_and_other_terms_under_its_id_are_refuse
     assert_eq!((ids(&last).as_str(), last.next_page_token.as_str()), ("P", ""));
     assert_eq!(reason(list("zz".into()).await), "PAGE_TOKEN_INVALID");
     let message = GetPromotionRequest { promotion_id: "NONE".into() };
-    let none = shop.promotions.clone().get_promotion(shop.request("alice", "buyer", message)).await;
+    let none = shop.promotions.clone().get_promotion(shop.request("sam", "staff", message)).await;
     assert_eq!(reason(none), "PROMOTION_NOT_FOUND");
     let bad = Promotion { closes_at: Some(prost_types::Timestamp::default()), ..ten_percent("Q", "Q") };
     let bad = Promotion { opens_at: Some(prost_types::Timestamp { seconds: 1, nanos: 0 }), ..bad };

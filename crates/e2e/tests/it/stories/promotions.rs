@@ -40,8 +40,8 @@ fn one() -> Value {
 }
 
 /// Uses by unpaid and by paid orders.
-async fn uses(buyer: &Buyer) -> (String, String) {
-    let promotion = buyer.get("/v1/promotions/tenth").await.ok();
+async fn uses(shop: &Shop) -> (String, String) {
+    let promotion = shop.user("sam", "staff").get("/v1/promotions/tenth").await.ok();
     let count = |field: &str| promotion[field].as_str().unwrap_or("0").to_owned();
     (count("usesReserved"), count("usesCommitted"))
 }
@@ -90,7 +90,7 @@ async fn a_guest_fills_a_cart_signs_in_and_buys_at_the_quoted_price() {
     let stolen = json!({ "lines": lines, "coupons": ["save10"], "quote": quote["quote"] });
     assert_eq!(order(&shop.buyer("bob"), stolen).await.reason(), "QUOTE_OTHER_BUYER");
     alice.pay(placed["orderId"].as_str().unwrap()).await.ok();
-    assert_eq!(uses(&alice).await, counts(0, 1));
+    assert_eq!(uses(&shop).await, counts(0, 1));
     shop.settles(0, 3, 5_398).await;
 }
 
@@ -156,7 +156,7 @@ async fn twenty_orders_at_once_on_five_uses_give_five_and_cancelled_ones_are_giv
             other => panic!("{other}: {answer:?}"),
         }
     }
-    assert_eq!((won.len(), uses(&buyers[0]).await), (5, counts(5, 0)));
+    assert_eq!((won.len(), uses(&shop).await), (5, counts(5, 0)));
     shop.settles(5, 0, 0).await;
 
     let (first, cancelled) = &won[0];
@@ -167,7 +167,7 @@ async fn twenty_orders_at_once_on_five_uses_give_five_and_cancelled_ones_are_giv
     })
     .await;
     buyers[19].pay(again["orderId"].as_str().unwrap()).await.ok();
-    assert_eq!(uses(&buyers[0]).await, counts(4, 1));
+    assert_eq!(uses(&shop).await, counts(4, 1));
     shop.settles(4, 1, 1_800).await;
 }
 
@@ -179,7 +179,7 @@ async fn the_use_of_an_order_nobody_pays_comes_back_when_it_expires() {
     let alice = shop.buyer("alice");
     let placed = order(&alice, one()).await.ok();
     alice.sees(placed["orderId"].as_str().unwrap(), "ORDER_STATE_EXPIRED").await;
-    assert_eq!(uses(&alice).await, counts(0, 0));
+    assert_eq!(uses(&shop).await, counts(0, 0));
     shop.settles(0, 0, 0).await;
 }
 
@@ -201,9 +201,9 @@ async fn a_process_that_dies_after_writing_the_order_leaves_one_use_and_no_secon
         if answer.status.is_success() { Ok(answer.body) } else { Err(format!("{answer:?}")) }
     })
     .await;
-    assert_eq!(uses(&alice).await, counts(1, 0));
+    assert_eq!(uses(&shop).await, counts(1, 0));
     alice.pay(placed["orderId"].as_str().unwrap()).await.ok();
-    assert_eq!(uses(&alice).await, counts(0, 1));
+    assert_eq!(uses(&shop).await, counts(0, 1));
     shop.settles(0, 1, 1_800).await;
 }
 
@@ -237,7 +237,11 @@ async fn bad_promotions_coupons_quotes_and_carts_are_refused_with_a_reason() {
         alice.post("/v1/promotions", &json!({ "promotion": good })).await.reason(),
         "PERMISSION_DENIED"
     );
-    assert_eq!(alice.get("/v1/promotions/none").await.reason(), "PROMOTION_NOT_FOUND");
+    assert_eq!(staff.get("/v1/promotions/none").await.reason(), "PROMOTION_NOT_FOUND");
+    // They name their coupons.
+    for address in ["/v1/promotions", "/v1/promotions/p"] {
+        assert_eq!(alice.get(address).await.reason(), "PERMISSION_DENIED", "{address}");
+    }
 
     let unknown =
         order(&alice, json!({ "lines": [{ "skuId": SKU, "quantity": 1 }], "coupons": ["NONE"] })).await;
