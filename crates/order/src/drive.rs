@@ -89,9 +89,7 @@ impl Orders {
             (Action::Authorize, None) => Outcome::Refused("the payment method is not known".into()),
             (Action::Capture, _) => self.peers.capture(order, payment).await,
             (Action::Void, _) => self.peers.void(payment).await,
-            (Action::Refund, _) => {
-                self.peers.refund(payment, order.refund_id(), order.total, order.total).await
-            }
+            (Action::Refund, _) => self.peers.refund(payment, order.refund_id(), order.total).await,
             (
                 Action::Commit
                 | Action::Release

@@ -25,19 +25,24 @@ use crate::store::saga::Work;
 
 /// How often it looks.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Payments taken at one look, and asked about at once.
-const BATCH: i64 = 64;
-const AT_ONCE: usize = 8;
+/// Payments taken at once: all of them are looked at together, so that none waits for its turn while its lease runs.
+const BATCH: i64 = 16;
 /// How long a payment belongs to whoever took it: several calls to peers.
 const LEASE: Duration = Duration::from_secs(20);
 
 /// Runs until it is stopped. A database or a peer that is away is waited for.
 pub async fn run(orders: Arc<Orders>, stop: CancellationToken) -> anyhow::Result<()> {
-    while stop.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_some() {
+    let mut pause = LOOK_EVERY;
+    while stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
+        pause = LOOK_EVERY;
         match store::late::take_due(&orders.db, LEASE, BATCH).await {
             Ok(due) => {
+                if due.len() as i64 == BATCH {
+                    // There is more of it.
+                    pause = Duration::ZERO;
+                }
                 futures::stream::iter(due)
-                    .for_each_concurrent(AT_ONCE, async |watched| {
+                    .for_each_concurrent(None, async |watched| {
                         if let Err(error) = orders.look_for_money(watched).await {
                             // Its lease runs out and it is asked about again.
                             tracing::warn!(payment = %watched.payment, %error, "a payment that was given up could not be looked at");
@@ -60,27 +65,34 @@ impl Orders {
         let verdict = verdict(&order, watched.payment, found, late_by, self.late_hold);
         match verdict {
             Verdict::Quiet => match watched.giving_back {
+                // On its way back, or in dispute with the provider: it is told of when it is there.
+                Some(_) if payment.as_ref().is_some_and(crate::peers::is_unsettled) => {
+                    Ok(store::late::later(&self.db, &watched, pause(watched.asked)).await?)
+                }
                 // It is back, and the answer that said so was lost.
                 Some(amount) => self.tell_given_back(&order, &watched, amount).await,
                 None if watched.age < QUIET_AFTER => {
-                    Ok(store::late::later(&self.db, watched.payment, pause(watched.asked)).await?)
+                    Ok(store::late::later(&self.db, &watched, pause(watched.asked)).await?)
                 }
                 None => {
-                    store::late::forget(&self.db, watched.payment.uuid()).await?;
+                    store::late::forget(&self.db, &watched).await?;
                     Ok(())
                 }
             },
             Verdict::Ours => {
-                store::late::forget(&self.db, watched.payment.uuid()).await?;
+                store::late::forget(&self.db, &watched).await?;
                 Ok(())
             }
-            Verdict::Revive => {
+            // What is on its way back is not used after all.
+            Verdict::Revive if watched.giving_back.is_none() => {
                 if self.revive(&order, &watched).await? {
                     return Ok(());
                 }
                 self.give_back(&order, &watched, found, amount).await
             }
-            Verdict::Void | Verdict::Refund => self.give_back(&order, &watched, found, amount).await,
+            Verdict::Revive | Verdict::Void | Verdict::Refund => {
+                self.give_back(&order, &watched, found, amount).await
+            }
         }
     }
 
@@ -93,11 +105,18 @@ impl Orders {
             .map(|line| Wanted { sku: line.sku.clone(), pool: line.pool.clone(), quantity: line.quantity })
             .collect();
         match self.peers.reserve(hold, &order.buyer, &lines, self.hold_grace, true).await {
-            Ok(held) if held.state() == ReservationState::Pending => {}
-            // It was held before, for nothing.
-            Ok(_) => return Ok(false),
+            Ok(held) => match held.state() {
+                ReservationState::Pending => {}
+                // It was held before, for nothing.
+                ReservationState::Released | ReservationState::Expired => return Ok(false),
+                // Somebody else has revived the order meanwhile: nothing is given back.
+                ReservationState::Committed | ReservationState::Unspecified => return Err(Error::Busy),
+            },
             Err(status) if crate::error::is_passing(status.code()) => return Err(Error::of_peer(status)),
-            Err(_) => return Ok(false),
+            Err(status) => {
+                tracing::info!(order = %order.id, %status, "late money finds no stock");
+                return Ok(false);
+            }
         }
         let mut tx = self.db.begin().await?;
         let locked = store::orders::lock(&mut tx, order.id).await?.ok_or(Error::NotFound)?.order;
@@ -114,7 +133,7 @@ impl Orders {
             return Ok(false);
         }
         if !store::saga::begin(&mut tx, &Work::new(order.id, Step::Commit), Duration::ZERO).await?
-            || !store::late::forget(&mut *tx, watched.payment.uuid()).await?
+            || !store::late::forget(&mut *tx, watched).await?
             || !store::orders::change(&mut tx, &revived).await?
         {
             return Err(Error::Busy);
@@ -132,7 +151,10 @@ impl Orders {
         found: Found,
         amount: i64,
     ) -> Result<(), Error> {
-        store::late::giving_back(&self.db, watched.payment, amount).await?;
+        if !store::late::giving_back(&self.db, watched, amount).await? {
+            // Somebody else is at it: no peer is asked for anything.
+            return Ok(());
+        }
         let outcome = match found {
             Found::Held => self.peers.void(watched.payment).await,
             Found::Taken => {
@@ -143,7 +165,7 @@ impl Orders {
         };
         if outcome != Outcome::Done {
             tracing::warn!(order = %order.id, payment = %watched.payment, ?outcome, "late money is not back yet");
-            return Ok(());
+            return Ok(store::late::later(&self.db, watched, pause(watched.asked)).await?);
         }
         self.tell_given_back(order, watched, amount).await
     }
@@ -152,7 +174,7 @@ impl Orders {
     async fn tell_given_back(&self, order: &Order, watched: &Watched, amount: i64) -> Result<(), Error> {
         let mut tx = self.db.begin().await?;
         let locked = store::orders::lock(&mut tx, order.id).await?.ok_or(Error::NotFound)?.order;
-        if !store::late::forget(&mut *tx, watched.payment.uuid()).await? {
+        if !store::late::forget(&mut *tx, watched).await? {
             return Ok(());
         }
         let ended = matches!(locked.state, OrderState::Expired | OrderState::Cancelled);

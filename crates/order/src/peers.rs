@@ -16,7 +16,7 @@ use stampede_proto::payment::v1::payment_service_client::PaymentServiceClient;
 use tonic::Status;
 use tonic_types::StatusExt as _;
 
-pub use payment::money_on;
+pub use payment::{is_unsettled, money_on};
 
 use crate::config::Config;
 use crate::domain::saga::Outcome;

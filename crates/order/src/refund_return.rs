@@ -27,7 +27,7 @@ impl Orders {
             return Outcome::Refused("no payment was begun".into());
         };
         // One return of an order is paid at a time: when this one is, all of them are.
-        self.peers.refund(payment, back.refund_id(), settled.refund, order.refunded).await
+        self.peers.refund(payment, back.refund_id(), settled.refund).await
     }
 
     /// Asks inventory to sell the units again, when they shall be.

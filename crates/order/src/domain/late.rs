@@ -50,6 +50,8 @@ pub fn verdict(
     let present = order.payment == Some(payment);
     match (found, order.state, order.payment_state) {
         (Found::Nothing, _, _) => Verdict::Quiet,
+        // It was settled, by the provider or by a person with other means: to give it back again would be twice.
+        (Found::Held | Found::Taken, _, PaymentState::Refunded) if present => Verdict::Ours,
         (
             Found::Held | Found::Taken,
             OrderState::AwaitingPayment
@@ -63,8 +65,7 @@ pub fn verdict(
             PaymentState::Pending
             | PaymentState::Authorized
             | PaymentState::Paid
-            | PaymentState::PartiallyRefunded
-            | PaymentState::Refunded,
+            | PaymentState::PartiallyRefunded,
         ) if present => Verdict::Ours,
         (Found::Held | Found::Taken, OrderState::Expired, _) if present && late_by < revive_within => {
             Verdict::Revive
@@ -114,6 +115,14 @@ mod tests {
         }
         let paying = standing(OrderState::AwaitingPayment, PaymentState::Pending);
         assert_eq!(asked(&paying, 2, Found::Held, Duration::ZERO), Verdict::Ours);
+    }
+
+    #[test]
+    fn money_that_a_person_gave_back_by_other_means_is_not_given_back_again() {
+        for state in OrderState::ALL {
+            let settled = standing(*state, PaymentState::Refunded);
+            assert_eq!(asked(&settled, 2, Found::Taken, Duration::ZERO), Verdict::Ours, "{state}");
+        }
     }
 
     #[test]

@@ -63,7 +63,7 @@ impl Peers {
         };
         match self.payments.clone().refund_payment(request(message, self.step_within)).await {
             Ok(answer) => match money_on(answer.get_ref()) {
-                (Found::Nothing, _) => Outcome::Done,
+                (Found::Nothing, _) => refunded(answer.get_ref()),
                 (Found::Held | Found::Taken, _) => pending(answer.get_ref()),
             },
             Err(status) => failed(&status),
@@ -93,15 +93,16 @@ impl Peers {
         Ok(Facts { captured, committed: self.is_committed(order.reservation()).await? })
     }
 
-    /// Gives back this much of what was captured. It is done when all refunds of the payment together have reached `by_then`.
-    pub async fn refund(&self, payment: PaymentId, refund: Uuid, money: Money, by_then: Money) -> Outcome {
+    /// Gives back this much of what was captured. It is done when no refund of the payment is on its way any more: a refund that was
+    /// refused is no answer but an error.
+    pub async fn refund(&self, payment: PaymentId, refund: Uuid, money: Money) -> Outcome {
         let message = RefundPaymentRequest {
             payment_id: payment.to_string(),
             refund_id: refund.to_string(),
             amount: Some(money.into()),
         };
         match self.payments.clone().refund_payment(request(message, self.step_within)).await {
-            Ok(answer) => refunded(&answer.into_inner(), by_then),
+            Ok(answer) => refunded(&answer.into_inner()),
             Err(status) => failed(&status),
         }
     }
@@ -180,14 +181,16 @@ fn voided(payment: &Payment) -> Outcome {
     }
 }
 
-fn refunded(payment: &Payment, by_then: Money) -> Outcome {
-    if amount(payment.refunded.as_ref()) >= by_then.amount_minor() {
-        return Outcome::Done;
-    }
+fn refunded(payment: &Payment) -> Outcome {
     if payment.state() == PaymentState::Conflicted {
         return Outcome::Refused("the payment is in conflict".into());
     }
-    pending(payment)
+    if is_unsettled(payment) { pending(payment) } else { Outcome::Done }
+}
+
+/// Whether money of it is on its way back, or nobody knows where it is.
+pub fn is_unsettled(payment: &Payment) -> bool {
+    payment.state() == PaymentState::Conflicted || amount(payment.refund_pending.as_ref()) > 0
 }
 
 /// Why a payment could not be let go.
@@ -284,15 +287,17 @@ mod tests {
     }
 
     #[test]
-    fn a_refund_is_done_when_all_refunds_until_then_are_and_not_while_it_is_pending() {
-        let eur = |minor| Money::new(minor, "EUR".parse().unwrap());
-        let given_back =
-            |minor| Payment { refunded: Some(eur(minor).into()), ..payment(PaymentState::Captured) };
-        assert_eq!(refunded(&given_back(30), eur(30)), Outcome::Done);
-        // Ten went back before, and twenty more are on their way.
-        assert!(matches!(refunded(&given_back(10), eur(30)), Outcome::Pending(_)));
-        let conflict = Payment { refunded: None, ..payment(PaymentState::Conflicted) };
-        assert!(matches!(refunded(&conflict, eur(1)), Outcome::Refused(_)));
+    fn a_refund_is_done_when_nothing_is_on_its_way_any_more() {
+        let eur = |minor| Some(Money::new(minor, "EUR".parse().unwrap()).into());
+        let given_back = |refunded, pending| Payment {
+            refunded: eur(refunded),
+            refund_pending: eur(pending),
+            ..payment(PaymentState::Captured)
+        };
+        // Whatever went back by other means before.
+        assert_eq!(refunded(&given_back(30, 0)), Outcome::Done);
+        assert!(matches!(refunded(&given_back(10, 20)), Outcome::Pending(_)));
+        assert!(matches!(refunded(&payment(PaymentState::Conflicted)), Outcome::Refused(_)));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sqlx::{PgConnection, PgExecutor};
 use stampede_types::{OrderId, PaymentId};
-use uuid::Uuid;
+use time::OffsetDateTime;
 
 /// A payment to be asked about.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -18,6 +18,8 @@ pub struct Watched {
     pub age: Duration,
     /// What is being given back, in minor units, once that was begun.
     pub giving_back: Option<i64>,
+    /// Until when it belongs to whoever took it. What is written by somebody whose claim is gone changes nothing.
+    claim: OffsetDateTime,
 }
 
 /// From now on the payment is watched. One that is watched already stays as it is.
@@ -76,7 +78,7 @@ pub async fn take_due(
         r#"UPDATE given_up_payment SET next_at = now() + make_interval(secs => $1)
            WHERE payment_id IN (SELECT payment_id FROM given_up_payment WHERE next_at <= now()
                                 ORDER BY next_at LIMIT $2 FOR UPDATE SKIP LOCKED)
-           RETURNING payment_id, order_id, asked, giving_back_minor,
+           RETURNING payment_id, order_id, asked, giving_back_minor, next_at,
                      extract(epoch FROM now() - given_up_at)::float8 AS "age!""#,
         lease.as_secs_f64(),
         most
@@ -91,6 +93,7 @@ pub async fn take_due(
             asked: u32::try_from(row.asked).unwrap_or(u32::MAX),
             age: Duration::try_from_secs_f64(row.age).unwrap_or_default(),
             giving_back: row.giving_back_minor,
+            claim: row.next_at,
         })
         .collect())
 }
@@ -98,38 +101,46 @@ pub async fn take_due(
 /// It is asked about again after the pause.
 pub async fn later(
     executor: impl PgExecutor<'_>,
-    payment: PaymentId,
+    watched: &Watched,
     pause: Duration,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "UPDATE given_up_payment SET asked = asked + 1, next_at = now() + make_interval(secs => $2) WHERE payment_id = $1",
-        payment.uuid(),
-        pause.as_secs_f64()
+        "UPDATE given_up_payment SET asked = asked + 1, next_at = now() + make_interval(secs => $2)
+         WHERE payment_id = $1 AND next_at = $3",
+        watched.payment.uuid(),
+        pause.as_secs_f64(),
+        watched.claim
     )
     .execute(executor)
     .await?;
     Ok(())
 }
 
-/// So much of it is given back from now on.
+/// So much of it is given back from now on. False when the claim was lost.
 pub async fn giving_back(
     executor: impl PgExecutor<'_>,
-    payment: PaymentId,
+    watched: &Watched,
     amount_minor: i64,
-) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "UPDATE given_up_payment SET giving_back_minor = $2 WHERE payment_id = $1",
-        payment.uuid(),
-        amount_minor
+) -> Result<bool, sqlx::Error> {
+    let noted = sqlx::query!(
+        "UPDATE given_up_payment SET giving_back_minor = $2 WHERE payment_id = $1 AND next_at = $3",
+        watched.payment.uuid(),
+        amount_minor,
+        watched.claim
     )
     .execute(executor)
     .await?;
-    Ok(())
+    Ok(noted.rows_affected() == 1)
 }
 
-/// It is not watched any more. False when somebody else saw to that.
-pub async fn forget(executor: impl PgExecutor<'_>, payment: Uuid) -> Result<bool, sqlx::Error> {
-    let gone =
-        sqlx::query!("DELETE FROM given_up_payment WHERE payment_id = $1", payment).execute(executor).await?;
+/// It is not watched any more. False when the claim was lost.
+pub async fn forget(executor: impl PgExecutor<'_>, watched: &Watched) -> Result<bool, sqlx::Error> {
+    let gone = sqlx::query!(
+        "DELETE FROM given_up_payment WHERE payment_id = $1 AND next_at = $2",
+        watched.payment.uuid(),
+        watched.claim
+    )
+    .execute(executor)
+    .await?;
     Ok(gone.rows_affected() == 1)
 }
