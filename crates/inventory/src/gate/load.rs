@@ -139,6 +139,10 @@ async fn take(gate: &Shared, cell: &Arc<Cell>, buyers: Buyers, division: Divisio
         let buyers = if layout == before { buyers } else { Buyers::Forgotten };
         match write(gate, cell, &account, buyers, layout).await? {
             Written::At(version) => {
+                if layout < before {
+                    // Somebody who had not heard of it may have written the others in between.
+                    level::forget(gate, cell, layout..before).await?;
+                }
                 cell.buckets().set_layout(layout);
                 if account.level.available() > 0 {
                     cell.reopen(version);

@@ -178,10 +178,13 @@ async fn buckets(shop: &Shop) -> Vec<i64> {
     level(shop, FLASH).await
 }
 
-/// What is free in each bucket of TEE, as Redis has it.
+/// What is free in each bucket of TEE, as Redis has it: the first one says how many they are.
 async fn level(shop: &Shop, pool: &str) -> Vec<i64> {
     let mut free = Vec::new();
-    for bucket in 0..BUCKETS {
+    let first = format!("{}:{{pool:{pool}}}:counters:{TEE}", shop.prefix);
+    let layout: Option<u32> =
+        redis::cmd("HGET").arg(first).arg("layout").query_async(&mut shop.redis.clone()).await.unwrap();
+    for bucket in 0..layout.unwrap_or(BUCKETS) {
         let tag = if bucket == 0 { format!("pool:{pool}") } else { format!("pool:{pool}#{bucket}") };
         let key = format!("{}:{{{tag}}}:counters:{TEE}", shop.prefix);
         let found: Option<i64> =
