@@ -1,7 +1,6 @@
 //! The ledger: group commit in front of Postgres. What has gathered is decided by the books in one transaction and answered
 //! when it is durable. Two batches in flight never touch the same cell; a cell that somebody else holds holds up no other.
 
-mod count;
 mod hold;
 mod lock;
 mod resolve;

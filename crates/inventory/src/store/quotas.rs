@@ -33,27 +33,6 @@ pub async fn read(conn: &mut PgConnection, keys: &[(&CellKey, &BuyerId)]) -> Res
     Ok(named.map(|(cell, buyer, used)| ((*cell).clone(), (*buyer).clone(), used)).collect())
 }
 
-/// Lets these buyers use so many units more, each at most the limit that stands with it; false when one of them would have more than
-/// that. Then some were counted and some not: only a rollback puts it right.
-pub async fn add(conn: &mut PgConnection, more: &[QuotaChange]) -> Result<bool, sqlx::Error> {
-    let (pools, skus) = columns(more.iter().map(|change| &change.cell));
-    let buyers: Vec<&str> = more.iter().map(|change| change.buyer.as_str()).collect();
-    let counted = sqlx::query!(
-        "INSERT INTO buyer_quota (pool, sku_id, buyer_id, used, max)
-         SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[])
-         ON CONFLICT (pool, sku_id, buyer_id) DO UPDATE SET used = buyer_quota.used + excluded.used, max = excluded.max
-         WHERE buyer_quota.used + excluded.used <= excluded.max",
-        &pools as &[&str],
-        &skus as &[&str],
-        &buyers as &[&str],
-        &more.iter().map(|change| change.used).collect::<Vec<_>>(),
-        &more.iter().map(|change| change.limit).collect::<Vec<_>>()
-    )
-    .execute(conn)
-    .await?;
-    Ok(counted.rows_affected() == more.len() as u64)
-}
-
 /// Writes what buyers use now.
 pub async fn write(conn: &mut PgConnection, changes: &[QuotaChange]) -> Result<(), sqlx::Error> {
     if changes.is_empty() {
