@@ -3,9 +3,10 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{bail, ensure};
 use clap::ArgGroup;
 use serde_json::{Value, json};
+use stampede_kit::clock::Clock;
 use stampede_kit::inbox::{self, Letter, Position};
 use stampede_kit::{Secret, nats};
 use time::OffsetDateTime;
@@ -15,7 +16,7 @@ use crate::cli::block_on;
 use crate::terminal::say;
 use crate::up;
 
-/// Letters that one command looks at.
+/// Letters that one command lists or puts back, and that are looked through at once for one of them.
 const MOST: usize = 10_000;
 
 #[derive(Debug, clap::Subcommand)]
@@ -73,14 +74,13 @@ pub struct Replay {
 
 pub fn run(command: &Command) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Dead { place, json } => block_on(dead(place, *json))?,
-        Command::Replay(asked) => block_on(replay(asked))?,
+        Command::Dead { place, json } => block_on(dead(place, *json)).map(|()| ExitCode::SUCCESS),
+        Command::Replay(asked) => block_on(replay(asked)),
     }
-    Ok(ExitCode::SUCCESS)
 }
 
 async fn dead(place: &Place, as_json: bool) -> anyhow::Result<()> {
-    let letters = inbox::letters(&place.connect().await?, &place.stream(), MOST).await?;
+    let letters = inbox::letters(&place.connect().await?, &place.stream(), 1, MOST).await?;
     if as_json {
         let letters = letters.iter().map(object).collect::<anyhow::Result<Vec<_>>>()?;
         say(json!({ "letters": letters }).to_string());
@@ -95,7 +95,8 @@ async fn dead(place: &Place, as_json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn replay(asked: &Replay) -> anyhow::Result<()> {
+/// Each letter that can be put back is; the others are named, and make the exit code 1.
+async fn replay(asked: &Replay) -> anyhow::Result<ExitCode> {
     let client = asked.place.connect().await?;
     let position = match (asked.from_seq, asked.from_time) {
         (Some(sequence), _) => Some(Position::Sequence(sequence)),
@@ -103,24 +104,46 @@ async fn replay(asked: &Replay) -> anyhow::Result<()> {
         (None, None) => None,
     };
     if let (Some(to), Some(consumer)) = (position, &asked.consumer) {
-        let pending = inbox::put_back(&client, &asked.place.stream, consumer, to).await?;
+        let now = Clock::system().now();
+        let pending = inbox::put_back(&client, &asked.place.stream, consumer, to, now).await?;
         say(format!("{consumer} hears {pending} messages of {} again", asked.place.stream));
-        return Ok(());
+        return Ok(ExitCode::SUCCESS);
     }
     let stream = asked.place.stream();
-    let letters = inbox::letters(&client, &stream, MOST).await?;
-    let chosen: Vec<&Letter> = letters.iter().filter(|letter| asked.means(letter)).collect();
+    let chosen = asked.letters(&client, &stream).await?;
     if let Some(letter) = &asked.letter {
         ensure!(!chosen.is_empty(), "there is no dead letter {letter}");
     }
+    let mut refused = 0;
     for letter in &chosen {
-        inbox::replay(&client, &stream, letter).await.with_context(|| format!("letter {}", letter.number))?;
+        let Err(error) = inbox::replay(&client, &stream, letter).await else { continue };
+        refused += 1;
+        say(format!("letter {} stays: {error:#}", letter.number));
     }
-    say(format!("{} put back", chosen.len()));
-    Ok(())
+    say(format!("{} put back", chosen.len() - refused));
+    Ok(if refused == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 impl Replay {
+    /// The letters that are meant. One that is named is looked for among all; of the others the oldest are taken, and what is
+    /// put back in vain and buried again is not taken twice.
+    async fn letters(
+        &self,
+        client: &async_nats::Client,
+        stream: &nats::Stream,
+    ) -> anyhow::Result<Vec<Letter>> {
+        let mut from = 1;
+        loop {
+            let mut letters = inbox::letters(client, stream, from, MOST).await?;
+            let more = letters.len() == MOST;
+            from = letters.last().map_or(from, |last| last.number + 1);
+            letters.retain(|letter| self.means(letter));
+            if self.letter.is_none() || !letters.is_empty() || !more {
+                return Ok(letters);
+            }
+        }
+    }
+
     fn means(&self, letter: &Letter) -> bool {
         let consumers = self.consumer.as_ref().is_none_or(|consumer| *consumer == letter.consumer);
         let named = self.letter.as_ref().is_none_or(|named| {

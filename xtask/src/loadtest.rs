@@ -3,6 +3,7 @@
 
 mod books;
 mod buyers;
+mod follower;
 pub(crate) mod gate;
 mod grpc;
 pub(crate) mod pace;

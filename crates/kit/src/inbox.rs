@@ -14,6 +14,7 @@ use sqlx::postgres::types::PgInterval;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use crate::clock::Clock;
 use crate::nats::Stream;
 
 pub use consume::consume;
@@ -52,16 +53,22 @@ pub struct ConsumerConfig {
     pub stream: Stream,
     /// The stream is a copy that NATS keeps of another one: it is waited for, never made.
     pub mirrored: bool,
+    /// Tells how old an event is when it takes effect.
+    pub clock: Clock,
 }
 
 impl ConsumerConfig {
     pub fn new(name: &'static str, subjects: impl IntoIterator<Item = impl Into<String>>) -> Self {
         let subjects = subjects.into_iter().map(Into::into).collect();
-        Self { name, subjects, stream: Stream::default(), mirrored: false }
+        Self { name, subjects, stream: Stream::default(), mirrored: false, clock: Clock::default() }
     }
 
     pub fn stream(self, stream: Stream) -> Self {
         Self { stream, ..self }
+    }
+
+    pub fn clock(self, clock: Clock) -> Self {
+        Self { clock, ..self }
     }
 
     /// Hears the copy of another place's stream (deploy/nats/README.md). Its dead letters are kept by the stream of this place

@@ -17,6 +17,11 @@ pub use opentelemetry::KeyValue;
 const SECONDS: [f64; 17] = [
     0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 ];
+/// Upper bounds of ages, in seconds: from an event that is heard at once to one that waited for a store to come back.
+const AGES: [f64; 17] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 3600.0,
+    86_400.0,
+];
 /// Upper bounds of counts: batch sizes, rows, bytes by powers of about three.
 const COUNTS: [f64; 14] = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1e3, 2e3, 5e3, 1e4, 1e5];
 /// How often OTLP gets the numbers, when it gets them.
@@ -38,14 +43,12 @@ pub fn counter(name: &'static str, description: &'static str) -> Counter<u64> {
 
 /// A distribution of durations in seconds; `name` without a unit, Prometheus adds `_seconds`.
 pub fn seconds(name: &'static str, description: &'static str) -> Histogram<f64> {
-    let buckets = SECONDS.to_vec();
-    meters()
-        .meter
-        .f64_histogram(name)
-        .with_description(description)
-        .with_unit("s")
-        .with_boundaries(buckets)
-        .build()
+    in_seconds(name, description, &SECONDS)
+}
+
+/// A distribution of how old things are, in seconds; `name` without a unit, Prometheus adds `_seconds`.
+pub fn ages(name: &'static str, description: &'static str) -> Histogram<f64> {
+    in_seconds(name, description, &AGES)
 }
 
 /// A distribution of counts, such as batch sizes. `unit` is UCUM: `{request}`, `By`.
@@ -80,6 +83,11 @@ pub fn observed(
     let gauge = meters().meter.i64_observable_gauge(name).with_description(description);
     let labels = labels.to_vec();
     gauge.with_callback(move |observer| observer.observe(read(), &labels)).build();
+}
+
+fn in_seconds(name: &'static str, description: &'static str, bounds: &[f64]) -> Histogram<f64> {
+    let histogram = meters().meter.f64_histogram(name).with_description(description).with_unit("s");
+    histogram.with_boundaries(bounds.to_vec()).build()
 }
 
 /// Everything in Prometheus's text format, for /metrics.

@@ -83,6 +83,8 @@ pub mod header {
     pub const DEAD_SEQUENCE: &str = "stampede-dead-sequence";
     pub const DEAD_ATTEMPTS: &str = "stampede-dead-attempts";
     pub const DEAD_REASON: &str = "stampede-dead-reason";
+    /// On an event that was a dead letter: the one consumer it is for.
+    pub const REPLAYED_FOR: &str = "stampede-replayed-for";
 
     /// An attribute of CloudEvents as the value of a header: what is not plain visible ASCII, and the double quote and the per
     /// cent sign, as `%` and two hexadecimal digits a byte of UTF-8 (HTTP binding 1.0.2, section 3.1.3.2).

@@ -5,11 +5,13 @@
 mod publish;
 mod relay;
 mod rows;
+mod watch;
 
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-pub use relay::{Relay, Wake, prune, prune_others, relay};
+pub use relay::{Relay, Wake, relay};
+pub use watch::{prune, prune_others};
 
 /// The largest payload: well below what NATS takes, headers included.
 pub const MAX_PAYLOAD_BYTES: usize = 512 * 1024;

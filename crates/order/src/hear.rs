@@ -33,7 +33,7 @@ pub async fn run(
     stream: kit::nats::Stream,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let config = ConsumerConfig::new(NAME, [SUBJECT]).stream(stream);
+    let config = ConsumerConfig::new(NAME, [SUBJECT]).stream(stream).clock(orders.clock.clone());
     kit::inbox::consume(orders.db.clone(), nats, config, hear, stop).await
 }
 

@@ -1,25 +1,22 @@
 //! `loadtest relay`: what orders notice of the relay that tells of them. Orders are placed in three equal times: with nothing else to
-//! do, with NATS gone and a long backlog put into the order service's outbox, and while that backlog is caught up. Before, at a
-//! small steady rate, the time from the transaction's beginning to a consumer. A debug build's figures mean something only
-//! beside each other.
+//! do, with NATS gone and a long backlog put into the order service's outbox, and while that backlog is caught up. The time from
+//! an order's transaction to a consumer is taken before, at a small steady rate, and while the backlog is caught up. A debug
+//! build's figures mean something only beside each other.
 
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use async_nats::jetstream::consumer::pull::OrderedConfig;
-use futures::StreamExt as _;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 use sqlx::PgPool;
 use stampede_kit::clock::Clock;
-use stampede_kit::{Secret, nats, task};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
+use stampede_kit::task;
 use uuid::Uuid;
 
 use super::buyers::Crowd;
+use super::follower::{BACKLOG_KEY, Follower};
 use super::grpc;
 use super::pace::{Pace, Tally};
 use super::shop::{self, Sale, Shop};
@@ -73,6 +70,10 @@ struct Report {
     to_consumer_ms_p50: f64,
     to_consumer_ms_p99: f64,
     events_timed: u64,
+    /// The same for orders placed from NATS being back on: events wait behind the backlog.
+    to_consumer_catching_up_ms_p50: f64,
+    to_consumer_catching_up_ms_p99: f64,
+    events_timed_catching_up: u64,
 }
 
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
@@ -104,6 +105,12 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         "to a consumer: p50 {:.1} ms, p99 {:.1} ms ({} events at {}/s)",
         report.to_consumer_ms_p50, report.to_consumer_ms_p99, report.events_timed, args.rate
     ));
+    say(format!(
+        "to a consumer while catching up: p50 {:.0} ms, p99 {:.0} ms ({} events)",
+        report.to_consumer_catching_up_ms_p50,
+        report.to_consumer_catching_up_ms_p99,
+        report.events_timed_catching_up
+    ));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -116,10 +123,10 @@ async fn measure(shop: &mut Shop, args: &Args) -> anyhow::Result<Report> {
 
     let step = Step::begin("timing the way to a consumer");
     let url = shop.stack().servers().nats_url();
-    let times = follow(&url).await?;
+    let follower = Follower::start(&url).await?;
     place(shop, &sale, args, Pace::new(args.rate, whole)).await?;
     empty(&db, None).await?;
-    let times = times.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let times = follower.end();
     step.done(format!("{} events", times.len()));
 
     let step = Step::begin("placing orders");
@@ -132,12 +139,15 @@ async fn measure(shop: &mut Shop, args: &Args) -> anyhow::Result<Report> {
     step.at("placing orders while the relay catches up");
     shop.stack_mut().servers_mut().restart(Kind::Nats)?;
     let back = Instant::now();
+    let follower = Follower::start(&url).await?;
     let (catching, caught_up) = futures::try_join!(place(shop, &sale, args, Pace::new(0, whole)), async {
         empty(&db, Some(last)).await?;
         anyhow::Ok(back.elapsed())
     })?;
+    empty(&db, None).await?;
+    let waited = follower.end();
     step.done("");
-    let ms = |quantile: f64| times.value_at_quantile(quantile) as f64 / 1_000.0;
+    let ms = |times: &Histogram<u64>, quantile: f64| times.value_at_quantile(quantile) as f64 / 1_000.0;
     Ok(Report {
         rows: args.rows,
         caught_up_in_s: caught_up.as_secs_f64(),
@@ -146,9 +156,12 @@ async fn measure(shop: &mut Shop, args: &Args) -> anyhow::Result<Report> {
         orders_per_s_without_nats: without,
         orders_per_s_catching_up: catching,
         ratio: catching / alone,
-        to_consumer_ms_p50: ms(0.5),
-        to_consumer_ms_p99: ms(0.99),
+        to_consumer_ms_p50: ms(&times, 0.5),
+        to_consumer_ms_p99: ms(&times, 0.99),
         events_timed: times.len(),
+        to_consumer_catching_up_ms_p50: ms(&waited, 0.5),
+        to_consumer_catching_up_ms_p99: ms(&waited, 0.99),
+        events_timed_catching_up: waited.len(),
     })
 }
 
@@ -176,11 +189,11 @@ async fn backlog(db: &PgPool, rows: i64) -> anyhow::Result<i64> {
     let last = sqlx::query_scalar(
         "WITH written AS (
            INSERT INTO outbox (event_id, subject, event_key, payload)
-           SELECT gen_random_uuid(), 'order.placed', 'backlog-' || n / $2, decode(repeat('00', 300), 'hex')
+           SELECT gen_random_uuid(), 'order.placed', $3 || n / $2, decode(repeat('00', 300), 'hex')
            FROM generate_series(1, $1) AS n ORDER BY n RETURNING position)
          SELECT max(position) FROM written",
     );
-    Ok(last.bind(rows).bind(EVENTS_OF_A_KEY).fetch_one(db).await?)
+    Ok(last.bind(rows).bind(EVENTS_OF_A_KEY).bind(BACKLOG_KEY).fetch_one(db).await?)
 }
 
 /// Waits until nothing is unpublished, up to that position.
@@ -192,27 +205,4 @@ async fn empty(db: &PgPool, last: Option<i64>) -> anyhow::Result<()> {
         tokio::time::sleep(LOOK_EVERY).await;
     }
     Ok(())
-}
-
-/// Reads what is told of placed orders, as a consumer does, and how long ago each transaction began, in microseconds.
-async fn follow(url: &str) -> anyhow::Result<Arc<Mutex<Histogram<u64>>>> {
-    let times = Arc::new(Mutex::new(Histogram::new_with_bounds(1, 60_000_000, 3)?));
-    let (client, stream) = (nats::connect(&Secret::new(url)).await?, nats::Stream::default());
-    nats::ensure(&client, &stream).await?;
-    let stored = async_nats::jetstream::new(client).get_stream(&stream.name).await?;
-    let only = OrderedConfig { filter_subject: stream.subject("order.placed"), ..OrderedConfig::default() };
-    let mut told = stored.create_consumer(only).await?.messages().await?;
-    let into = times.clone();
-    task::spawn("consumer", async move {
-        while let Some(Ok(message)) = told.next().await {
-            let at = message.headers.as_ref().and_then(|headers| headers.get(nats::header::CE_TIME));
-            let at = at.and_then(|at| OffsetDateTime::parse(at.as_str(), &Rfc3339).ok());
-            if let Some(at) = at {
-                let micros = (Clock::system().now() - at).whole_microseconds();
-                let micros = u64::try_from(micros).unwrap_or(1).max(1);
-                into.lock().unwrap_or_else(PoisonError::into_inner).saturating_record(micros);
-            }
-        }
-    });
-    Ok(times)
 }

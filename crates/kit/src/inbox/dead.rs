@@ -71,13 +71,19 @@ pub(super) async fn bury(
 /// First word of the subjects letters are kept on.
 const DEAD: &str = "dead";
 
-/// The letters the stream keeps, oldest first, up to `most` of them, each asked for by itself.
+/// The letters the stream keeps, oldest first, up to `most` of them, each asked for by itself; `from` is the number of the first
+/// one that is looked at.
 ///
 /// # Errors
 /// NATS does not answer, or there is no such stream.
-pub async fn letters(client: &Client, stream: &Stream, most: usize) -> anyhow::Result<Vec<Letter>> {
+pub async fn letters(
+    client: &Client,
+    stream: &Stream,
+    mut from: u64,
+    most: usize,
+) -> anyhow::Result<Vec<Letter>> {
     let stored = stored(client, stream).await?;
-    let (mut letters, mut from) = (Vec::new(), 1);
+    let mut letters = Vec::new();
     while letters.len() < most {
         let Some(message) = next(&stored, stream, from).await? else { break };
         from = message.sequence + 1;
@@ -86,8 +92,9 @@ pub async fn letters(client: &Client, stream: &Stream, most: usize) -> anyhow::R
     Ok(letters)
 }
 
-/// Sends a letter's event back to the subject it came from, and then removes the letter. Everybody who hears that subject gets the
-/// event again, and whoever has handled it knows it by its id. Replaying one twice, or dying in between, does no harm.
+/// Sends a letter's event back to the subject it came from, and then removes the letter. It says whose letter it was, and all other
+/// consumers of that subject pass it over: a letter may be older than what their inboxes remember. Replaying one twice, or dying
+/// in between, does no harm.
 ///
 /// # Errors
 /// NATS does not answer, the letter is gone, or its event came from another stream: that one's consumer is put back instead.
@@ -104,6 +111,7 @@ pub async fn replay(client: &Client, stream: &Stream, letter: &Letter) -> anyhow
     let mut headers = message.headers;
     // A new message id, or the stream takes it for the message it has had; the event's own id stays.
     headers.insert(header::MESSAGE_ID, format!("replay-{}", letter.number));
+    headers.insert(header::REPLAYED_FOR, letter.consumer.as_str());
     let jetstream = jetstream::new(client.clone());
     jetstream.publish_with_headers(stream.subject(&letter.subject), headers, message.payload).await?.await?;
     stored.delete_message(letter.number).await.context("removing the letter")?;
@@ -126,9 +134,12 @@ pub(super) async fn count(client: &Client, config: &ConsumerConfig, stop: &Cance
     }
 }
 
+/// Letters are kept by the stream that takes their subject, which for a mirror's consumer is another one than it hears.
 async fn of_consumer(client: &Client, config: &ConsumerConfig) -> anyhow::Result<i64> {
-    let stored = stored(client, &config.stream).await?;
     let subject = config.stream.subject(&format!("{DEAD}.{}", config.name));
+    let jetstream = jetstream::new(client.clone());
+    let kept_by = jetstream.stream_by_subject(subject.as_str()).await.context("where letters are kept")?;
+    let stored = jetstream.get_stream(&kept_by).await.with_context(|| format!("the stream {kept_by}"))?;
     let mut subjects = stored.info_with_subjects(subject).await?;
     let mut letters = 0;
     while let Some(subject) = subjects.next().await {

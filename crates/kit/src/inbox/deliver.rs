@@ -40,6 +40,7 @@ pub(super) struct Delivery<H> {
     failures: Cache<Uuid, u32>,
     handled: Counter<u64>,
     seconds: Histogram<f64>,
+    since_written: Histogram<f64>,
 }
 
 /// What became of one attempt.
@@ -68,7 +69,11 @@ where
         let failures = Cache::builder().max_capacity(REMEMBERED).time_to_live(REMEMBER_FOR).build();
         let handled = metrics::counter("inbox_handled", "Events that were handled, by outcome");
         let seconds = metrics::seconds("inbox_handling", "Time from an event's arrival to its settlement");
-        Self { pool, client, config, handler, stop, failures, handled, seconds }
+        let since_written = metrics::ages(
+            "inbox_since_written",
+            "Time from the transaction that wrote an event to its effect here",
+        );
+        Self { pool, client, config, handler, stop, failures, handled, seconds, since_written }
     }
 
     /// Handles one message and tells NATS what became of it. What cannot be told is delivered again.
@@ -107,6 +112,8 @@ where
         loop {
             match self.attempt(&message).await {
                 End::Committed => {
+                    let age = (self.config.clock.now() - message.at).as_seconds_f64();
+                    self.since_written.record(age.max(0.0), &[KeyValue::new("consumer", self.config.name)]);
                     self.failures.invalidate(&message.id);
                     acknowledge(taken, AckKind::Ack).await;
                     return "committed";
@@ -202,9 +209,12 @@ where
         "dead"
     }
 
+    /// Whether it is of a subject that is heard here, and, when it was a dead letter, a letter of this consumer's.
     fn is_asked_for(&self, taken: &jetstream::Message) -> bool {
         let subject = self.config.stream.relative(&taken.subject);
-        self.config.subjects.iter().any(|pattern| nats::matches(pattern, subject))
+        let for_others =
+            header_of(taken, header::REPLAYED_FOR).is_some_and(|consumer| consumer != self.config.name);
+        !for_others && self.config.subjects.iter().any(|pattern| nats::matches(pattern, subject))
     }
 
     fn parse(&self, taken: &jetstream::Message) -> anyhow::Result<Message> {

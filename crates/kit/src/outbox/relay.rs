@@ -5,16 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use opentelemetry::metrics::{Counter, Gauge};
+use async_nats::jetstream;
 use sqlx::{Connection as _, PgConnection, PgPool};
+use time::OffsetDateTime;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::publish::Publisher;
 use super::rows;
+use super::watch::Watch;
 use crate::nats::{self, Stream};
-use crate::{idempotency, inbox, metrics, task};
+use crate::task;
 
 /// "STAMPEDE" in ASCII: the advisory lock of the relay that leads.
 const LOCK: i64 = 0x5354_414D_5045_4445;
@@ -25,20 +27,12 @@ const BATCH_BYTES: i64 = 8 * 1024 * 1024;
 const POLL: Duration = Duration::from_millis(100);
 /// How often a relay that stands by asks whether it may lead.
 const STAND_BY: Duration = Duration::from_secs(1);
-/// Published rows stay this long, so that a stream that was lost can be filled again.
-const KEEP: Duration = Duration::from_secs(24 * 3600);
 /// The longest pause behind a batch that was not full. It is as long as the batch took: what gathers meanwhile makes the next one
 /// larger, and the relay takes half of the time of a session and no more, on a slow machine too. Behind a full batch there is
 /// a backlog and no pause, and the first event after silence waits for nothing.
 const GATHER: Duration = Duration::from_millis(10);
-const MEASURE_EVERY: Duration = Duration::from_secs(5);
-const PRUNE_EVERY: Duration = Duration::from_secs(60);
-/// The inbox and the idempotency keys are kept for days: looking through them is rarer. Some 14 million rows a day can go.
-const PRUNE_OTHERS_EVERY: Duration = Duration::from_secs(600);
-/// Rows of one pruning or unmarking statement, and statements of one pruning.
+/// Rows of one statement that makes them unpublished again.
 const CHUNK: i64 = 5_000;
-const CHUNKS: usize = 20;
-const BACKLOG_COUNTED_TO: i64 = 1_000_000;
 /// How far Postgres's clock and NATS's may differ; within it an event is rather published twice than not.
 const SKEW: Duration = Duration::from_secs(5);
 
@@ -109,10 +103,12 @@ impl Relay {
         let mut watch = Watch::new();
         // Before NATS is needed: when it is away, the backlog is what one wants to see.
         watch.measure(&mut session).await?;
-        self.refill(&mut session).await?;
+        let made_at = self.refill(&mut session).await?;
         let publisher = Publisher::new(self.client.clone(), self.stream.clone(), BATCH_ROWS);
         loop {
-            watch.look_after(&mut session).await?;
+            if watch.look_after(&mut session).await? {
+                self.still_has(made_at).await?;
+            }
             let began = Instant::now();
             let rows = rows::unpublished(&mut session, BATCH_ROWS as i64, BATCH_BYTES).await?;
             if rows.is_empty() {
@@ -149,7 +145,7 @@ impl Relay {
 
     /// Makes the stream if it is gone, and publishes again what an earlier stream had: rows published before this one
     /// was made. The inboxes know what they have had.
-    async fn refill(&self, session: &mut PgConnection) -> anyhow::Result<()> {
+    async fn refill(&self, session: &mut PgConnection) -> anyhow::Result<OffsetDateTime> {
         self.reachable()?;
         let made_at = nats::ensure(&self.client, &self.stream).await?.created;
         let mut lost = 0;
@@ -167,79 +163,18 @@ impl Relay {
                 "the stream is younger than its events: publishing again"
             );
         }
+        Ok(made_at)
+    }
+
+    /// Ends the lead when the stream is gone or was made anew by somebody else, so that the next lead fills it again: a relay
+    /// with nothing to send would not notice otherwise. A NATS that is away says nothing about its stream.
+    async fn still_has(&self, made_at: OffsetDateTime) -> anyhow::Result<()> {
+        if self.reachable().is_err() {
+            return Ok(());
+        }
+        let stored = jetstream::new(self.client.clone()).get_stream(&self.stream.name).await;
+        let now_made_at = stored.context("the stream")?.cached_info().created;
+        ensure!(now_made_at == made_at, "the stream was lost and made again at {now_made_at}");
         Ok(())
     }
-}
-
-/// What the leader looks after beside publishing: the numbers, and what is old enough to go.
-struct Watch {
-    backlog: Gauge<i64>,
-    oldest: Gauge<i64>,
-    published: Counter<u64>,
-    measured_at: Instant,
-    pruned_at: Option<Instant>,
-    others_pruned_at: Option<Instant>,
-}
-
-impl Watch {
-    fn new() -> Self {
-        Self {
-            backlog: metrics::gauge("outbox_backlog", "Events that wait to be published"),
-            oldest: metrics::gauge("outbox_oldest_seconds", "Age of the oldest event that waits"),
-            published: metrics::counter("outbox_published", "Events that JetStream has acknowledged"),
-            measured_at: Instant::now(),
-            pruned_at: None,
-            others_pruned_at: None,
-        }
-    }
-
-    async fn look_after(&mut self, session: &mut PgConnection) -> Result<(), sqlx::Error> {
-        if self.measured_at.elapsed() >= MEASURE_EVERY {
-            self.measure(session).await?;
-        }
-        if due(&mut self.pruned_at, PRUNE_EVERY) {
-            prune(session).await?;
-        }
-        if due(&mut self.others_pruned_at, PRUNE_OTHERS_EVERY) {
-            prune_others(session).await?;
-        }
-        Ok(())
-    }
-
-    async fn measure(&mut self, session: &mut PgConnection) -> Result<(), sqlx::Error> {
-        self.measured_at = Instant::now();
-        let backlog = rows::backlog(session, BACKLOG_COUNTED_TO).await?;
-        self.backlog.record(backlog.rows, &[]);
-        self.oldest.record(backlog.oldest_seconds as i64, &[]);
-        Ok(())
-    }
-}
-
-/// Deletes published rows that are old enough, some chunks at a time; the relay does this, and publishing waits meanwhile.
-pub async fn prune(session: &mut PgConnection) -> Result<(), sqlx::Error> {
-    for _ in 0..CHUNKS {
-        if rows::prune_outbox(session, KEEP, CHUNK).await? < CHUNK.unsigned_abs() {
-            break;
-        }
-    }
-    Ok(())
-}
-
-/// Deletes what the other two tables of the same migration need no more, some chunks at a time: they have nobody else who would.
-pub async fn prune_others(session: &mut PgConnection) -> Result<(), sqlx::Error> {
-    for _ in 0..CHUNKS {
-        if inbox::prune(session).await? + idempotency::prune(session).await? == 0 {
-            break;
-        }
-    }
-    Ok(())
-}
-
-/// Whether `every` has passed since the last time, which is then now.
-fn due(last: &mut Option<Instant>, every: Duration) -> bool {
-    let due = last.is_none_or(|at| at.elapsed() >= every);
-    if due {
-        *last = Some(Instant::now());
-    }
-    due
 }

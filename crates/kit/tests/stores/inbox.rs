@@ -7,6 +7,7 @@ use async_nats::jetstream;
 use futures::future::BoxFuture;
 use sqlx::PgConnection;
 use sqlx::postgres::PgPoolOptions;
+use stampede_kit::clock::Clock;
 use stampede_kit::inbox::{
     ConsumerConfig, Message, Poison, Position, consume, first_time, letters, put_back, replay,
 };
@@ -21,19 +22,19 @@ use uuid::Uuid;
 use crate::proxy::Proxy;
 use crate::support::{client, commit, event, eventually, messaging};
 
-const CONSUMER: &str = "payment-orders";
+pub const CONSUMER: &str = "payment-orders";
 
 /// A service with an outbox, a consumer that writes what it hears into a table, and a stream between them.
-struct Service {
-    database: TestDatabase,
-    client: async_nats::Client,
-    stream: Stream,
+pub struct Service {
+    pub database: TestDatabase,
+    pub client: async_nats::Client,
+    pub stream: Stream,
     stop: CancellationToken,
     tasks: Vec<JoinHandle<anyhow::Result<()>>>,
 }
 
 impl Service {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         let database = messaging().await;
         sqlx::raw_sql("CREATE TABLE heard (place bigint GENERATED ALWAYS AS IDENTITY, key text, text text)")
             .execute(&database.pool)
@@ -45,33 +46,43 @@ impl Service {
         Self { database, client, stream, stop, tasks }
     }
 
-    fn hear<H>(&mut self, pool: sqlx::PgPool, handler: H)
+    pub fn hear<H>(&mut self, pool: sqlx::PgPool, handler: H)
     where
         H: for<'a> Fn(&'a mut PgConnection, &'a Message) -> BoxFuture<'a, anyhow::Result<()>>
             + Send
             + Sync
             + 'static,
     {
-        let config = ConsumerConfig::new(CONSUMER, ["order.*", "order.*.late"]).stream(self.stream.clone());
+        self.hear_as(CONSUMER, pool, handler);
+    }
+
+    pub fn hear_as<H>(&mut self, name: &'static str, pool: sqlx::PgPool, handler: H)
+    where
+        H: for<'a> Fn(&'a mut PgConnection, &'a Message) -> BoxFuture<'a, anyhow::Result<()>>
+            + Send
+            + Sync
+            + 'static,
+    {
+        let config = ConsumerConfig::new(name, ["order.*", "order.*.late"]).stream(self.stream.clone());
         let consuming = consume(pool, self.client.clone(), config, handler, self.stop.clone());
         self.tasks.push(task::spawn("test", consuming));
     }
 
-    async fn heard(&self) -> Vec<String> {
+    pub async fn heard(&self) -> Vec<String> {
         sqlx::query_scalar("SELECT text FROM heard ORDER BY place")
             .fetch_all(&self.database.pool)
             .await
             .unwrap()
     }
 
-    async fn has_heard(&self, count: usize) -> Vec<String> {
+    pub async fn has_heard(&self, count: usize) -> Vec<String> {
         eventually("the events are heard", async || {
             Some(self.heard().await).filter(|heard| heard.len() >= count)
         })
         .await
     }
 
-    async fn dead_letters(&self) -> u64 {
+    pub async fn dead_letters(&self) -> u64 {
         // Who publishes first makes the stream; until then there is no letter.
         let found = jetstream::new(self.client.clone()).get_stream(&self.stream.name).await;
         let Ok(stream) = found else { return 0 };
@@ -84,7 +95,7 @@ impl Service {
         letters
     }
 
-    async fn end(self) {
+    pub async fn end(self) {
         self.stop.cancel();
         for task in self.tasks {
             task.await.unwrap().unwrap();
@@ -93,7 +104,7 @@ impl Service {
     }
 }
 
-fn write<'a>(conn: &'a mut PgConnection, message: &'a Message) -> BoxFuture<'a, anyhow::Result<()>> {
+pub fn write<'a>(conn: &'a mut PgConnection, message: &'a Message) -> BoxFuture<'a, anyhow::Result<()>> {
     Box::pin(async move {
         sqlx::query("INSERT INTO heard (key, text) VALUES ($1, $2)")
             .bind(&message.key)
@@ -186,13 +197,13 @@ async fn an_event_that_keeps_failing_is_dead_after_its_attempts_and_can_be_repla
     assert_eq!(service.heard().await, ["good"]);
 
     mended.store(1, Ordering::SeqCst);
-    let [letter] = letters(&service.client, &service.stream, 10).await.unwrap().try_into().unwrap();
+    let [letter] = letters(&service.client, &service.stream, 1, 10).await.unwrap().try_into().unwrap();
     assert_eq!((letter.consumer.as_str(), letter.attempts), (CONSUMER, 5));
     assert_eq!((letter.subject.as_str(), letter.reason.as_str()), ("order.placed", "cannot"));
     assert_eq!(letter.stream, service.stream.name);
     replay(&service.client, &service.stream, &letter).await.unwrap();
     assert_eq!(service.has_heard(2).await, ["good", "bad"]);
-    assert_eq!(letters(&service.client, &service.stream, 10).await.unwrap(), []);
+    assert_eq!(letters(&service.client, &service.stream, 1, 10).await.unwrap(), []);
     service.end().await;
 }
 
@@ -218,9 +229,10 @@ async fn a_consumer_put_back_hears_everything_from_there_and_only_what_is_new_ha
         (info.ack_floor.stream_sequence >= 6 && info.num_pending == 0).then_some(())
     };
     eventually("six are acknowledged", handled).await;
-    let forward = put_back(&client, &stream, CONSUMER, Position::Sequence(8)).await;
+    let now = Clock::system().now();
+    let forward = put_back(&client, &stream, CONSUMER, Position::Sequence(8), now).await;
     assert!(forward.unwrap_err().to_string().contains("pass over"));
-    assert!(put_back(&client, &stream, "nobody", Position::Sequence(1)).await.is_err());
+    assert!(put_back(&client, &stream, "nobody", Position::Sequence(1), now).await.is_err());
 
     // The database forgets the last two, as one that is brought back from a backup does.
     sqlx::raw_sql(
@@ -231,7 +243,7 @@ async fn a_consumer_put_back_hears_everything_from_there_and_only_what_is_new_ha
     .execute(&service.database.pool)
     .await
     .unwrap();
-    assert_eq!(put_back(&client, &stream, CONSUMER, Position::Sequence(2)).await.unwrap(), 5);
+    assert_eq!(put_back(&client, &stream, CONSUMER, Position::Sequence(2), now).await.unwrap(), 5);
     assert_eq!(service.has_heard(6).await, ["1", "2", "3", "4", "5", "6"]);
     eventually("all of them came again", handled).await;
     assert_eq!(seen.load(Ordering::SeqCst), 8, "what is known never reaches the handler");

@@ -7,6 +7,7 @@
 
 mod idempotency;
 mod inbox;
+mod letters;
 mod outbox;
 mod postgres;
 mod proxy;

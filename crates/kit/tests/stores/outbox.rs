@@ -270,6 +270,25 @@ async fn a_stream_that_was_lost_is_filled_again_from_the_outbox() {
     drop_stream(&client, &stream).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_relay_with_nothing_to_send_notices_that_somebody_else_made_the_stream_again() {
+    let (database, client, stream) = (messaging().await, client().await, testing::stream());
+    let relaying = relay(&database, &client, &stream);
+    commit(&database, &[event("a", "1"), event("a", "2")]).await;
+    all_published(&database).await;
+    drop_stream(&client, &stream).await;
+    nats::ensure(&client, &stream).await.unwrap();
+    let filled = async || {
+        let stream = jetstream::new(client.clone()).get_stream(&stream.name).await.ok()?;
+        (stream.cached_info().state.messages == 2).then_some(())
+    };
+    eventually("both are there again", filled).await;
+    relaying.stop().await;
+    let texts: Vec<_> = stored(&client, &stream).await.into_iter().map(|(_, text)| text).collect();
+    assert_eq!(texts, ["1", "2"]);
+    drop_stream(&client, &stream).await;
+}
+
 #[tokio::test]
 async fn what_was_heard_and_answered_long_ago_goes_however_much_it_is() {
     let database = messaging().await;

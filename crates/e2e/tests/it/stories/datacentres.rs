@@ -3,6 +3,7 @@
 
 use futures::future::BoxFuture;
 use sqlx::{Connection as _, PgPool};
+use stampede_kit::clock::Clock;
 use stampede_kit::inbox::{ConsumerConfig, Message, Position, consume, put_back};
 use stampede_kit::nats::Stream;
 use stampede_kit::outbox::{NewEvent, Relay, append};
@@ -142,9 +143,10 @@ async fn events_reach_the_other_datacentre_once_though_the_link_was_cut_and_are_
         .unwrap();
     backup.commit().await.unwrap();
     let west_nats = &datacentres.west.client;
-    let forward = put_back(west_nats, &mirror.name, CONSUMER, Position::Sequence(122)).await;
+    let now = Clock::system().now();
+    let forward = put_back(west_nats, &mirror.name, CONSUMER, Position::Sequence(122), now).await;
     assert!(forward.unwrap_err().to_string().contains("pass over"), "a consumer is never put forward");
-    assert_eq!(put_back(west_nats, &mirror.name, CONSUMER, Position::Sequence(60)).await.unwrap(), 61);
+    assert_eq!(put_back(west_nats, &mirror.name, CONSUMER, Position::Sequence(60), now).await.unwrap(), 61);
     hears(&west, 120).await;
     tell(&east, 121..=130).await;
     hears(&west, 130).await;
