@@ -27,6 +27,7 @@ fn main() -> anyhow::Result<()> {
     tonic_prost_build::configure()
         .build_transport(false)
         .bytes(".stampede.payment.v1.ReceiveWebhookRequest")
+        .extern_path(".google.rpc.Status", "::tonic_types::Status")
         .compile_fds(compiler.file_descriptor_set())?;
     Ok(())
 }

@@ -4,11 +4,8 @@
 mod bare;
 mod books;
 mod cases;
-mod client;
 mod echo;
 mod growth;
-mod measure;
-mod processes;
 mod report;
 mod script;
 mod shop;
@@ -21,12 +18,12 @@ use std::time::Duration;
 use clap::{Subcommand, ValueEnum as _};
 
 use crate::cli::block_on;
+use crate::measure::{Figures, Span};
+use crate::processes::Snapshot;
 use crate::terminal::{Step, say};
 use crate::{home, release};
 use cases::{Case, Session};
 use growth::{Grown, Growth};
-use measure::{Figures, Span};
-use processes::Snapshot;
 use report::{Measured, Report};
 use shop::{SERVICE, Shop};
 

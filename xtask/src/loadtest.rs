@@ -2,11 +2,11 @@
 //! sends only to loopback, and ends by itself.
 
 mod books;
-mod buyers;
 mod follower;
 pub(crate) mod gate;
 mod grpc;
-pub(crate) mod pace;
+mod orders;
+pub(crate) mod outcome;
 mod relay;
 mod report;
 mod rest;
@@ -22,10 +22,11 @@ use stampede_kit::clock::Clock;
 use uuid::Uuid;
 
 use crate::cli::block_on;
+use crate::generator::Crowd;
+use crate::generator::pace::Pace;
 use crate::terminal::{Step, say};
 use crate::{home, release};
-use buyers::Crowd;
-use pace::{Pace, Tally};
+use outcome::Tally;
 use report::Report;
 use shop::Shop;
 
@@ -39,6 +40,8 @@ const LONGEST_S: u64 = 600;
 pub enum Load {
     /// Many buyers against one flash campaign, then the books.
     Seckill(Args),
+    /// Durable orders a second, what each costs every process, and how long buyers wait at half of that.
+    Orders(orders::Args),
     /// Orders while the relay catches up a long backlog, and the way of an event to a consumer.
     Relay(relay::Args),
 }
@@ -90,6 +93,7 @@ impl Protocol {
 pub fn run(load: &Load) -> anyhow::Result<ExitCode> {
     let args = match load {
         Load::Seckill(args) => args,
+        Load::Orders(args) => return orders::run(args),
         Load::Relay(args) => return relay::run(args),
     };
     if cfg!(debug_assertions) {

@@ -3,6 +3,7 @@
 
 mod inventory;
 mod payment;
+mod reserving;
 
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ pub use payment::{is_unsettled, money_on};
 use crate::config::Config;
 use crate::domain::saga::Outcome;
 use crate::error::is_passing;
+use reserving::Reserving;
 
 /// How long a question on the way of an order being placed may take.
 const ASK_WITHIN: Duration = Duration::from_secs(2);
@@ -31,6 +33,8 @@ pub struct Peers {
     catalog: CatalogServiceClient<Channel>,
     campaigns: CampaignServiceClient<Channel>,
     stock: InventoryServiceClient<Channel>,
+    /// The first tries of new orders' holds.
+    reserving: Reserving,
     payments: PaymentServiceClient<Channel>,
     /// How long a step of the saga may take.
     step_within: Duration,
@@ -40,10 +44,12 @@ impl Peers {
     pub fn connect(app: &kit::App, config: &Config) -> Peers {
         let inventory = kit::client::connect(app.tls(), "inventory", &config.inventory, app.contract());
         let payment = kit::client::connect(app.tls(), "payment", &config.payment, app.contract());
+        let stock = InventoryServiceClient::new(inventory.clone());
         Peers {
             catalog: CatalogServiceClient::new(inventory.clone()),
-            campaigns: CampaignServiceClient::new(inventory.clone()),
-            stock: InventoryServiceClient::new(inventory),
+            campaigns: CampaignServiceClient::new(inventory),
+            reserving: Reserving::start(&stock),
+            stock,
             payments: PaymentServiceClient::new(payment),
             step_within: config.saga_lease * 3 / 4,
         }

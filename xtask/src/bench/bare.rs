@@ -11,8 +11,8 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool};
 use stampede_kit::task;
 use uuid::Uuid;
 
-use super::measure::{Figures, Span};
-use super::processes::{Measured, Snapshot};
+use crate::measure::{Figures, Span};
+use crate::processes::{Measured, Snapshot};
 
 /// Reservations of one transaction: the ledger's own batch.
 pub const BATCH: usize = 256;

@@ -1,6 +1,7 @@
 //! What is measured side by side: the service, each of its parts alone, and what it is compared with. Every case begins when the
 //! one before has left nothing to do. It measures; it never judges.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
@@ -9,11 +10,15 @@ use serde::Serialize;
 
 use super::bare::{self, Way};
 use super::books;
-use super::client::Target;
 use super::echo::Echo;
-use super::measure::{self, Figures, Span};
 use super::script::Bare;
 use super::shop::{SECOND, Sale, Shop};
+use crate::generator::Load;
+use crate::generator::deductions::{Ask, Deductions, SERVICE};
+use crate::generator::grpc::Target;
+use crate::generator::pace::Pace;
+use crate::measure::{self, Figures, Span, Whole};
+use crate::processes::Measured;
 use crate::terminal::Step;
 
 /// The contract's most units of a SKU, and of a buyer.
@@ -91,7 +96,7 @@ pub struct Session {
 
 impl Session {
     pub fn new(shop: Shop, connections: usize, streams: usize, span: Span) -> anyhow::Result<Session> {
-        let target = Target { addresses: vec![shop.address()?], connections, streams };
+        let target = Target { addresses: vec![shop.address()?], service: SERVICE, connections, streams };
         Ok(Session { shop, target, span, echo: None, script: None, first: 0, differences: Vec::new() })
     }
 
@@ -134,14 +139,28 @@ impl Session {
     async fn load(&mut self, target: &Target, sale: &Sale) -> anyhow::Result<Figures> {
         let processes = self.shop.measured();
         let before = books::sold(&self.shop.db, sale).await?;
-        let (figures, whole) = tokio::task::block_in_place(|| {
-            measure::load(target, &self.shop.tls, sale.asks(), self.first, self.span, &processes)
-        })?;
+        let (figures, whole) = self.ask(target, &sale.asks(), self.first, &processes)?;
         self.first += whole.requests();
         let redis = self.shop.stack.servers().redis_url();
         let said = books::check(&self.shop.db, &redis, sale, before + whole.accepted, whole.unknown).await?;
         self.differences.extend(said.into_iter().map(|said| format!("{}: {said}", sale.pool())));
         Ok(figures)
+    }
+
+    /// Deductions, numbered from `first`, for as long as a figure is measured.
+    fn ask(
+        &self,
+        target: &Target,
+        asks: &[Ask],
+        first: u64,
+        processes: &[Measured],
+    ) -> anyhow::Result<(Figures, Whole)> {
+        let (target, tls, calls) = (target.clone(), self.shop.tls.clone(), Deductions::new(asks));
+        let pace = Arc::new(Pace::endless(0, first));
+        tokio::task::block_in_place(|| {
+            let load = Load::start(move |counters| target.connections(&tls, &calls, &pace, counters))?;
+            measure::load(load, self.span, processes)
+        })
     }
 
     async fn refuse(&mut self, sale: &Sale, reason: &str) -> anyhow::Result<Figures> {
@@ -165,9 +184,7 @@ impl Session {
         };
         let target = Target { addresses: vec![echo.address], ..self.target.clone() };
         let asks = Sale::of_shelf(vec!["echo".to_owned()], self.shop.buyers).asks();
-        let (figures, _) = tokio::task::block_in_place(|| {
-            measure::load(&target, &self.shop.tls, asks, 0, self.span, &echo.measured())
-        })?;
+        let (figures, _) = self.ask(&target, &asks, 0, &echo.measured())?;
         self.echo = Some(echo);
         Ok(figures)
     }

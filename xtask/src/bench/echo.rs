@@ -18,9 +18,10 @@ use tonic::server::{Grpc, NamedService, UnaryService};
 use tonic::{Request, Response, Status};
 use tonic_prost::ProstCodec;
 
-use super::processes::Measured;
-use super::shop::{self, CLIENT, SERVICE};
+use super::shop::{self, SERVICE};
+use crate::measure::CLIENT;
 use crate::pids::{self, Pid, Signal};
+use crate::processes::Measured;
 use crate::stack::{self, Stack};
 use crate::{certs, ports};
 

@@ -8,9 +8,9 @@ use serde::Serialize;
 use sqlx::PgPool;
 
 use super::cases::{Case, Session};
-use super::measure::Figures;
 use super::report::{named, thousands};
 use super::shop::Sale;
+use crate::measure::Figures;
 
 /// SKUs that are bought in turn where the load is spread.
 const SPREAD: usize = 1_000;

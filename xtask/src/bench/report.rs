@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use super::cases::Case;
 use super::growth::Grown;
-use super::measure::Figures;
 use super::shop::SERVICE;
+use crate::measure::Figures;
 use crate::terminal::say;
 
 /// What each step of one durable deduction costs by itself, in CPU microseconds: a unary server with its TLS, the script in a batch

@@ -7,8 +7,8 @@ use std::time::Instant;
 use anyhow::{Context as _, bail, ensure};
 use redis::aio::MultiplexedConnection;
 
-use super::measure::Figures;
-use super::processes::{Measured, Snapshot};
+use crate::measure::Figures;
+use crate::processes::{Measured, Snapshot};
 use crate::servers::find;
 use crate::terminal::Step;
 

@@ -19,9 +19,10 @@ use time::Duration;
 use tonic::metadata::MetadataValue;
 use uuid::Uuid;
 
-use super::client::Ask;
-use super::processes::Measured;
+use crate::generator::deductions::Ask;
 use crate::home;
+use crate::measure::CLIENT;
+use crate::processes::Measured;
 use crate::servers::Kind;
 use crate::stack::{Layout, Stack};
 use crate::terminal::Step;
@@ -30,8 +31,6 @@ use crate::token::{self, Role};
 /// The service that is measured, and a second process of it.
 pub const SERVICE: &str = "inventory";
 pub const SECOND: &str = "inventory-2";
-/// What the report calls this process.
-pub const CLIENT: &str = "client";
 const READY_WITHIN: std::time::Duration = std::time::Duration::from_secs(60);
 const ANSWER_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
 const CURRENCY: &str = "EUR";

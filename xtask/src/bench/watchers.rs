@@ -15,9 +15,9 @@ use stampede_proto::inventory::v1::{AdjustStockRequest, StockLevel, WatchStockRe
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use super::processes::Snapshot;
 use super::shop::{SERVICE, Sale, Shop};
 use crate::cli::block_on;
+use crate::processes::Snapshot;
 use crate::terminal::{Step, say};
 use crate::token::{self, Role};
 use crate::{home, release};

@@ -15,7 +15,7 @@ use super::plan::{CLOSERS, PER_BUYER_LIMIT, Plan, REPEATS};
 use super::sale::SKUS;
 use super::told::Fate;
 use super::{buyers, told};
-use crate::loadtest::pace::Pace;
+use crate::generator::pace::Pace;
 
 /// A load that is late, because nothing was sold for a while, may catch up this long.
 const LATE_AT_MOST: Duration = Duration::from_secs(20);
@@ -42,11 +42,11 @@ pub async fn load(market: Arc<Market>, plan: Plan) -> anyhow::Result<()> {
     let worker = || {
         let (market, plan, pace) = (market.clone(), plan.clone(), pace.clone());
         task::spawn("buyer", async move {
-            while let Some(due) = pace.next() {
+            while let Some(due) = pace.next(std::time::Instant::now()) {
                 if Instant::now() > until {
                     return;
                 }
-                tokio::time::sleep_until(due.at).await;
+                tokio::time::sleep_until(due.at.into()).await;
                 market.serve(buyers::nth(&plan, due.number)).await;
             }
         })

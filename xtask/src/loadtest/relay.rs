@@ -15,12 +15,13 @@ use stampede_kit::clock::Clock;
 use stampede_kit::task;
 use uuid::Uuid;
 
-use super::buyers::Crowd;
 use super::follower::{BACKLOG_KEY, Follower};
 use super::grpc;
-use super::pace::{Pace, Tally};
+use super::outcome::Tally;
 use super::shop::{self, Sale, Shop};
 use crate::cli::block_on;
+use crate::generator::Crowd;
+use crate::generator::pace::Pace;
 use crate::servers::Kind;
 use crate::terminal::{Step, say};
 use crate::{home, release};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::books::Books;
-use super::pace::Tally;
+use super::outcome::Tally;
 
 /// Refusals that are the answer "no", not a failure.
 const SOLD_OUT: &str = "OUT_OF_STOCK";

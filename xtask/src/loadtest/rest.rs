@@ -1,7 +1,7 @@
 //! The crowd over REST: keep-alive connections to the gateway, one request at a time on each.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use bytes::Bytes;
@@ -11,8 +11,9 @@ use hyper::{Method, Request, header};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use super::buyers::Crowd;
-use super::pace::{Outcome, Pace, Tally};
+use super::outcome::{Outcome, Tally};
+use crate::generator::Crowd;
+use crate::generator::pace::Pace;
 
 /// An answer that takes longer is counted as broken.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -26,8 +27,8 @@ pub async fn connection(
 ) -> anyhow::Result<Tally> {
     let mut tally = Tally::new();
     let mut sender = connect(&gateway).await?;
-    while let Some(due) = pace.next() {
-        tokio::time::sleep_until(due.at).await;
+    while let Some(due) = pace.next(Instant::now()) {
+        tokio::time::sleep_until(due.at.into()).await;
         let request = Request::builder()
             .method(Method::POST)
             .uri("/v1/orders")

@@ -87,15 +87,39 @@ impl Shop {
 
     /// Connections to the order service as the outside client `client`.
     pub fn order_channels(&self, count: usize) -> anyhow::Result<Vec<kit::client::Channel>> {
-        let folder = self.stack.folder();
-        let tls = kit::tls::Client::read(
-            &folder.cert_path("client"),
-            &folder.key_path("client"),
-            &folder.ca_path(),
-        )?;
+        let tls = self.client_tls()?;
         let contract = Contract::parse(stampede_proto::DESCRIPTOR_SET)?;
         let address = self.stack.address("order")?.to_string();
         Ok((0..count).map(|_| kit::client::connect(&tls, "order", &address, contract.clone())).collect())
+    }
+
+    /// The certificate of the outside client `client`.
+    pub fn client_tls(&self) -> anyhow::Result<kit::tls::Client> {
+        let folder = self.stack.folder();
+        let (cert, key) = (folder.cert_path("client"), folder.key_path("client"));
+        kit::tls::Client::read(&cert, &key, &folder.ca_path())
+    }
+
+    /// A service's database.
+    pub async fn database(&self, service: &str) -> anyhow::Result<sqlx::PgPool> {
+        let url = self.stack.servers().database_url(service);
+        sqlx::PgPool::connect(&url).await.with_context(|| format!("{service}'s database"))
+    }
+
+    /// SKUs of this run on the shelf, made through REST by a member of staff.
+    pub async fn shelf(&self, run: Uuid, skus: u64, units: i64) -> anyhow::Result<Vec<String>> {
+        let staff = Api::new(self.gateway()?, token::sign(self.stack.folder(), "load-staff", Role::Staff)?)?;
+        let mut names = Vec::new();
+        for n in 0..skus {
+            let name = format!("LOAD-{run}-{n}");
+            let price = json!({ "amountMinor": "999", "currency": "EUR" });
+            let sku = json!({
+                "sku": { "skuId": name, "title": "Load test", "price": price }, "onHand": units.to_string(),
+            });
+            staff.post("/v1/skus", &sku).await?.map_err(|no| anyhow!("the SKU is refused: {no}"))?;
+            names.push(name);
+        }
+        Ok(names)
     }
 
     /// A SKU and an open campaign of this run, made through REST by a member of staff.
@@ -124,11 +148,7 @@ impl Shop {
     /// What the stores say after the run.
     pub async fn books(&self, sale: &Sale) -> anyhow::Result<Books> {
         let servers = self.stack.servers();
-        let inventory = sqlx::PgPool::connect(&servers.database_url("inventory"))
-            .await
-            .context("inventory's database")?;
-        let order =
-            sqlx::PgPool::connect(&servers.database_url("order")).await.context("order's database")?;
+        let (inventory, order) = (self.database("inventory").await?, self.database("order").await?);
         let mut gate = Gate::connect(&servers.redis_url()).await?;
         books::read(&inventory, &order, &mut gate, &sale.campaign, &sale.sku).await
     }

@@ -105,7 +105,9 @@ impl Pipeline {
                     error.retry_after().and_then(|wait| prost_types::Duration::try_from(wait).ok());
                 let outcome = Outcome::Refused(error.reason().declared().word.to_owned());
                 let field = error.field().to_owned();
-                ReserveStreamResponse { outcome: Some(outcome), field, retry_after, ..answer }
+                // A refusal of ours is in the details whole, as `google.rpc.Status` is.
+                let status = tonic_types::Status::decode(Status::from(error).details()).ok();
+                ReserveStreamResponse { outcome: Some(outcome), field, retry_after, status, ..answer }
             }
         };
         (Ok(answer), place)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::{Stream, StreamExt as _};
+use prost::Message as _;
 use stampede_inventory::grpc::{IN_FLIGHT, InventoryApi};
 use stampede_kit::clock::Clock;
 use stampede_kit::refusal::reason_of;
@@ -14,7 +15,7 @@ use stampede_proto::inventory::v1::reserve_stream_response::Outcome;
 use stampede_proto::inventory::v1::{
     ReservationLine, ReserveStockRequest, ReserveStreamRequest, ReserveStreamResponse,
 };
-use tonic::Streaming;
+use tonic::{Code, Status, Streaming};
 use uuid::Uuid;
 
 use crate::process::contract;
@@ -73,11 +74,17 @@ async fn every_item_has_its_answer_and_a_refusal_ends_nothing() {
         item(&ids[0], "alice", TEE, 2),
         item(&ids[0], "alice", TEE, 1),
     ];
-    let mut answers: Vec<_> = stream(&shop, futures::stream::iter(items))
-        .await
-        .map(|answer| told(&answer.unwrap()))
-        .collect()
-        .await;
+    let answers: Vec<_> =
+        stream(&shop, futures::stream::iter(items)).await.map(|answer| answer.unwrap()).collect().await;
+    for answer in &answers {
+        let whole = answer
+            .status
+            .as_ref()
+            .map(|status| Status::with_details(Code::Unknown, "", status.encode_to_vec().into()));
+        let refused = matches!(answer.outcome, Some(Outcome::Refused(_)));
+        assert_eq!(whole.as_ref().and_then(reason_of).is_some(), refused, "a refusal says all it has to say");
+    }
+    let mut answers: Vec<_> = answers.iter().map(told).collect();
     answers.sort();
     let (pending, id) = ("RESERVATION_STATE_PENDING".to_owned(), |at: usize| ids[at].clone());
     let expected = [

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use stampede_kit as kit;
 use stampede_kit::client::{self, request};
 use stampede_proto::common::v1::ErrorReason;
 use stampede_proto::inventory::v1::{
@@ -54,7 +55,8 @@ impl Peers {
         Ok(Some(items))
     }
 
-    /// Holds all lines or none. `repeated` says that the buyer has asked for this order before.
+    /// Holds all lines or none. `repeated` says that the buyer has asked for this order before: inventory hears so in a call of
+    /// its own. So does a request whose trace is recorded, which the call belongs to.
     pub async fn reserve(
         &self,
         id: ReservationId,
@@ -76,6 +78,9 @@ impl Peers {
                 .collect(),
             hold_ms: u32::try_from(hold.as_millis()).unwrap_or(u32::MAX),
         };
+        if !repeated && kit::telemetry::recorded_traceparent().is_none() {
+            return self.reserving.reserve(message).await;
+        }
         let asked = request(message, ASK_WITHIN);
         let asked = if repeated { client::repeated(asked) } else { asked };
         Ok(self.stock.clone().reserve_stock(asked).await?.into_inner())

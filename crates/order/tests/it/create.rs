@@ -2,7 +2,7 @@
 
 use futures::future::join_all;
 use stampede_kit as kit;
-use stampede_proto::common::v1::Money;
+use stampede_proto::common::v1::{ErrorReason, Money};
 use stampede_proto::inventory::v1::ReservationState;
 use stampede_proto::order::v1::{OrderState, OrderStockState};
 
@@ -42,6 +42,37 @@ async fn a_buyer_who_says_it_is_a_repetition_says_so_to_the_warehouse() {
     assert_eq!(shop.warehouse.trouble.calls("reserve_stock again"), 1);
     shop.tee("k2").await;
     assert_eq!(shop.warehouse.trouble.calls("reserve_stock again"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn holds_of_many_orders_share_a_few_streams() {
+    const ORDERS: usize = 60;
+    let shop = Shop::open().await;
+    let trouble = &shop.warehouse.trouble;
+    let keys: Vec<String> = (0..ORDERS).map(|n| format!("k{n}")).collect();
+    let answers = join_all(keys.iter().map(|key| shop.create("alice", key, want(&[("TEE", "", 1)])))).await;
+    assert!(answers.iter().all(Result::is_ok));
+    assert_eq!(shop.warehouse.floor.lock().unwrap().holds.len(), ORDERS);
+    assert!((1..=4).contains(&trouble.calls("reserve_stream")), "{}", trouble.calls("reserve_stream"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_cannot_be_opened_refuses_and_the_next_order_opens_another() {
+    let shop = Shop::open().await;
+    shop.warehouse.trouble.refuse("reserve_stream", ErrorReason::Unavailable);
+    assert_eq!(reason(shop.create("alice", "k1", want(&[("TEE", "", 1)])).await), "UNAVAILABLE");
+    shop.warehouse.trouble.mend("reserve_stream");
+    shop.tee("k1").await;
+    assert_eq!(shop.warehouse.trouble.calls("reserve_stream"), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refusal_on_the_stream_says_all_that_a_call_says() {
+    let shop = Shop::open().await;
+    shop.warehouse.run_out("MUG");
+    let refused = shop.create("alice", "k1", want(&[("TEE", "", 1), ("MUG", "", 1)])).await;
+    assert_eq!(fact(&refused, "sku_id"), "MUG");
+    assert_eq!(reason(refused), "OUT_OF_STOCK");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

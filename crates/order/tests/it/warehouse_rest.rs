@@ -1,11 +1,16 @@
 //! The warehouse's three services on the wire: what an order asks of them, and nothing else.
 
+use std::pin::Pin;
+
+use futures::{Stream, StreamExt as _};
+use prost::Message as _;
 use stampede_kit::clock::Clock;
 use stampede_kit::context::is_repeated;
 use stampede_proto::common::v1::ErrorReason;
 use stampede_proto::inventory::v1::campaign_service_server::CampaignService;
 use stampede_proto::inventory::v1::catalog_service_server::CatalogService;
 use stampede_proto::inventory::v1::inventory_service_server::InventoryService;
+use stampede_proto::inventory::v1::reserve_stream_response::Outcome;
 use stampede_proto::inventory::v1::*;
 use tokio_stream::Empty;
 use tonic::{Request, Response, Status, Streaming};
@@ -14,8 +19,26 @@ use crate::warehouse::{Warehouse, refusal};
 
 type Answer<T> = Result<Response<T>, Status>;
 
+/// Holds of one stream that are decided side by side.
+const AT_ONCE: usize = 256;
+
 fn not_played<T>() -> Answer<T> {
     Err(Status::unimplemented("an order never asks this"))
+}
+
+impl Warehouse {
+    /// A hold that its caller asks for the first time, by a call or on a stream.
+    async fn hold_first(&self, request: ReserveStockRequest) -> Answer<Reservation> {
+        self.trouble.enter("reserve_stock").await?;
+        let held = self.floor.lock().unwrap().reserve(request, Clock::system().now())?;
+        self.trouble.answer("reserve_stock", held)
+    }
+}
+
+/// The refusal as it stands in an answer of the stream.
+fn details(status: &Status) -> tonic_types::Status {
+    let whole = tonic_types::Status::decode(status.details()).unwrap();
+    tonic_types::Status { code: status.code().into(), message: status.message().to_owned(), ..whole }
 }
 
 #[tonic::async_trait]
@@ -78,12 +101,13 @@ impl CampaignService for Warehouse {
 #[tonic::async_trait]
 impl InventoryService for Warehouse {
     type WatchStockStream = Empty<Result<WatchStockResponse, Status>>;
-    type ReserveStreamStream = Empty<Result<ReserveStreamResponse, Status>>;
+    type ReserveStreamStream = Pin<Box<dyn Stream<Item = Result<ReserveStreamResponse, Status>> + Send>>;
 
     async fn reserve_stock(&self, request: Request<ReserveStockRequest>) -> Answer<Reservation> {
-        self.trouble
-            .enter(if is_repeated(&request) { "reserve_stock again" } else { "reserve_stock" })
-            .await?;
+        if !is_repeated(&request) {
+            return self.hold_first(request.into_inner()).await;
+        }
+        self.trouble.enter("reserve_stock again").await?;
         let held = self.floor.lock().unwrap().reserve(request.into_inner(), Clock::system().now())?;
         self.trouble.answer("reserve_stock", held)
     }
@@ -138,8 +162,24 @@ impl InventoryService for Warehouse {
 
     async fn reserve_stream(
         &self,
-        _: Request<Streaming<ReserveStreamRequest>>,
+        request: Request<Streaming<ReserveStreamRequest>>,
     ) -> Answer<Self::ReserveStreamStream> {
-        not_played()
+        self.trouble.enter("reserve_stream").await?;
+        let warehouse = self.clone();
+        let items = futures::stream::iter(1..).zip(request.into_inner());
+        let answer = move |(item, ask): (i64, Result<ReserveStreamRequest, Status>)| {
+            let warehouse = warehouse.clone();
+            async move {
+                let ask = ask?.reserve.unwrap_or_default();
+                let (reservation_id, held) = (ask.reservation_id.clone(), warehouse.hold_first(ask).await);
+                let (outcome, status) = match held {
+                    Ok(held) => (Outcome::Reserved(held.into_inner()), None),
+                    Err(status) => (Outcome::Refused(String::new()), Some(details(&status))),
+                };
+                let outcome = Some(outcome);
+                Ok(ReserveStreamResponse { reservation_id, item, outcome, status, ..Default::default() })
+            }
+        };
+        Ok(Response::new(Box::pin(items.map(answer).buffer_unordered(AT_ONCE))))
     }
 }

@@ -126,10 +126,29 @@ impl Blocks {
     }
 }
 
-/// A string without Huffman coding.
+/// A header of one request, which goes into no table.
+pub fn literal(block: &mut Vec<u8>, name: &str, value: &str) {
+    block.push(0x00);
+    string(block, name);
+    string(block, value);
+}
+
+/// A message as gRPC frames it: not compressed, and its length before it.
+pub fn message(body: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(body.len()).expect("a message of a few names is short");
+    [&[0][..], &length.to_be_bytes(), body].concat()
+}
+
+/// A string without Huffman coding; its length in groups of seven bits once it is 127 or more.
 fn string(out: &mut Vec<u8>, text: &str) {
-    let length = u8::try_from(text.len()).ok().filter(|length| *length < 0x7f);
-    out.push(length.expect("our headers are shorter than 127 bytes"));
+    const MOST: usize = 0x7f;
+    out.push(text.len().min(MOST) as u8);
+    let mut rest = text.len().checked_sub(MOST);
+    while let Some(length) = rest {
+        let more = length >= 0x80;
+        out.push((length % 0x80) as u8 | if more { 0x80 } else { 0 });
+        rest = more.then_some(length / 0x80);
+    }
     out.extend_from_slice(text.as_bytes());
 }
 
@@ -235,6 +254,15 @@ mod tests {
             [0x83, 0x87, 0x80 | 67, 0x80 | 66, 0x80 | 65, 0x80 | 64, 0x80 | 63, 0x80 | 62]
         );
         assert!(blocks.first.starts_with(&[0x83, 0x87, 0x44, 6, b'/', b'a']));
+    }
+
+    #[test]
+    fn a_long_string_reads_back_with_its_length() {
+        for length in [0, 126, 127, 128, 254, 255, 256, 700, 20_000] {
+            let (mut out, long) = (Vec::new(), "x".repeat(length));
+            string(&mut out, &long);
+            assert_eq!(text(&out), Some((false, long.as_bytes(), &[][..])), "{length}");
+        }
     }
 
     #[test]

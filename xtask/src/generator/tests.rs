@@ -15,9 +15,9 @@ use prost::Message as _;
 use stampede_kit::task;
 use stampede_proto::inventory::v1::DeductStockRequest;
 
-use super::connection::Connection;
-use super::frames::Blocks;
-use super::message::{Ask, Messages};
+use super::deductions::{Ask, Deductions};
+use super::grpc::Connection;
+use super::pace::Pace;
 use super::tally::Counters;
 
 type Answer = Response<http_body_util::combinators::UnsyncBoxBody<Bytes, Infallible>>;
@@ -56,12 +56,9 @@ async fn every_request_is_counted_as_what_became_of_it() {
     let serving = task::spawn("desk", server.serve_connection(TokioIo::new(theirs), service_fn(desk)));
     let ask = Ask { sku: "tee".into(), campaign: String::new(), crowd: "b-".into(), buyers: 3_000 };
     let counters = Arc::new(Counters::default());
-    let connection = Connection::new(
-        ours,
-        Blocks::of("/a.B/C", "inventory"),
-        Messages::new(&[ask], 0, 0, 1),
-        Arc::clone(&counters),
-    );
+    let pace = Arc::new(Pace::endless(0, 0));
+    let connection =
+        Connection::new(ours, Deductions::of_path(&[ask], "/a.B/C"), pace, Arc::clone(&counters));
     counters.measuring.store(true, Ordering::Relaxed);
     let running = task::spawn("load", connection.run(64));
     // Far more bytes than the first window: the client must have heard the server's updates.
@@ -77,5 +74,23 @@ async fn every_request_is_counted_as_what_became_of_it() {
     assert!((0.30..0.37).contains(&share(count.by_status[9])), "{count:?}");
     assert!((0.003..0.01).contains(&share(count.broken)), "{count:?}");
     assert!(tally.latency_ms(0.5) > 0.0);
+    serving.abort();
+}
+
+#[tokio::test]
+async fn at_a_rate_requests_go_when_they_are_due_and_no_sooner() {
+    let (ours, theirs) = tokio::io::duplex(64 * 1024);
+    let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+    let serving = task::spawn("desk", server.serve_connection(TokioIo::new(theirs), service_fn(desk)));
+    let ask = Ask { sku: "tee".into(), campaign: String::new(), crowd: "b-".into(), buyers: 3_000 };
+    let counters = Arc::new(Counters::default());
+    // Fifty requests, the last one due after 490 ms.
+    let pace = Arc::new(Pace::new(100, Duration::from_millis(500)));
+    let began = std::time::Instant::now();
+    let connection =
+        Connection::new(ours, Deductions::of_path(&[ask], "/a.B/C"), pace, Arc::clone(&counters));
+    connection.run(64).await.unwrap();
+    assert_eq!(counters.read().answered(), 50);
+    assert!(began.elapsed() >= Duration::from_millis(490), "{:?}", began.elapsed());
     serving.abort();
 }

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use serde::Serialize;
-use stampede_kit::tls;
 
-use super::client::{Ask, Count, Load, Target};
-use super::processes::{Measured, Snapshot};
-use super::shop::CLIENT;
+use crate::generator::{Count, Load};
+use crate::processes::{Measured, Snapshot};
 
+/// What reports call the load generator's process.
+pub const CLIENT: &str = "client";
 /// A load that brings nothing for so long has died or is all refused by a closed door.
 const FIRST_ANSWER_WITHIN: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(10);
@@ -113,16 +113,8 @@ impl Whole {
     }
 }
 
-/// Loads and measures. Blocks, so it wants a thread that may.
-pub fn load(
-    target: &Target,
-    tls: &tls::Client,
-    asks: Vec<Ask>,
-    first: u64,
-    span: Span,
-    processes: &[Measured],
-) -> anyhow::Result<(Figures, Whole)> {
-    let load = Load::start(target, tls, asks, first)?;
+/// Measures a load and ends it. Blocks, so it wants a thread that may.
+pub fn load(load: Load, span: Span, processes: &[Measured]) -> anyhow::Result<(Figures, Whole)> {
     let begun = Instant::now();
     while load.counters.read().answered() == 0 && !load.has_ended() {
         ensure!(begun.elapsed() < FIRST_ANSWER_WITHIN, "nothing was answered");

@@ -1,10 +1,18 @@
 //! The requests of the load: `DeductStockRequest`s, encoded once, with the buyer and the deduction's id patched into the bytes of
 //! each. Ids are UUIDs of version 7, as callers make them. It never allocates a request.
 
+use std::sync::Arc;
+
 use prost::Message as _;
 use stampede_proto::inventory::v1::DeductStockRequest;
 use uuid::Uuid;
 
+use super::frames::{self, Blocks};
+use super::grpc::Calls;
+
+/// The service whose certificate the server must show.
+pub const SERVICE: &str = "inventory";
+const PATH: &str = "/stampede.inventory.v1.InventoryService/DeductStock";
 const BUYER_DIGITS: usize = 9;
 const ID_BYTES: usize = 36;
 
@@ -27,14 +35,12 @@ struct Template {
     id_at: usize,
 }
 
-/// The messages of one connection, one after the other, over one SKU or many.
-#[derive(Debug)]
-pub struct Messages {
+/// The requests of one connection, over one SKU or many.
+#[derive(Debug, Clone)]
+pub struct Deductions {
     templates: Vec<Template>,
     buyers: u64,
-    /// Every connection has its own numbers.
-    next: u64,
-    step: u64,
+    blocks: Arc<Blocks>,
 }
 
 impl Template {
@@ -47,10 +53,7 @@ impl Template {
             quantity: 1,
             deduction_id: id.clone(),
         };
-        let body = message.encode_to_vec();
-        let length = u32::try_from(body.len()).expect("a message of a few names is short");
-        // gRPC's prefix: not compressed, and the length of the message.
-        let bytes = [&[0][..], &length.to_be_bytes(), &body].concat();
+        let bytes = frames::message(&message.encode_to_vec());
         let at = |text: &str| {
             let found = bytes.windows(text.len()).position(|window| window == text.as_bytes());
             found.expect("the message holds what was just put into it")
@@ -59,23 +62,37 @@ impl Template {
     }
 }
 
-impl Messages {
-    /// Those of connection `connection` of `connections`; request n asks for `asks[n % asks.len()]`.
-    pub fn new(asks: &[Ask], first: u64, connection: u64, connections: u64) -> Messages {
-        Messages {
+impl Deductions {
+    /// Request n asks for `asks[n % asks.len()]`.
+    pub fn new(asks: &[Ask]) -> Deductions {
+        Deductions::of_path(asks, PATH)
+    }
+
+    /// The same asked of another method.
+    pub(super) fn of_path(asks: &[Ask], path: &str) -> Deductions {
+        Deductions {
             templates: asks.iter().map(Template::of).collect(),
             buyers: asks.first().map_or(1, |ask| ask.buyers).max(1),
-            next: first + connection,
-            step: connections,
+            blocks: Arc::new(Blocks::of(path, SERVICE)),
         }
     }
 
-    /// Writes the next message. `now_ms` is the time its id carries.
-    pub fn write(&mut self, now_ms: u64, out: &mut Vec<u8>) {
-        let number = self.next;
-        self.next += self.step;
-        let hash = mix(number);
-        let template = &self.templates[(number % self.templates.len() as u64) as usize];
+    fn template(&self, number: u64) -> &Template {
+        &self.templates[(number % self.templates.len() as u64) as usize]
+    }
+}
+
+impl Calls for Deductions {
+    fn block(&mut self, _: u64, first: bool, out: &mut Vec<u8>) {
+        out.extend_from_slice(if first { &self.blocks.first } else { &self.blocks.later });
+    }
+
+    fn message_len(&self, number: u64) -> usize {
+        self.template(number).bytes.len()
+    }
+
+    fn message(&mut self, number: u64, now_ms: u64, out: &mut Vec<u8>) {
+        let template = self.template(number);
         let start = out.len();
         out.extend_from_slice(&template.bytes);
         let message = &mut out[start..];
@@ -85,14 +102,9 @@ impl Messages {
             *digit = b'0' + (buyer % 10) as u8;
             buyer /= 10;
         }
-        let id = id(now_ms, number, hash);
+        let id = id(now_ms, number, mix(number));
         let text = &mut message[template.id_at..template.id_at + ID_BYTES];
         id.hyphenated().encode_lower(text);
-    }
-
-    /// The length of the next message.
-    pub fn next_len(&self) -> usize {
-        self.templates[(self.next % self.templates.len() as u64) as usize].bytes.len()
     }
 }
 
@@ -137,21 +149,18 @@ mod tests {
     fn messages_are_whole_and_differ_in_buyer_and_id() {
         let mut ids = HashSet::new();
         let mut buyers = HashSet::new();
-        for connection in 0..2 {
-            let mut messages = Messages::new(&[ask("tee")], 0, connection, 2);
-            for _ in 0..50 {
-                let mut bytes = Vec::new();
-                let length = messages.next_len();
-                messages.write(1_700_000_000_000, &mut bytes);
-                assert_eq!(bytes.len(), length);
-                let message = read(&bytes);
-                assert_eq!((message.sku_id.as_str(), message.campaign_id.as_str()), ("tee", "flash"));
-                assert_eq!(message.quantity, 1);
-                let id: Uuid = message.deduction_id.parse().unwrap();
-                assert_eq!(id.get_version_num(), 7);
-                ids.insert(id);
-                buyers.insert(message.buyer_id);
-            }
+        let mut deductions = Deductions::new(&[ask("tee")]);
+        for number in 0..100 {
+            let mut bytes = Vec::new();
+            deductions.message(number, 1_700_000_000_000, &mut bytes);
+            assert_eq!(bytes.len(), deductions.message_len(number));
+            let message = read(&bytes);
+            assert_eq!((message.sku_id.as_str(), message.campaign_id.as_str()), ("tee", "flash"));
+            assert_eq!(message.quantity, 1);
+            let id: Uuid = message.deduction_id.parse().unwrap();
+            assert_eq!(id.get_version_num(), 7);
+            ids.insert(id);
+            buyers.insert(message.buyer_id);
         }
         assert_eq!((ids.len(), buyers.len()), (100, 100));
         assert!(buyers.contains("b-000000042"));
@@ -159,11 +168,11 @@ mod tests {
 
     #[test]
     fn many_skus_are_asked_for_in_turn() {
-        let mut messages = Messages::new(&[ask("a"), ask("bb"), ask("c")], 1, 0, 1);
-        let skus: Vec<String> = (0..3)
-            .map(|_| {
+        let mut deductions = Deductions::new(&[ask("a"), ask("bb"), ask("c")]);
+        let skus: Vec<String> = (1..4)
+            .map(|number| {
                 let mut bytes = Vec::new();
-                messages.write(1, &mut bytes);
+                deductions.message(number, 1, &mut bytes);
                 read(&bytes).sku_id
             })
             .collect();

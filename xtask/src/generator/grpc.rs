@@ -1,16 +1,23 @@
 //! One pipelined connection: HTTP/2 over mTLS with so many requests in flight. What has been answered is asked anew in one write,
 //! so the client's share of a request is a few hundred bytes copied. Of an answer it reads the gRPC status and nothing else.
 
+use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use stampede_kit::clock::Clock;
+use stampede_kit::tls;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout_at;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::ServerName;
 
-use super::frames::{self, Blocks, HEAD_BYTES, Head};
-use super::message::Messages;
+use super::frames::{self, HEAD_BYTES, Head};
+use super::pace::{Due, Pace};
 use super::tally::{Counters, Tally};
 
 /// Plain bytes read at once; a TLS record holds 16 KiB at most.
@@ -22,47 +29,113 @@ const LAST_ANSWERS_WITHIN: Duration = Duration::from_secs(10);
 /// A server that says nothing for so long has lost a request.
 const SILENCE: Duration = Duration::from_secs(10);
 
-pub struct Connection<S> {
+/// What a connection asks for. Numbers are used once a shop.
+pub trait Calls: Send + 'static {
+    /// Appends the header block of request `number`; `first` fills the server's dynamic table.
+    fn block(&mut self, number: u64, first: bool, out: &mut Vec<u8>);
+    /// The length of its message, frame included.
+    fn message_len(&self, number: u64) -> usize;
+    /// Appends its message. `now_ms` is the time now.
+    fn message(&mut self, number: u64, now_ms: u64, out: &mut Vec<u8>);
+}
+
+/// Where a load goes and how much of it is in flight.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// Connections are dealt out to these in turn.
+    pub addresses: Vec<SocketAddr>,
+    /// Whose certificate the servers must show.
+    pub service: &'static str,
+    pub connections: usize,
+    /// Requests in flight on each.
+    pub streams: usize,
+}
+
+impl Target {
+    /// The connections of a load: each asks for what is due next.
+    pub fn connections<C: Calls + Clone>(
+        &self,
+        tls: &tls::Client,
+        calls: &C,
+        pace: &Arc<Pace>,
+        counters: &Arc<Counters>,
+    ) -> Vec<impl Future<Output = anyhow::Result<Tally>> + Send + use<C>> {
+        let connection = |at: usize| {
+            let (address, service, streams) =
+                (self.addresses[at % self.addresses.len()], self.service, self.streams);
+            let (tls, calls, pace) = (tls.clone(), calls.clone(), Arc::clone(pace));
+            let counters = Arc::clone(counters);
+            async move {
+                let stream = connect(address, service, &tls).await?;
+                Connection::new(stream, calls, pace, counters).run(streams).await
+            }
+        };
+        (0..self.connections).map(connection).collect()
+    }
+}
+
+async fn connect(
+    address: SocketAddr,
+    service: &'static str,
+    tls: &tls::Client,
+) -> anyhow::Result<tokio_rustls::client::TlsStream<TcpStream>> {
+    let stream = TcpStream::connect(address).await.with_context(|| format!("{address} is not there"))?;
+    stream.set_nodelay(true)?;
+    let name = ServerName::try_from(service).expect("the name of a service is a host name");
+    TlsConnector::from(tls.config()).connect(name, stream).await.context("the TLS handshake failed")
+}
+
+pub struct Connection<S, C> {
     io: S,
-    blocks: Blocks,
-    messages: Messages,
+    calls: C,
+    pace: Arc<Pace>,
+    /// Handed out, and not sent yet.
+    due: Option<Due>,
+    /// Nothing more will be due.
+    over: bool,
     counters: Arc<Counters>,
     clock: Clock,
-    /// When the request of each stream was sent.
+    /// When the request of each stream was due.
     sent: Vec<Option<Instant>>,
     next_stream: u32,
     in_flight: usize,
+    heard_at: Instant,
     /// Bytes of messages the server takes now.
     window: i64,
+    block: Vec<u8>,
     out: Vec<u8>,
     read: Vec<u8>,
     tally: Tally,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
-    pub fn new(io: S, blocks: Blocks, messages: Messages, counters: Arc<Counters>) -> Self {
+impl<S: AsyncRead + AsyncWrite + Unpin, C: Calls> Connection<S, C> {
+    pub fn new(io: S, calls: C, pace: Arc<Pace>, counters: Arc<Counters>) -> Self {
         Connection {
             io,
-            blocks,
-            messages,
+            calls,
+            pace,
+            due: None,
+            over: false,
             counters,
             clock: Clock::system(),
             sent: vec![None; PLACES],
             next_stream: 1,
             in_flight: 0,
+            heard_at: Instant::now(),
             window: frames::FIRST_WINDOW_BYTES,
+            block: Vec::new(),
             out: frames::opening(),
             read: Vec::with_capacity(2 * READ_BYTES),
             tally: Tally::new(),
         }
     }
 
-    /// Keeps `streams` requests in flight until the counters say stop, then waits for the last answers.
+    /// Sends what is due, with at most `streams` requests in flight, until the counters say stop or nothing more is due; then it
+    /// waits for the last answers.
     pub async fn run(mut self, streams: usize) -> anyhow::Result<Tally> {
         let mut ends: Option<Instant> = None;
         loop {
-            let stopped = self.counters.stop.load(Ordering::Relaxed);
-            if stopped {
+            if self.over || self.counters.stop.load(Ordering::Relaxed) {
                 let ends = *ends.get_or_insert_with(|| Instant::now() + LAST_ANSWERS_WITHIN);
                 if self.in_flight == 0 || Instant::now() >= ends {
                     self.tally.unanswered += self.in_flight as u64;
@@ -80,44 +153,60 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// Writes as many requests as are missing.
+    /// Writes the requests that are due and have room.
     fn ask(&mut self, streams: usize) {
         let now = Instant::now();
         let now_ms = u64::try_from(self.clock.now().unix_timestamp_nanos() / 1_000_000).unwrap_or(0);
         while self.in_flight < streams {
-            let length = self.messages.next_len();
+            let Some(Due { number, at }) = self.due.or_else(|| self.pace.next(now)) else {
+                self.over = true;
+                return;
+            };
+            self.due = Some(Due { number, at });
+            let length = self.calls.message_len(number);
             let stream = self.next_stream;
             let slot = &mut self.sent[place(stream)];
-            if self.window < length as i64 || slot.is_some() {
+            if at > now || self.window < length as i64 || slot.is_some() {
                 return;
             }
-            *slot = Some(now);
-            let block = if stream == 1 { &self.blocks.first } else { &self.blocks.later };
-            frames::frame(&mut self.out, frames::HEADERS, frames::END_HEADERS, stream, block);
+            (*slot, self.due) = (Some(at), None);
+            self.block.clear();
+            self.calls.block(number, stream == 1, &mut self.block);
+            frames::frame(&mut self.out, frames::HEADERS, frames::END_HEADERS, stream, &self.block);
             Head { length, kind: frames::DATA, flags: frames::END_STREAM, stream }.write(&mut self.out);
-            self.messages.write(now_ms, &mut self.out);
+            self.calls.message(number, now_ms, &mut self.out);
             self.window -= length as i64;
             self.next_stream += 2;
             self.in_flight += 1;
         }
     }
 
-    /// Waits for bytes and takes what they say.
+    /// Waits for bytes and takes what they say, until the next request is due.
     async fn hear(&mut self) -> anyhow::Result<()> {
+        let silent = self.heard_at + SILENCE;
+        let until =
+            self.due.map_or(silent, |due| if self.in_flight > 0 { due.at.min(silent) } else { due.at });
         let begun = self.read.len();
         self.read.resize(begun + READ_BYTES, 0);
-        let count = tokio::time::timeout(SILENCE, self.io.read(&mut self.read[begun..])).await;
-        let count = count.context("the server has fallen silent")?.context("the connection broke")?;
+        let heard = timeout_at(until.into(), self.io.read(&mut self.read[begun..])).await;
+        let count = match heard {
+            Ok(count) => count.context("the connection broke")?,
+            Err(_) => {
+                self.read.truncate(begun);
+                ensure!(self.in_flight == 0 || Instant::now() < silent, "the server has fallen silent");
+                return Ok(());
+            }
+        };
         ensure!(count > 0, "the server closed the connection");
         self.read.truncate(begun + count);
+        self.heard_at = Instant::now();
         let bytes = std::mem::take(&mut self.read);
-        let now = Instant::now();
         let mut at = 0;
         while let Some(head) = Head::read(&bytes[at..])
             && let Some(payload) = bytes.get(at + HEAD_BYTES..at + HEAD_BYTES + head.length)
         {
             at += HEAD_BYTES + head.length;
-            self.take(head, payload, now)?;
+            self.take(head, payload, self.heard_at)?;
         }
         self.read = bytes;
         self.read.drain(..at);
