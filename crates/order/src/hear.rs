@@ -58,13 +58,18 @@ fn hear<'a>(conn: &'a mut PgConnection, message: &'a Message) -> BoxFuture<'a, a
 
 fn brings_money(kind: PaymentEventKind) -> bool {
     match kind {
-        PaymentEventKind::Authorized | PaymentEventKind::Captured | PaymentEventKind::RefundFailed => true,
+        PaymentEventKind::Authorized
+        | PaymentEventKind::Captured
+        | PaymentEventKind::RefundFailed
+        | PaymentEventKind::RefundReversed => true,
         PaymentEventKind::Unspecified
         | PaymentEventKind::Declined
         | PaymentEventKind::Voided
         | PaymentEventKind::RefundPending
         | PaymentEventKind::Refunded
         | PaymentEventKind::DisputeOpened
-        | PaymentEventKind::DisputeClosed => false,
+        | PaymentEventKind::DisputeClosed
+        | PaymentEventKind::DisputeLost
+        | PaymentEventKind::Expired => false,
     }
 }

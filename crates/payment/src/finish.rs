@@ -7,7 +7,9 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::crash::Stage;
-use crate::domain::{Answer, Event, Operation, Payment, Settlement, entries};
+use crate::domain::{
+    Answer, Attempt, AttemptState, CaptureMode, Event, Operation, Payment, Settlement, entries,
+};
 use crate::error::Error;
 use crate::payments::{Begun, Errand, Payments};
 use crate::provider::{Call, Found};
@@ -45,7 +47,30 @@ impl Payments {
         if answer != Answer::Lost {
             self.crash.at(Stage::Commit, errand.attempt.operation);
         }
-        Ok(payment)
+        self.carry_on(&errand, payment).await
+    }
+
+    /// An automatic payment's capture was begun with the fact that it is held; without this the resolver would carry it out.
+    async fn carry_on(&self, errand: &Errand, payment: Payment) -> Result<Payment, Error> {
+        let automatic = errand.terms.capture == CaptureMode::Automatic;
+        if !automatic || errand.attempt.operation != Operation::Authorize {
+            return Ok(payment);
+        }
+        match payment.open_attempt(Operation::Capture).cloned() {
+            Some(capture) if capture.state == AttemptState::Sent => {
+                let begun = Errand::of(&payment, &capture).map(Begun::Fresh);
+                Box::pin(self.carry_out(begun.unwrap_or(Begun::Settled(Box::new(payment))))).await
+            }
+            Some(_) | None => Ok(payment),
+        }
+    }
+
+    /// What follows an answer is the resolver's at once, unless whoever heard it carries it on.
+    fn leave_alone(&self, follow_up: &Attempt) -> Duration {
+        match follow_up.operation {
+            Operation::Capture => self.lease,
+            Operation::Authorize | Operation::Void | Operation::Refund => Duration::ZERO,
+        }
     }
 
     async fn send(&self, errand: &Errand) -> Answer {
@@ -123,7 +148,7 @@ impl Payments {
             Settlement::Lost => {}
             Settlement::Settled { facts, follow_up } => {
                 if let Some(follow_up) = follow_up {
-                    attempts::insert(&mut tx, payment.id, follow_up, Duration::ZERO, at).await?;
+                    attempts::insert(&mut tx, payment.id, follow_up, self.leave_alone(follow_up), at).await?;
                 }
                 record(&mut tx, &payment, facts).await?;
             }

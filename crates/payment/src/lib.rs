@@ -29,7 +29,9 @@ use stampede_proto::payment::v1::payment_service_server::PaymentServiceServer;
 pub use authorize::Authorize;
 pub use config::Config;
 pub use crash::Crash;
-pub use domain::{Amounts, Method, MethodKind, Payment, State, Terms, Token};
+pub use domain::{
+    Amounts, CaptureMode, Heard, Method, MethodKind, Notice, Payment, Spontaneous, State, Terms, Token,
+};
 pub use error::Error;
 pub use payments::Payments;
 pub use provider::{Call, Found, Provider, Simulator};

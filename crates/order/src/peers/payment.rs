@@ -3,7 +3,7 @@
 use stampede_kit::client::request;
 use stampede_proto::common::v1::ErrorReason;
 use stampede_proto::payment::v1::{
-    AuthorizePaymentRequest, CapturePaymentRequest, GetPaymentRequest, Payment, PaymentState,
+    AuthorizePaymentRequest, CaptureMode, CapturePaymentRequest, GetPaymentRequest, Payment, PaymentState,
     RefundPaymentRequest, VoidPaymentRequest,
 };
 use stampede_types::{Money, PaymentId};
@@ -25,6 +25,7 @@ impl Peers {
             order_id: order.id.to_string(),
             amount: Some(order.total.into()),
             method: Some(wire::method_message(method)),
+            capture: CaptureMode::Manual.into(),
         };
         match self.payments.clone().authorize_payment(request(message, self.step_within)).await {
             Ok(answer) => authorized(&answer.into_inner()),

@@ -9,11 +9,18 @@ pub struct Amounts {
     pub authorized_minor: i64,
     pub captured_minor: i64,
     pub voided_minor: i64,
+    /// Given back and not come back again.
     pub refunded_minor: i64,
+    /// Captured, and taken back by the buyer's bank: in dispute, or lost.
+    pub disputed_minor: i64,
+    /// Of that, what is gone for good.
+    pub lost_minor: i64,
     /// The provider said no to an authorisation.
     pub declined: bool,
     /// What was not captured has been let go, or will never be authorised.
     pub closed: bool,
+    /// It was let go because the hold lapsed.
+    pub expired: bool,
 }
 
 impl Amounts {
@@ -31,11 +38,17 @@ impl Amounts {
                     sum.voided_minor += event.amount_minor;
                     sum.closed = true;
                 }
-                // What is on its way is counted from open attempts; disputes move no money of this payment.
-                EventKind::RefundPending
-                | EventKind::RefundFailed
-                | EventKind::DisputeOpened
-                | EventKind::DisputeClosed => {}
+                EventKind::RefundReversed => sum.refunded_minor -= event.amount_minor,
+                EventKind::DisputeOpened => sum.disputed_minor += event.amount_minor,
+                EventKind::DisputeClosed => sum.disputed_minor -= event.amount_minor,
+                EventKind::DisputeLost => sum.lost_minor += event.amount_minor,
+                EventKind::Expired => {
+                    sum.voided_minor += event.amount_minor;
+                    sum.closed = true;
+                    sum.expired = true;
+                }
+                // What is on its way is counted from open attempts.
+                EventKind::RefundPending | EventKind::RefundFailed => {}
             }
         }
         sum

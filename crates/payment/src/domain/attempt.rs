@@ -5,6 +5,7 @@ use std::str::FromStr;
 use stampede_types::PaymentId;
 use uuid::Uuid;
 
+use super::EventKind;
 use super::state::UnknownName;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -88,6 +89,17 @@ impl Attempt {
 
 impl Operation {
     const ALL: [Self; 4] = [Self::Authorize, Self::Capture, Self::Void, Self::Refund];
+
+    /// The fact that it was done.
+    #[must_use]
+    pub const fn done(self) -> EventKind {
+        match self {
+            Self::Authorize => EventKind::Authorized,
+            Self::Capture => EventKind::Captured,
+            Self::Void => EventKind::Voided,
+            Self::Refund => EventKind::Refunded,
+        }
+    }
 
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -9,6 +9,8 @@ const PROVIDER_HOLDS: &str = "provider_holds";
 const BUYER_HOLDS: &str = "buyer_holds";
 const PROVIDER_RECEIVABLE: &str = "provider_receivable";
 const ORDER_FUNDS: &str = "order_funds";
+const DISPUTED_FUNDS: &str = "disputed_funds";
+const DISPUTE_LOSSES: &str = "dispute_losses";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
@@ -46,16 +48,19 @@ pub fn entries(event: &Event, currency: Currency) -> Vec<Entry> {
     let release = (BUYER_HOLDS, PROVIDER_HOLDS);
     let take = (PROVIDER_RECEIVABLE, ORDER_FUNDS);
     let give_back = (ORDER_FUNDS, PROVIDER_RECEIVABLE);
+    let dispute = (DISPUTED_FUNDS, PROVIDER_RECEIVABLE);
+    let win = (PROVIDER_RECEIVABLE, DISPUTED_FUNDS);
+    let lose = (DISPUTE_LOSSES, DISPUTED_FUNDS);
     let pairs: &[(&'static str, &'static str)] = match event.kind {
         EventKind::Authorized => &[hold],
         EventKind::Captured => &[release, take],
-        EventKind::Voided => &[release],
+        EventKind::Voided | EventKind::Expired => &[release],
         EventKind::Refunded => &[give_back],
-        EventKind::Declined
-        | EventKind::RefundPending
-        | EventKind::RefundFailed
-        | EventKind::DisputeOpened
-        | EventKind::DisputeClosed => &[],
+        EventKind::RefundReversed => &[take],
+        EventKind::DisputeOpened => &[dispute],
+        EventKind::DisputeClosed => &[win],
+        EventKind::DisputeLost => &[lose],
+        EventKind::Declined | EventKind::RefundPending | EventKind::RefundFailed => &[],
     };
     let entry = |account, side| Entry {
         transfer: event.id,
@@ -95,7 +100,11 @@ mod tests {
                 .sum();
             assert_eq!(sum, 0, "{kind:?}");
             let released = entries.iter().any(|e| e.account == PROVIDER_HOLDS && e.side == Side::Credit);
-            assert_eq!(released, matches!(kind, EventKind::Captured | EventKind::Voided), "{kind:?}");
+            assert_eq!(
+                released,
+                matches!(kind, EventKind::Captured | EventKind::Voided | EventKind::Expired),
+                "{kind:?}"
+            );
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use stampede_types::PaymentId;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -16,13 +17,22 @@ pub enum EventKind {
     RefundPending,
     Refunded,
     RefundFailed,
+    /// A refund that was given back came to us again: the buyer's bank did not take it.
+    RefundReversed,
+    /// A buyer's bank took captured money back until it is decided whose it is.
     DisputeOpened,
+    /// It was decided for us: that much is ours again.
     DisputeClosed,
+    /// It was decided for the buyer: that much is gone.
+    DisputeLost,
+    /// The hold lapsed at the provider: what was not captured is the buyer's again.
+    Expired,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// Derived from the attempt and the kind: the same fact has the same id however often it is learned.
+    /// Derived from the attempt and the kind, or from the provider's name for it: the same fact has the same id however often it
+    /// is learned.
     pub id: Uuid,
     pub kind: EventKind,
     pub amount_minor: i64,
@@ -39,10 +49,16 @@ impl Event {
     pub fn id_of(attempt: Uuid, kind: EventKind) -> Uuid {
         Uuid::new_v5(&attempt, kind.as_str().as_bytes())
     }
+
+    /// The id of a fact that nobody here asked for.
+    #[must_use]
+    pub fn id_of_fact(payment: PaymentId, provider: &str, kind: EventKind, reference: &str) -> Uuid {
+        payment.derive(&format!("{provider}/{}/{reference}", kind.as_str()))
+    }
 }
 
 impl EventKind {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::Authorized,
         Self::Declined,
         Self::Captured,
@@ -50,8 +66,11 @@ impl EventKind {
         Self::RefundPending,
         Self::Refunded,
         Self::RefundFailed,
+        Self::RefundReversed,
         Self::DisputeOpened,
         Self::DisputeClosed,
+        Self::DisputeLost,
+        Self::Expired,
     ];
 
     #[must_use]
@@ -65,7 +84,10 @@ impl EventKind {
             Self::Refunded => "REFUNDED",
             Self::RefundFailed => "REFUND_FAILED",
             Self::DisputeOpened => "DISPUTE_OPENED",
+            Self::RefundReversed => "REFUND_REVERSED",
             Self::DisputeClosed => "DISPUTE_CLOSED",
+            Self::DisputeLost => "DISPUTE_LOST",
+            Self::Expired => "EXPIRED",
         }
     }
 
@@ -81,7 +103,10 @@ impl EventKind {
             Self::Refunded => "payment.refunded",
             Self::RefundFailed => "payment.refund_failed",
             Self::DisputeOpened => "payment.dispute_opened",
+            Self::RefundReversed => "payment.refund_reversed",
             Self::DisputeClosed => "payment.dispute_closed",
+            Self::DisputeLost => "payment.dispute_lost",
+            Self::Expired => "payment.expired",
         }
     }
 }

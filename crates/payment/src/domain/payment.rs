@@ -4,7 +4,9 @@ use stampede_types::{Money, PaymentId};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{Amounts, Attempt, Event, EventKind, Operation, Refused, Standing, Terms, attempt_id};
+use super::{
+    Amounts, Attempt, CaptureMode, Event, EventKind, Operation, Refused, Standing, Terms, attempt_id,
+};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Payment {
@@ -27,6 +29,8 @@ pub const OURSELVES: &str = "stampede";
 
 /// Every payment has one authorisation and one void; their words in the attempt's id.
 const FIRST: &str = "1";
+/// The word of the capture that the terms ask for.
+const AUTOMATIC: &str = "automatic";
 
 impl Payment {
     /// A payment about to be authorised.
@@ -111,6 +115,18 @@ impl Payment {
         let attempt = Attempt::new(id, operation, provider, amount);
         self.attempts.push(attempt.clone());
         Ok(attempt)
+    }
+
+    /// The capture of all that is held, when the terms say that nobody else will begin it.
+    pub(super) fn begin_automatic(&mut self, provider: &str) -> Option<Attempt> {
+        match self.terms.as_ref()?.capture {
+            CaptureMode::Manual => None,
+            // In conflict nothing moves: a person decides.
+            CaptureMode::Automatic => {
+                let id = attempt_id(self.id, Operation::Capture, AUTOMATIC);
+                self.begin(Operation::Capture, id, None, provider).ok()
+            }
+        }
     }
 
     /// The void of what is authorised and not captured; 0 when it is not known whether anything is.

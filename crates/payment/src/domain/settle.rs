@@ -31,7 +31,10 @@ pub enum Settlement {
 /// What a provider said that does not agree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Conflict {
-    pub attempt: Uuid,
+    /// The attempt it is about; none when nobody here asked for it.
+    pub attempt: Option<Uuid>,
+    /// What it claims to be.
+    pub kind: Option<EventKind>,
     pub reference: Option<String>,
     pub amount_minor: Option<i64>,
     pub reason: &'static str,
@@ -80,9 +83,17 @@ impl Payment {
         let attempt = &self.attempts[index];
         let reason = match (attempt.state, answer) {
             (_, Answer::Lost)
-            | (AttemptState::Succeeded, Answer::Done { .. })
             | (AttemptState::Refused, Answer::Refused { .. })
             | (AttemptState::Sent | AttemptState::Lost, _) => return Settlement::Unchanged,
+            (AttemptState::Succeeded, Answer::Done { reference, amount_minor, .. }) => {
+                let told = (Some(reference.as_str()), *amount_minor);
+                let kind = attempt.operation.done();
+                let known = self.events.iter().find(|event| event.id == Event::id_of(attempt.id, kind));
+                if known.is_none_or(|known| (known.reference.as_deref(), known.amount_minor) == told) {
+                    return Settlement::Unchanged;
+                }
+                "another amount or reference than before"
+            }
             (AttemptState::Succeeded, Answer::Refused { .. }) => "refused after it was done",
             (AttemptState::Refused, Answer::Done { .. }) => "done after it was refused",
         };
@@ -151,20 +162,15 @@ impl Payment {
         attempt.state = AttemptState::Succeeded;
         attempt.reference = Some(reference.to_owned());
         let attempt = attempt.clone();
-        let kind = match attempt.operation {
-            Operation::Authorize => EventKind::Authorized,
-            Operation::Capture => EventKind::Captured,
-            Operation::Void => EventKind::Voided,
-            Operation::Refund => EventKind::Refunded,
-        };
-        let facts = vec![self.add(&attempt, kind, amount, at)];
+        let facts = vec![self.add(&attempt, attempt.operation.done(), amount, at)];
         let follow_up = match attempt.operation {
             Operation::Authorize if self.void_requested => Some(self.begin_void(amount, &attempt.provider)),
+            Operation::Authorize => self.begin_automatic(&attempt.provider),
             Operation::Void => {
                 self.close_authorization();
                 None
             }
-            Operation::Authorize | Operation::Capture | Operation::Refund => None,
+            Operation::Capture | Operation::Refund => None,
         };
         Settlement::Settled { facts, follow_up }
     }
@@ -192,17 +198,22 @@ impl Payment {
         event
     }
 
-    fn conflict(&mut self, index: usize, answer: &Answer, reason: &'static str) -> Settlement {
-        let (reference, amount_minor) = match answer {
-            Answer::Done { reference, amount_minor, .. } => (Some(reference.clone()), Some(*amount_minor)),
-            Answer::Refused { reference, .. } => (reference.clone(), None),
-            Answer::Lost => (None, None),
+    pub(super) fn conflict(&mut self, index: usize, answer: &Answer, reason: &'static str) -> Settlement {
+        let attempt = &self.attempts[index];
+        let (kind, reference, amount_minor) = match answer {
+            Answer::Done { reference, amount_minor, .. } => {
+                (Some(attempt.operation.done()), Some(reference.clone()), Some(*amount_minor))
+            }
+            Answer::Refused { reference, .. } => (None, reference.clone(), None),
+            Answer::Lost => (None, None, None),
         };
+        let attempt = Some(attempt.id);
         self.conflict.get_or_insert_with(|| reason.to_owned());
-        Settlement::Conflict(Conflict { attempt: self.attempts[index].id, reference, amount_minor, reason })
+        Settlement::Conflict(Conflict { attempt, kind, reference, amount_minor, reason })
     }
 
-    fn held_minor(&self) -> i64 {
+    /// Authorised and neither captured nor let go.
+    pub(super) fn held_minor(&self) -> i64 {
         let amounts = self.amounts();
         amounts.authorized_minor - amounts.captured_minor - amounts.voided_minor
     }

@@ -4,14 +4,14 @@ use proptest::prelude::*;
 use stampede_types::{Money, OrderId, PaymentId};
 
 use super::*;
-use crate::domain::{Amounts, Method, MethodKind, State, Terms, Token, attempt_id};
+use crate::domain::{Amounts, CaptureMode, Method, MethodKind, State, Terms, Token, attempt_id};
 
 const AT: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
 
 fn payment() -> Payment {
     let method = Method { kind: MethodKind::Card, token: Token::new("tok_visa") };
-    let terms =
-        Terms { order: OrderId::new(Uuid::nil()), amount: Money::new(100, "EUR".parse().unwrap()), method };
+    let amount = Money::new(100, "EUR".parse().unwrap());
+    let terms = Terms { order: OrderId::new(Uuid::nil()), amount, method, capture: CaptureMode::Manual };
     Payment::new(PaymentId::new(Uuid::nil()), terms, "psp", AT)
 }
 

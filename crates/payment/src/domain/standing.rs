@@ -93,10 +93,7 @@ impl Standing {
     /// Nothing is captured, or it is more than is left.
     pub fn refund(&self, asked: Option<i64>) -> Result<i64, Refused> {
         match self.state {
-            State::PartiallyCaptured | State::Captured => {
-                let given = self.amounts.refunded_minor + self.pending.refund_minor;
-                within(asked, self.amounts.captured_minor - given)
-            }
+            State::PartiallyCaptured | State::Captured => within(asked, self.refundable_minor()),
             State::RequiresAction
             | State::Processing
             | State::Unknown
@@ -124,6 +121,14 @@ impl Standing {
                 Err(self.illegal(Operation::Void))
             }
         }
+    }
+
+    /// What is captured and neither given back, nor about to be, nor taken back by the buyer's bank: a buyer is not paid twice.
+    #[must_use]
+    pub fn refundable_minor(&self) -> i64 {
+        let amounts = &self.amounts;
+        let gone = amounts.refunded_minor + self.pending.refund_minor + amounts.disputed_minor;
+        (amounts.captured_minor - gone).max(0)
     }
 
     const fn uncaptured_minor(&self) -> i64 {
@@ -154,6 +159,7 @@ fn state_of(amounts: Amounts, attempts: &[Attempt]) -> State {
     match (amounts.authorized_minor > 0, amounts.captured_minor > 0) {
         (true, true) if gone => State::Captured,
         (true, true) => State::PartiallyCaptured,
+        (true, false) if gone && amounts.expired => State::Expired,
         (true, false) if gone => State::Voided,
         (true, false) => State::Authorized,
         (false, _) if amounts.closed => State::Voided,

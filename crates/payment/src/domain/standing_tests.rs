@@ -11,8 +11,11 @@ const AUTHORIZED: Amounts = Amounts {
     captured_minor: 0,
     voided_minor: 0,
     refunded_minor: 0,
+    disputed_minor: 0,
+    lost_minor: 0,
     declined: false,
     closed: false,
+    expired: false,
 };
 
 fn attempt(operation: Operation, amount_minor: i64, state: AttemptState) -> Attempt {

@@ -16,6 +16,15 @@ pub enum MethodKind {
     StoredValue,
 }
 
+/// When what is authorised is captured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CaptureMode {
+    /// When somebody says so, in as many parts as they like.
+    Manual,
+    /// All of it, as soon as it is known to be held.
+    Automatic,
+}
+
 /// A provider's name for what the buyer pays with. It opens a purse: it prints as `***`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(String);
@@ -31,6 +40,7 @@ pub struct Terms {
     pub order: OrderId,
     pub amount: Money,
     pub method: Method,
+    pub capture: CaptureMode,
 }
 
 impl Terms {
@@ -43,6 +53,11 @@ impl Terms {
         for text in [self.amount.currency().as_str(), self.method.kind.as_str(), self.method.token.expose()] {
             hash.update((text.len() as u64).to_be_bytes());
             hash.update(text.as_bytes());
+        }
+        match self.capture {
+            // As it was before there were two.
+            CaptureMode::Manual => {}
+            CaptureMode::Automatic => hash.update(self.capture.as_str().as_bytes()),
         }
         hash.finalize().into()
     }
@@ -89,6 +104,26 @@ impl FromStr for MethodKind {
     }
 }
 
+impl CaptureMode {
+    const ALL: [Self; 2] = [Self::Manual, Self::Automatic];
+
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Manual => "MANUAL",
+            Self::Automatic => "AUTOMATIC",
+        }
+    }
+}
+
+impl FromStr for CaptureMode {
+    type Err = UnknownName;
+
+    fn from_str(name: &str) -> Result<Self, UnknownName> {
+        Self::ALL.into_iter().find(|mode| mode.as_str() == name).ok_or_else(|| UnknownName(name.to_owned()))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,7 +131,7 @@ mod tests {
     fn terms(amount_minor: i64, token: &str) -> Terms {
         let amount = Money::new(amount_minor, "EUR".parse().unwrap());
         let method = Method { kind: MethodKind::Card, token: Token::new(token) };
-        Terms { order: OrderId::new(uuid::Uuid::nil()), amount, method }
+        Terms { order: OrderId::new(uuid::Uuid::nil()), amount, method, capture: CaptureMode::Manual }
     }
 
     #[test]
@@ -104,6 +139,8 @@ mod tests {
         assert_eq!(terms(1, "tok_a").fingerprint(), terms(1, "tok_a").fingerprint());
         assert_ne!(terms(1, "tok_a").fingerprint(), terms(2, "tok_a").fingerprint());
         assert_ne!(terms(1, "tok_a").fingerprint(), terms(1, "tok_b").fingerprint());
+        let automatic = Terms { capture: CaptureMode::Automatic, ..terms(1, "tok_a") };
+        assert_ne!(terms(1, "tok_a").fingerprint(), automatic.fingerprint());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use stampede_types::{Money, OrderId, PaymentId};
 use uuid::Uuid;
 
 use crate::authorize::Authorize;
-use crate::domain::{Event, EventKind, Method, MethodKind, Payment, State, Terms, Token};
+use crate::domain::{CaptureMode, Event, EventKind, Method, MethodKind, Payment, State, Terms, Token};
 use crate::error::Error;
 
 const UUID: &str = "must be a UUID";
@@ -23,6 +23,7 @@ impl TryFrom<pb::AuthorizePaymentRequest> for Authorize {
         let terms = Terms {
             order: OrderId::new(id("order_id", &request.order_id)?),
             amount,
+            capture: capture(request.capture)?,
             method: method(request.method)?,
         };
         Ok(Self { payment: payment_id(&request.payment_id)?, terms })
@@ -41,6 +42,14 @@ pub fn amount(wire: Option<stampede_proto::common::v1::Money>) -> Result<Option<
     wire.map(Money::try_from)
         .transpose()
         .map_err(|_| Error::Invalid { field: "amount.currency", rule: "must be an ISO 4217 code" })
+}
+
+fn capture(wire: i32) -> Result<CaptureMode, Error> {
+    match pb::CaptureMode::try_from(wire) {
+        Ok(pb::CaptureMode::Unspecified | pb::CaptureMode::Manual) => Ok(CaptureMode::Manual),
+        Ok(pb::CaptureMode::Automatic) => Ok(CaptureMode::Automatic),
+        Err(_) => Err(Error::Invalid { field: "capture", rule: "must be a mode of this version" }),
+    }
 }
 
 fn method(wire: Option<pb::PaymentMethod>) -> Result<Method, Error> {
@@ -70,6 +79,9 @@ pub fn payment(payment: &Payment) -> pb::Payment {
         decline: payment.decline.clone().unwrap_or_default(),
         events: payment.events.iter().map(|fact| event(payment, fact)).collect(),
         created_at: Some(timestamp(payment.created_at)),
+        voided: money(standing.amounts.voided_minor),
+        disputed: money(standing.amounts.disputed_minor),
+        dispute_lost: money(standing.amounts.lost_minor),
     }
 }
 
@@ -108,7 +120,10 @@ const fn kind(kind: EventKind) -> pb::PaymentEventKind {
         EventKind::Refunded => pb::PaymentEventKind::Refunded,
         EventKind::RefundFailed => pb::PaymentEventKind::RefundFailed,
         EventKind::DisputeOpened => pb::PaymentEventKind::DisputeOpened,
+        EventKind::RefundReversed => pb::PaymentEventKind::RefundReversed,
         EventKind::DisputeClosed => pb::PaymentEventKind::DisputeClosed,
+        EventKind::DisputeLost => pb::PaymentEventKind::DisputeLost,
+        EventKind::Expired => pb::PaymentEventKind::Expired,
     }
 }
 
@@ -125,6 +140,7 @@ mod tests {
             order_id: ID.into(),
             amount: Some(stampede_proto::common::v1::Money { amount_minor: 100, currency: "EUR".into() }),
             method: Some(pb::PaymentMethod { method: Some(pb::payment_method::Method::Card(card)) }),
+            capture: pb::CaptureMode::Automatic.into(),
         }
     }
 
@@ -137,6 +153,7 @@ mod tests {
             (pb::AuthorizePaymentRequest { amount: nothing, ..request() }, "amount.amount_minor"),
             (pb::AuthorizePaymentRequest { method: None, ..request() }, "method"),
             (pb::AuthorizePaymentRequest { order_id: "7".into(), ..request() }, "order_id"),
+            (pb::AuthorizePaymentRequest { capture: 7, ..request() }, "capture"),
         ] {
             let refused = Authorize::try_from(wrong).map(drop);
             assert!(matches!(refused, Err(Error::Invalid { field, .. }) if field == path), "{path}");

@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::unknown;
-use crate::domain::{Conflict, Event};
+use crate::domain::{Conflict, Event, EventKind};
 
 struct Row {
     event_id: Uuid,
@@ -61,10 +61,11 @@ pub async fn insert_conflict(
     at: OffsetDateTime,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "INSERT INTO payment_conflict (payment_id, attempt_id, provider_reference, amount_minor, reason, at)
-         VALUES ($1, $2, $3, $4, $5, $6)",
+        "INSERT INTO payment_conflict (payment_id, attempt_id, kind, provider_reference, amount_minor, reason, at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
         payment.uuid(),
         conflict.attempt,
+        conflict.kind.map(EventKind::as_str),
         conflict.reference,
         conflict.amount_minor,
         conflict.reason,

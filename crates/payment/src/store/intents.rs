@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::unknown;
-use crate::domain::{Method, Payment, Terms, Token};
+use crate::domain::{CaptureMode, Method, Payment, Terms, Token};
 
 struct Row {
     payment_id: Uuid,
@@ -15,6 +15,7 @@ struct Row {
     amount_minor: Option<i64>,
     method_kind: Option<String>,
     method_token: Option<String>,
+    capture_mode: String,
     void_requested: bool,
     conflict: Option<String>,
     decline: Option<String>,
@@ -29,8 +30,8 @@ pub async fn insert(conn: &mut PgConnection, payment: &Payment) -> Result<bool, 
     let terms = payment.terms.as_ref();
     let inserted = sqlx::query!(
         "INSERT INTO payment_intent (payment_id, order_id, currency, amount_minor, method_kind, method_token, fingerprint,
-                                     state, void_requested, created_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)
+                                     capture_mode, state, void_requested, created_at, updated_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11)
          ON CONFLICT ON CONSTRAINT payment_intent_once DO NOTHING",
         payment.id.uuid(),
         terms.map(|terms| terms.order.uuid()),
@@ -39,6 +40,7 @@ pub async fn insert(conn: &mut PgConnection, payment: &Payment) -> Result<bool, 
         terms.map(|terms| terms.method.kind.as_str()),
         terms.map(|terms| terms.method.token.expose()),
         terms.map(|terms| terms.fingerprint().to_vec()),
+        terms.map_or(CaptureMode::Manual, |terms| terms.capture).as_str(),
         payment.standing().state.as_str(),
         payment.void_requested,
         payment.created_at,
@@ -59,7 +61,7 @@ pub async fn save(conn: &mut PgConnection, payment: &Payment, at: OffsetDateTime
         "UPDATE payment_intent
          SET state = $2, void_requested = $3, conflict = $4, decline = $5, authorized_minor = $6,
              capture_pending_minor = $7, captured_minor = $8, voided_minor = $9, refund_pending_minor = $10,
-             refunded_minor = $11, version = version + 1, updated_at = $12
+             refunded_minor = $11, disputed_minor = $12, lost_minor = $13, version = version + 1, updated_at = $14
          WHERE payment_id = $1",
         payment.id.uuid(),
         standing.state.as_str(),
@@ -72,6 +74,8 @@ pub async fn save(conn: &mut PgConnection, payment: &Payment, at: OffsetDateTime
         amounts.voided_minor,
         pending.refund_minor,
         amounts.refunded_minor,
+        amounts.disputed_minor,
+        amounts.lost_minor,
         at,
     )
     .execute(conn)
@@ -86,8 +90,8 @@ pub async fn save(conn: &mut PgConnection, payment: &Payment, at: OffsetDateTime
 pub async fn lock(conn: &mut PgConnection, id: PaymentId) -> Result<Option<Payment>, sqlx::Error> {
     let row = sqlx::query_as!(
         Row,
-        "SELECT payment_id, order_id, currency, amount_minor, method_kind, method_token, void_requested, conflict, decline,
-                created_at
+        "SELECT payment_id, order_id, currency, amount_minor, method_kind, method_token, capture_mode, void_requested,
+                conflict, decline, created_at
          FROM payment_intent WHERE payment_id = $1 FOR UPDATE",
         id.uuid(),
     )
@@ -103,8 +107,8 @@ pub async fn lock(conn: &mut PgConnection, id: PaymentId) -> Result<Option<Payme
 pub async fn read(conn: &mut PgConnection, id: PaymentId) -> Result<Option<Payment>, sqlx::Error> {
     let row = sqlx::query_as!(
         Row,
-        "SELECT payment_id, order_id, currency, amount_minor, method_kind, method_token, void_requested, conflict, decline,
-                created_at
+        "SELECT payment_id, order_id, currency, amount_minor, method_kind, method_token, capture_mode, void_requested,
+                conflict, decline, created_at
          FROM payment_intent WHERE payment_id = $1",
         id.uuid(),
     )
@@ -117,11 +121,13 @@ impl TryFrom<Row> for Payment {
     type Error = sqlx::Error;
 
     fn try_from(row: Row) -> Result<Self, sqlx::Error> {
+        let capture = row.capture_mode.parse().map_err(unknown)?;
         let terms = match (row.order_id, row.currency, row.amount_minor, row.method_kind, row.method_token) {
             (Some(order), Some(currency), Some(amount), Some(kind), Some(token)) => Some(Terms {
                 order: OrderId::new(order),
                 amount: Money::new(amount, currency.parse().map_err(unknown)?),
                 method: Method { kind: kind.parse().map_err(unknown)?, token: Token::new(token) },
+                capture,
             }),
             // The constraint `payment_intent_terms` allows all or none.
             (_, _, _, _, _) => None,

@@ -11,8 +11,8 @@ use stampede_kit::clock::Clock;
 use stampede_kit::task;
 use stampede_kit::testing::{self, TestDatabase};
 use stampede_payment::{
-    Authorize, Crash, Error, MIGRATIONS, Method, MethodKind, Payment, Payments, Simulator, State, Terms,
-    Token,
+    Authorize, CaptureMode, Crash, Error, MIGRATIONS, Method, MethodKind, Payment, Payments, Simulator,
+    State, Terms, Token,
 };
 use stampede_types::{Money, OrderId, PaymentId};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -141,7 +141,12 @@ pub fn card(id: PaymentId, amount_minor: i64, token: &str) -> Authorize {
     let method = Method { kind: MethodKind::Card, token: Token::new(token) };
     Authorize {
         payment: id,
-        terms: Terms { order: OrderId::new(id.derive("order")), amount: eur(amount_minor), method },
+        terms: Terms {
+            order: OrderId::new(id.derive("order")),
+            amount: eur(amount_minor),
+            method,
+            capture: CaptureMode::Manual,
+        },
     }
 }
 

@@ -59,6 +59,16 @@ async fn the_ceilings_hold_whoever_writes() {
             "payment_refunded_within_captured",
         ),
         ("UPDATE payment_intent SET refunded_minor = -1", "payment_amounts_not_negative"),
+        ("UPDATE payment_intent SET disputed_minor = 10001", "payment_disputed_within_captured"),
+        (
+            "UPDATE payment_intent SET disputed_minor = 10, lost_minor = 11",
+            "payment_disputed_within_captured",
+        ),
+        (
+            "UPDATE payment_intent SET disputed_minor = 5000, refund_pending_minor = 6000",
+            "payment_refund_beside_dispute",
+        ),
+        ("UPDATE payment_intent SET state = 'AUTHORIZED'", "payment_final_state_kept"),
     ] {
         let refused = sqlx::query(change).execute(&bench.database.pool).await.unwrap_err();
         assert_eq!(
@@ -67,6 +77,24 @@ async fn the_ceilings_hold_whoever_writes() {
             "{change}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_final_state_is_left_for_a_conflict_only() {
+    let bench = Bench::without_resolver().await;
+    bench.captured("tok_visa").await;
+    let to = async |state: &str| {
+        let change = sqlx::query("UPDATE payment_intent SET state = $1").bind(state.to_owned());
+        change.execute(&bench.database.pool).await.map_err(|error| {
+            error.as_database_error().and_then(|error| error.constraint()).map(ToOwned::to_owned)
+        })
+    };
+    let kept = Err(Some("payment_final_state_kept".to_owned()));
+    for state in ["PROCESSING", "PARTIALLY_CAPTURED", "VOIDED", "EXPIRED"] {
+        assert_eq!(to(state).await.map(drop), kept, "{state}");
+    }
+    to("CONFLICTED").await.unwrap();
+    assert_eq!(to("CAPTURED").await.map(drop), kept);
 }
 
 #[tokio::test]

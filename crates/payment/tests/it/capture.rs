@@ -1,9 +1,10 @@
 //! Capturing: what is authorised, once, and never more.
 
-use stampede_payment::{Error, State};
+use stampede_payment::{Authorize, CaptureMode, Error, State, Terms};
+use stampede_types::PaymentId;
 use uuid::Uuid;
 
-use crate::bench::{Bench, eur, new_id};
+use crate::bench::{Bench, card, eur, new_id};
 
 #[tokio::test]
 async fn a_capture_takes_all_that_is_left_and_the_same_id_takes_it_once() {
@@ -15,6 +16,50 @@ async fn a_capture_takes_all_that_is_left_and_the_same_id_takes_it_once() {
         assert_eq!((payment.standing().state, payment.amounts().captured_minor), (State::Captured, 10_000));
     }
     bench.assert_agreed(id).await;
+}
+
+#[tokio::test]
+async fn an_automatic_payment_is_captured_by_the_call_that_authorises_it_and_once() {
+    let bench = Bench::without_resolver().await;
+    let id = new_id();
+    for _ in 0..2 {
+        let payment = bench.payments.authorize(automatic(id, "tok_visa")).await.unwrap();
+        assert_eq!((payment.standing().state, payment.amounts().captured_minor), (State::Captured, 10_000));
+    }
+    let manual = bench.authorize(id, 10_000, "tok_visa").await;
+    assert!(matches!(manual, Err(Error::Conflict(_))), "another mode is another payment");
+    assert_eq!(bench.truth(id, "captures").await, 1);
+    bench.assert_agreed(id).await;
+}
+
+#[tokio::test]
+async fn an_automatic_payment_whose_answers_are_lost_is_captured_by_the_resolver() {
+    let bench = Bench::start().await;
+    for token in ["tok_timeout_after", "tok_visa__capture_timeout_after", "tok_visa__capture_timeout_before"]
+    {
+        let id = new_id();
+        bench.payments.authorize(automatic(id, token)).await.unwrap();
+        bench.until_state(id, State::Captured).await;
+        assert_eq!(bench.truth(id, "captures").await, 1);
+        bench.assert_agreed(id).await;
+    }
+}
+
+#[tokio::test]
+async fn an_automatic_payment_that_is_voided_while_it_is_unknown_is_never_captured() {
+    let bench = Bench::start().await;
+    let id = new_id();
+    bench.payments.authorize(automatic(id, "tok_timeout_after")).await.unwrap();
+    let voided = bench.payments.void(id).await;
+    let payment = bench.until(id, |payment| payment.attempts.iter().all(|attempt| !attempt.is_open())).await;
+    let expected = if voided.is_ok() { State::Voided } else { State::Captured };
+    assert_eq!(payment.standing().state, expected);
+    bench.assert_agreed(id).await;
+}
+
+fn automatic(id: PaymentId, token: &str) -> Authorize {
+    let asked = card(id, 10_000, token);
+    Authorize { terms: Terms { capture: CaptureMode::Automatic, ..asked.terms }, ..asked }
 }
 
 #[tokio::test]

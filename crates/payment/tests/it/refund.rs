@@ -19,7 +19,7 @@ async fn a_refund_gives_back_once_however_often_it_is_asked_for() {
 }
 
 #[tokio::test]
-async fn refunds_of_sixty_and_sixty_of_one_hundred_from_two_processes_give_back_sixty() {
+async fn edge_case_7_refunds_of_sixty_and_sixty_of_one_hundred_from_two_processes_give_back_sixty() {
     let bench = Bench::without_resolver().await;
     let id = bench.captured("tok_visa__refund_slow_100").await;
     let other = service(&bench.database, &bench.psp, TIMEOUT);
