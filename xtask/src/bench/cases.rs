@@ -222,11 +222,10 @@ impl Session {
     pub async fn quiet(&self) -> anyhow::Result<()> {
         let deadline = Instant::now() + QUIET_WITHIN;
         loop {
-            let waiting: bool =
-                sqlx::query_scalar("SELECT EXISTS (SELECT FROM outbox WHERE published_at IS NULL)")
-                    .fetch_one(&self.shop.db)
-                    .await
-                    .context("the outbox could not be read")?;
+            let waiting: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM outbox_waiting)")
+                .fetch_one(&self.shop.db)
+                .await
+                .context("the outbox could not be read")?;
             if !waiting {
                 return Ok(());
             }

@@ -212,7 +212,7 @@ impl Loads<'_> {
         let deadline = Instant::now() + QUIET_WITHIN;
         for service in ["order", "inventory"] {
             let db = self.shop.database(service).await?;
-            while sqlx::query_scalar("SELECT EXISTS (SELECT FROM outbox WHERE published_at IS NULL)")
+            while sqlx::query_scalar("SELECT EXISTS (SELECT FROM outbox_waiting)")
                 .fetch_one(&db)
                 .await
                 .context("the outbox could not be read")?

@@ -191,7 +191,8 @@ async fn backlog(db: &PgPool, rows: i64) -> anyhow::Result<i64> {
         "WITH written AS (
            INSERT INTO outbox (event_id, subject, event_key, payload)
            SELECT gen_random_uuid(), 'order.placed', $3 || n / $2, decode(repeat('00', 300), 'hex')
-           FROM generate_series(1, $1) AS n ORDER BY n RETURNING position)
+           FROM generate_series(1, $1) AS n ORDER BY n RETURNING position
+         ), waiting AS (INSERT INTO outbox_waiting SELECT position FROM written)
          SELECT max(position) FROM written",
     );
     Ok(last.bind(rows).bind(EVENTS_OF_A_KEY).bind(BACKLOG_KEY).fetch_one(db).await?)
@@ -200,7 +201,7 @@ async fn backlog(db: &PgPool, rows: i64) -> anyhow::Result<i64> {
 /// Waits until nothing is unpublished, up to that position.
 async fn empty(db: &PgPool, last: Option<i64>) -> anyhow::Result<()> {
     let deadline = Instant::now() + CAUGHT_UP_WITHIN;
-    let waiting = "SELECT EXISTS (SELECT FROM outbox WHERE published_at IS NULL AND position <= $1)";
+    let waiting = "SELECT EXISTS (SELECT FROM outbox_waiting WHERE position <= $1)";
     while sqlx::query_scalar(waiting).bind(last.unwrap_or(i64::MAX)).fetch_one(db).await? {
         ensure!(Instant::now() < deadline, "the relay has not caught up within {CAUGHT_UP_WITHIN:?}");
         tokio::time::sleep(LOOK_EVERY).await;

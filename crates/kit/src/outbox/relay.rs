@@ -143,19 +143,24 @@ impl Relay {
         Ok(())
     }
 
-    /// Makes the stream if it is gone, and publishes again what an earlier stream had: rows published before this one
-    /// was made. The inboxes know what they have had.
+    /// Makes the stream if it is gone. When it is another than the one that had what was published, all that was written before it
+    /// was made waits again. The inboxes know what they have had.
     async fn refill(&self, session: &mut PgConnection) -> anyhow::Result<OffsetDateTime> {
         self.reachable()?;
         let made_at = nats::ensure(&self.client, &self.stream).await?.created;
-        let mut lost = 0;
+        if rows::filled(session, &self.stream.name).await? == Some(made_at) {
+            return Ok(made_at);
+        }
+        let (mut after, mut lost) = (i64::MIN, 0);
         loop {
-            let unmarked = rows::unmark(session, made_at + SKEW, CHUNK).await?;
-            lost += unmarked;
-            if unmarked < CHUNK.unsigned_abs() {
-                break;
+            let pass = rows::wait_again(session, after, made_at + SKEW, CHUNK).await?;
+            lost += pass.done;
+            match pass.last {
+                Some(last) if !pass.young => after = last,
+                Some(_) | None => break,
             }
         }
+        rows::set_filled(session, &self.stream.name, made_at).await?;
         if lost > 0 {
             tracing::warn!(
                 lost,

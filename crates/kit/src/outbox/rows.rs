@@ -34,11 +34,15 @@ pub(super) async fn insert<'a>(
     traces: &[Option<&str>],
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
-        "INSERT INTO outbox (event_id, subject, event_key, payload, traceparent)
-         SELECT event.id, event.subject, event.key, event.payload, event.trace
-         FROM UNNEST($1::uuid[], $2::text[], $3::text[], $4::bytea[], $5::text[]) WITH ORDINALITY
-              AS event (id, subject, key, payload, trace, place)
-         ORDER BY event.place",
+        "WITH written AS (
+           INSERT INTO outbox (event_id, subject, event_key, payload, traceparent)
+           SELECT event.id, event.subject, event.key, event.payload, event.trace
+           FROM UNNEST($1::uuid[], $2::text[], $3::text[], $4::bytea[], $5::text[]) WITH ORDINALITY
+                AS event (id, subject, key, payload, trace, place)
+           ORDER BY event.place
+           RETURNING position
+         )
+         INSERT INTO outbox_waiting SELECT position FROM written",
     )
     .bind(events.clone().map(|event| event.id).collect::<Vec<_>>())
     .bind(events.clone().map(|event| event.subject.as_str()).collect::<Vec<_>>())
@@ -58,7 +62,7 @@ pub(super) async fn try_lead(conn: &mut PgConnection, lock: i64) -> Result<bool,
 /// The oldest unpublished rows, up to `rows` of them and about `bytes` of payload, never none because of the bytes.
 ///
 /// Positions are drawn before their transactions commit, so a lower one may appear after a higher one was published.
-/// It is not lost: what is asked for is not "after position n" but "not published", and it is the next one then.
+/// It is not lost: what is asked for is not "after position n" but "waiting", and it is the next one then.
 pub(super) async fn unpublished(
     conn: &mut PgConnection,
     rows: i64,
@@ -67,7 +71,9 @@ pub(super) async fn unpublished(
     sqlx::query_as(
         "SELECT position, event_id, subject, event_key, payload, traceparent, created_at
          FROM (SELECT *, sum(octet_length(payload)) OVER (ORDER BY position) - octet_length(payload) AS before
-               FROM (SELECT * FROM outbox WHERE published_at IS NULL ORDER BY position LIMIT $1) AS oldest) AS counted
+               FROM (SELECT position FROM outbox_waiting ORDER BY position LIMIT $1) AS oldest
+               CROSS JOIN LATERAL (SELECT event_id, subject, event_key, payload, traceparent, created_at FROM outbox
+                                   WHERE outbox.position = oldest.position LIMIT 1) AS event) AS counted
          WHERE before <= $2
          ORDER BY position",
     )
@@ -78,28 +84,70 @@ pub(super) async fn unpublished(
 }
 
 pub(super) async fn mark_published(conn: &mut PgConnection, positions: &[i64]) -> Result<(), sqlx::Error> {
-    sqlx::query("UPDATE outbox SET published_at = now() WHERE position = ANY($1)")
-        .bind(positions)
-        .execute(conn)
-        .await?;
+    sqlx::query("DELETE FROM outbox_waiting WHERE position = ANY($1)").bind(positions).execute(conn).await?;
     Ok(())
 }
 
-/// Makes rows published before `before` unpublished again, up to `limit`; how many it were.
-pub(super) async fn unmark(
+/// When the stream was made that has had all that was published; `None` when nobody has written it down yet.
+pub(super) async fn filled(
     conn: &mut PgConnection,
-    before: OffsetDateTime,
-    limit: i64,
-) -> Result<u64, sqlx::Error> {
-    let unmarked = sqlx::query(
-        "UPDATE outbox SET published_at = NULL WHERE position IN
-         (SELECT position FROM outbox WHERE published_at < $1 ORDER BY published_at LIMIT $2)",
+    stream: &str,
+) -> Result<Option<OffsetDateTime>, sqlx::Error> {
+    sqlx::query_scalar("SELECT made_at FROM outbox_stream WHERE name = $1")
+        .bind(stream)
+        .fetch_optional(conn)
+        .await
+}
+
+pub(super) async fn set_filled(
+    conn: &mut PgConnection,
+    stream: &str,
+    made_at: OffsetDateTime,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO outbox_stream (name, made_at) VALUES ($1, $2)
+         ON CONFLICT ON CONSTRAINT outbox_stream_once DO UPDATE SET made_at = excluded.made_at",
     )
-    .bind(before)
-    .bind(limit)
+    .bind(stream)
+    .bind(made_at)
     .execute(conn)
     .await?;
-    Ok(unmarked.rows_affected())
+    Ok(())
+}
+
+/// What a statement over some rows, the oldest first, has looked at and done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromRow)]
+pub(super) struct Pass {
+    /// The last position it looked at; `None` when there was none.
+    pub last: Option<i64>,
+    /// Whether it met a row that is too young: those behind it are too.
+    pub young: bool,
+    pub done: i64,
+}
+
+/// Makes rows written before `before` wait again, of the `limit` that follow position `after`.
+pub(super) async fn wait_again(
+    conn: &mut PgConnection,
+    after: i64,
+    before: OffsetDateTime,
+    limit: i64,
+) -> Result<Pass, sqlx::Error> {
+    sqlx::query_as(
+        "WITH span AS (
+           SELECT position, created_at FROM outbox WHERE position > $1 ORDER BY position LIMIT $3
+         ), again AS (
+           INSERT INTO outbox_waiting SELECT position FROM span WHERE created_at < $2
+           ON CONFLICT ON CONSTRAINT outbox_waiting_once DO NOTHING RETURNING position
+         )
+         SELECT max(position) AS last, coalesce(bool_or(created_at >= $2), false) AS young,
+                (SELECT count(*) FROM again) AS done
+         FROM span",
+    )
+    .bind(after)
+    .bind(before)
+    .bind(limit)
+    .fetch_one(conn)
+    .await
 }
 
 /// Counts what waits, no further than `limit`: a number that large says the same.
@@ -107,25 +155,37 @@ pub(super) async fn backlog(conn: &mut PgConnection, limit: i64) -> Result<Backl
     sqlx::query_as(
         "SELECT count(*) AS rows,
                 coalesce(extract(epoch FROM now() - min(created_at)), 0)::float8 AS oldest_seconds
-         FROM (SELECT created_at FROM outbox WHERE published_at IS NULL ORDER BY position LIMIT $1) AS waiting",
+         FROM (SELECT created_at FROM (SELECT position FROM outbox_waiting ORDER BY position LIMIT $1) AS waiting
+               CROSS JOIN LATERAL (SELECT created_at FROM outbox WHERE outbox.position = waiting.position LIMIT 1) AS event)
+              AS waiting",
     )
     .bind(limit)
     .fetch_one(conn)
     .await
 }
 
+/// Deletes rows older than `keep` that do not wait, of the `limit` that follow position `after`.
 pub(super) async fn prune_outbox(
     conn: &mut PgConnection,
+    after: i64,
     keep: Duration,
     limit: i64,
-) -> Result<u64, sqlx::Error> {
-    let pruned = sqlx::query(
-        "DELETE FROM outbox WHERE position IN
-         (SELECT position FROM outbox WHERE published_at < now() - $1 ORDER BY published_at LIMIT $2)",
+) -> Result<Pass, sqlx::Error> {
+    sqlx::query_as(
+        "WITH span AS (
+           SELECT position, created_at FROM outbox WHERE position > $1 ORDER BY position LIMIT $3
+         ), gone AS (
+           DELETE FROM outbox USING span WHERE outbox.position = span.position AND span.created_at < now() - $2
+             AND NOT EXISTS (SELECT FROM outbox_waiting WHERE outbox_waiting.position = span.position)
+           RETURNING outbox.position
+         )
+         SELECT max(position) AS last, coalesce(bool_or(created_at >= now() - $2), false) AS young,
+                (SELECT count(*) FROM gone) AS done
+         FROM span",
     )
+    .bind(after)
     .bind(PgInterval::try_from(keep).expect("whole seconds fit an interval"))
     .bind(limit)
-    .execute(conn)
-    .await?;
-    Ok(pruned.rows_affected())
+    .fetch_one(conn)
+    .await
 }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::rows;
 use crate::{idempotency, inbox, metrics};
 
-/// Published rows stay this long, so that a stream that was lost can be filled again.
+/// Rows stay this long, so that a stream that was lost can be filled again; what waits stays longer.
 const KEEP: Duration = Duration::from_secs(24 * 3600);
 const MEASURE_EVERY: Duration = Duration::from_secs(5);
 const PRUNE_EVERY: Duration = Duration::from_secs(60);
@@ -68,9 +68,12 @@ impl Watch {
 
 /// Deletes published rows that are old enough, some chunks at a time; the relay does this, and publishing waits meanwhile.
 pub async fn prune(session: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let mut after = i64::MIN;
     for _ in 0..CHUNKS {
-        if rows::prune_outbox(session, KEEP, CHUNK).await? < CHUNK.unsigned_abs() {
-            break;
+        let pass = rows::prune_outbox(session, after, KEEP, CHUNK).await?;
+        match pass.last {
+            Some(last) if !pass.young => after = last,
+            Some(_) | None => break,
         }
     }
     Ok(())

@@ -14,8 +14,12 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A database with the tables every service has.
 pub async fn messaging() -> TestDatabase {
     let database = testing::database(&Migrator::DEFAULT).await;
-    let tables = include_str!("../../../../migrations/order/0001_messaging.sql");
-    sqlx::raw_sql(tables).execute(&database.pool).await.unwrap();
+    for tables in [
+        include_str!("../../../../migrations/order/0001_messaging.sql"),
+        include_str!("../../../../migrations/order/0015_outbox_waiting.sql"),
+    ] {
+        sqlx::raw_sql(tables).execute(&database.pool).await.unwrap();
+    }
     database
 }
 

@@ -94,7 +94,7 @@ async fn committed_events_arrive_on_the_stream() {
     let order = shop.tee("k1").await;
     shop.pay("alice", &order, "tok_visa").await.unwrap();
     eventually("everything is published", async || {
-        let left: i64 = sqlx::query_scalar("SELECT count(*) FROM outbox WHERE published_at IS NULL")
+        let left: i64 = sqlx::query_scalar("SELECT count(*) FROM outbox_waiting")
             .fetch_one(&shop.database.pool)
             .await
             .unwrap();

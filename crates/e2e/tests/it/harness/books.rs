@@ -60,7 +60,7 @@ impl Shop {
     async fn untold(&self) -> i64 {
         let mut backlog = 0;
         for service in ["order", "inventory", "payment"] {
-            let (waiting,): (i64,) = sqlx::query_as("SELECT count(*) FROM outbox WHERE published_at IS NULL")
+            let (waiting,): (i64,) = sqlx::query_as("SELECT count(*) FROM outbox_waiting")
                 .fetch_one(&self.database(service).await)
                 .await
                 .unwrap();

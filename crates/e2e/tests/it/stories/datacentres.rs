@@ -18,7 +18,10 @@ use crate::harness::datacentres::Datacentres;
 use crate::harness::eventually;
 
 const CONSUMER: &str = "mail-orders";
-const MESSAGING: &str = include_str!("../../../../../migrations/order/0001_messaging.sql");
+const MESSAGING: &str = concat!(
+    include_str!("../../../../../migrations/order/0001_messaging.sql"),
+    include_str!("../../../../../migrations/order/0015_outbox_waiting.sql")
+);
 
 /// The databases of a service in the east that tells, and of one in the west that hears.
 struct Databases {

@@ -23,10 +23,8 @@ pub async fn settle(board: &Arc<Board>, db: &PgPool, terms: &BTreeMap<Cell, Term
     buyers_have_their_limits_back(board, db, terms).await;
     everything_left_is_sold(board, db, terms).await;
     eventually(async || {
-        let untold: i64 = sqlx::query_scalar("SELECT count(*) FROM outbox WHERE published_at IS NULL")
-            .fetch_one(db)
-            .await
-            .unwrap();
+        let untold: i64 =
+            sqlx::query_scalar("SELECT count(*) FROM outbox_waiting").fetch_one(db).await.unwrap();
         if untold == 0 { Ok(()) } else { Err(format!("{untold} events are untold")) }
     })
     .await;
