@@ -127,3 +127,11 @@ pub fn is_outage(error: &sqlx::Error) -> bool {
             | sqlx::Error::WorkerCrashed
     )
 }
+
+/// Whether the statement lost to somebody else's transaction: a row was held for longer than we wait, or two waited for each other
+/// in a circle. The same thing may be tried again later; at once it would wait again.
+pub fn is_contended(error: &sqlx::Error) -> bool {
+    // Lock not available, statement cancelled, deadlock, serialization failure.
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| ["55P03", "57014", "40P01", "40001"].contains(&code.as_ref()))
+}

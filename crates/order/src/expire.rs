@@ -2,11 +2,13 @@
 //! order for which a payment was ever begun goes the long way, through its saga. Several instances share the work through row
 //! locks. It never writes that stock is free before inventory has said so.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
 use stampede_kit as kit;
+use stampede_types::OrderId;
 use time::OffsetDateTime;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -72,7 +74,9 @@ impl Orders {
         let claim = Uuid::now_v7();
         let due = store::expire::begin(&self.db, claim, self.saga_lease * LEASES, from, BATCH).await?;
         let mut batch = Batch { taken: due.len(), away: 0, last: due.last().map(|due| due.expires_at) };
-        let alone: Vec<Due> = due.into_iter().filter(|due| due.only_stock).collect();
+        let alone: Vec<Due> = due.into_iter().filter(|due| due.unpaid).collect();
+        let with_uses: HashSet<OrderId> =
+            alone.iter().filter(|due| due.promotions).map(|due| due.order).collect();
         if alone.is_empty() {
             return Ok(batch);
         }
@@ -94,7 +98,7 @@ impl Orders {
             }
         }
         self.crash_at.reached(CrashPoint::After(Action::Release));
-        self.end_expired(claim, &released).await?;
+        self.end_expired(claim, &released, &with_uses).await?;
         self.crash_at.reached(CrashPoint::Written(Action::Release));
         if !away.is_empty() {
             // Nothing was written of them: they are due again, and nobody can begin to pay for them.
@@ -107,8 +111,14 @@ impl Orders {
         Ok(batch)
     }
 
-    /// One transaction: the orders, their sagas, and what others must hear.
-    async fn end_expired(&self, claim: Uuid, released: &[Uuid]) -> Result<(), Error> {
+    /// One transaction: the orders, their sagas, what others must hear, and the uses of promotions. Those come last: others wait for
+    /// the rows that count them.
+    async fn end_expired(
+        &self,
+        claim: Uuid,
+        released: &[Uuid],
+        with_uses: &HashSet<OrderId>,
+    ) -> Result<(), Error> {
         if released.is_empty() {
             return Ok(());
         }
@@ -123,6 +133,11 @@ impl Orders {
         let at = self.clock.now();
         let facts: Vec<_> = ended.iter().map(|(order, _)| events::expired(*order, at)).collect();
         kit::outbox::append(&mut tx, &facts).await?;
+        let used = ended.iter().map(|(order, _)| *order).filter(|order| with_uses.contains(order));
+        let used: Vec<Uuid> = used.map(OrderId::uuid).collect();
+        if !used.is_empty() {
+            store::uses::release(&mut tx, &used).await?;
+        }
         tx.commit().await?;
         self.metrics.expired.add(ended.len() as u64, &[]);
         self.wake.wake();

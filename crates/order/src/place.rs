@@ -1,5 +1,6 @@
 //! The group commit of new orders: what gathers while one transaction commits goes into the next. Each caller waits for the
-//! commit its own order is in. An id that is there already is answered with what is there.
+//! commit its own order is in. An id that is there already is answered with what is there. Orders that take uses of a promotion
+//! which has an end gather in a lane of their own: the others never wait for a promotion's row.
 
 mod grants;
 
@@ -45,25 +46,36 @@ pub enum Placed {
 /// The database failed a whole batch. Whatever was written all the same is met by the next try with the same key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Failed {
-    outage: bool,
+    /// It may be gone when the same is tried again.
+    passing: bool,
 }
 
 impl Failed {
     /// Said once for the batch, however many were in it.
     pub fn of(error: &sqlx::Error) -> Self {
-        let outage = kit::postgres::is_outage(error);
-        tracing::error!(%error, outage, "a batch failed in the database");
-        Self { outage }
+        let passing = is_passing(error);
+        tracing::error!(%error, passing, "a batch failed in the database");
+        Self { passing }
     }
 }
 
 impl From<Failed> for Error {
     fn from(failed: Failed) -> Self {
-        if failed.outage { Error::Unavailable } else { Error::Internal }
+        if failed.passing { Error::Unavailable } else { Error::Internal }
     }
 }
 
-pub struct Placing(Batcher<NewOrder, Result<Placed, Failed>>);
+fn is_passing(error: &sqlx::Error) -> bool {
+    kit::postgres::is_outage(error) || kit::postgres::is_contended(error)
+}
+
+type Lane = Batcher<NewOrder, Result<Placed, Failed>>;
+
+pub struct Placing {
+    orders: Lane,
+    /// Of orders that may have to wait for others which use the same promotions.
+    uses: Lane,
+}
 
 pub fn start(db: PgPool, metrics: Arc<Metrics>, wake: kit::outbox::Wake) -> Placing {
     let write = move |new: Vec<NewOrder>| {
@@ -76,13 +88,17 @@ pub fn start(db: PgPool, metrics: Arc<Metrics>, wake: kit::outbox::Wake) -> Plac
             answers
         }
     };
-    Placing(Batcher::start("place", LIMITS, write))
+    Placing {
+        orders: Batcher::start("place", LIMITS, write.clone()),
+        uses: Batcher::start("place_uses", LIMITS, write),
+    }
 }
 
 impl Placing {
     /// Durable when it answers.
     pub async fn place(&self, new: NewOrder) -> Result<Placed, Error> {
-        match self.0.submit(new).await {
+        let lane = if grants::is_limited(&new.order) { &self.uses } else { &self.orders };
+        match lane.submit(new).await {
             Ok(Ok(placed)) => Ok(placed),
             Ok(Err(failed)) => Err(failed.into()),
             Err(kit::batch::Refused::Stopped) => Err(Error::Unavailable),
@@ -95,7 +111,8 @@ impl Placing {
 async fn write(db: &PgPool, new: &[NewOrder]) -> Vec<Result<Placed, Failed>> {
     match write_together(db, new).await {
         Ok(placed) => placed.into_iter().map(Ok).collect(),
-        Err(error) if new.len() > 1 && !kit::postgres::is_outage(&error) => {
+        // Somebody who holds a row for long would hold up each of them as long as all of them.
+        Err(error) if new.len() > 1 && !is_passing(&error) => {
             // One order that cannot be written must not take the others with it.
             tracing::warn!(%error, orders = new.len(), "a batch failed; writing its orders one by one");
             let mut answers = Vec::with_capacity(new.len());
@@ -120,10 +137,10 @@ async fn write_together(db: &PgPool, new: &[NewOrder]) -> Result<Vec<Placed>, sq
     firsts.sort_by_key(|(at, one)| (one.order.id, *at));
     firsts.dedup_by_key(|(_, one)| one.order.id);
     let mut tx = db.begin().await?;
-    let refused = grants::refused(&mut tx, &firsts).await?;
+    let found = grants::take(&mut tx, &firsts).await?;
     let rows: Vec<(&Order, &[u8])> = firsts
         .iter()
-        .filter(|(_, one)| !refused.contains_key(&one.order.id.uuid()))
+        .filter(|(_, one)| found.is_to_write(one.order.id.uuid()))
         .map(|(_, one)| (&one.order, one.fingerprint.as_slice()))
         .collect();
     let inserted = store::place::insert(&mut tx, &rows).await?;
@@ -135,11 +152,11 @@ async fn write_together(db: &PgPool, new: &[NewOrder]) -> Result<Vec<Placed>, sq
     kit::outbox::append_traced(&mut tx, &facts).await?;
     tx.commit().await?;
 
-    let known = |at: &usize| placed.contains(at) || refused.contains_key(&new[*at].order.id.uuid());
+    let known = |at: &usize| placed.contains(at) || found.used_up.contains_key(&new[*at].order.id.uuid());
     let others: Vec<usize> = (0..new.len()).filter(|at| !known(at)).collect();
     let mut before = read_before(db, new, others).await?;
     Ok((0..new.len())
-        .map(|at| match (before.remove(&at), refused.get(&new[at].order.id.uuid())) {
+        .map(|at| match (before.remove(&at), found.used_up.get(&new[at].order.id.uuid())) {
             (Some(there), _) => Placed::Before(there),
             (None, Some(used_up)) => Placed::UsedUp(used_up.clone()),
             (None, None) => Placed::New,

@@ -8,17 +8,17 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use moka::sync::Cache;
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use stampede_kit as kit;
 use stampede_types::BuyerId;
 use time::OffsetDateTime;
 use tokio::sync::{Notify, OnceCell};
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::promotion::{Basket, Coupon, Outcome, Promotion, evaluate};
+use crate::domain::promotion::{Basket, Candidate, Coupon, Outcome, Promotion, evaluate};
 use crate::error::Error;
 use crate::store;
-use crate::store::promotions::{After, Level};
+use crate::store::promotions::{After, Level, Uses};
 
 /// How long what is remembered is believed.
 const FRESH: Duration = Duration::from_secs(1);
@@ -41,10 +41,17 @@ pub struct Promotions {
     stale: Notify,
 }
 
+/// A promotion as staff see it.
+#[derive(Debug)]
+pub struct Counted {
+    pub level: Level,
+    pub uses: Uses,
+}
+
 /// One page and where the next begins.
 #[derive(Debug)]
 pub struct Page {
-    pub promotions: Vec<Level>,
+    pub promotions: Vec<Counted>,
     pub next: String,
 }
 
@@ -105,49 +112,34 @@ impl Promotions {
         self.automatic.load().is_empty()
     }
 
-    /// What the promotions give this buyer. His earlier uses are asked for only of those that would apply and count them.
+    /// What the promotions give this buyer. His earlier uses are asked for, all at once, when one that counts them would apply.
     pub async fn apply(
         &self,
         buyer: &BuyerId,
         basket: Basket<'_>,
         levels: &[Level],
     ) -> Result<Outcome, Error> {
-        let mut used: HashMap<Arc<str>, i64> = HashMap::new();
-        loop {
-            let candidates: Vec<_> = levels
-                .iter()
-                .map(|level| level.candidate(used.get(&level.terms.id).copied().unwrap_or(0)))
-                .collect();
-            let outcome = evaluate(basket, &candidates);
-            let unknown: Vec<Arc<str>> = outcome
-                .applied
-                .iter()
-                .filter(|applied| applied.terms.per_buyer_limit.is_some())
-                .map(|applied| applied.terms.id.clone())
-                .filter(|id| !used.contains_key(id))
-                .collect();
-            // Each turn asks about at least one promotion that was not asked about before.
-            if unknown.is_empty() {
-                return Ok(outcome);
-            }
-            let ids: Vec<String> = unknown.iter().map(ToString::to_string).collect();
-            let found = store::uses::of_buyers(&self.db, &ids, &[buyer.to_string()]).await?;
-            used.extend(unknown.into_iter().map(|id| {
-                let uses = found.get(&(id.to_string(), buyer.to_string())).copied().unwrap_or(0);
-                (id, uses)
-            }));
+        let outcome = evaluate(basket, &candidates(levels, &HashMap::new()));
+        if outcome.applied.iter().all(|applied| applied.terms.per_buyer_limit.is_none()) {
+            return Ok(outcome);
         }
+        let of_buyers = levels.iter().filter(|level| level.terms.per_buyer_limit.is_some());
+        let ids: Vec<String> = of_buyers.map(|level| level.terms.id.to_string()).collect();
+        let used = store::uses::of_buyer(&self.db, &ids, buyer.as_str()).await?;
+        Ok(evaluate(basket, &candidates(levels, &used)))
     }
 
     /// Adds a promotion, or finds that it is there with the same terms.
-    pub async fn create(&self, terms: Promotion) -> Result<Level, Error> {
+    pub async fn create(&self, terms: Promotion) -> Result<Counted, Error> {
         let now = self.clock.now();
+        let mut tx = self.db.begin().await?;
         if terms.conditions.coupon.is_none() && terms.closes_at.is_none_or(|closes| closes > now) {
-            self.leave_room(&terms, now).await?;
+            leave_room(&mut tx, &terms, now).await?;
         }
-        store::promotions::insert(&self.db, &terms).await?;
+        store::promotions::insert(&mut *tx, &terms).await?;
+        tx.commit().await?;
         let there = self.get(&terms.id).await?;
-        if *there.terms != terms {
+        if *there.level.terms != terms {
             return Err(Error::PromotionExists);
         }
         self.coupons.invalidate_all();
@@ -155,18 +147,14 @@ impl Promotions {
         Ok(there)
     }
 
-    async fn leave_room(&self, terms: &Promotion, now: OffsetDateTime) -> Result<(), Error> {
-        let open = store::promotions::automatic(&self.db, now, MAX_AUTOMATIC).await?;
-        let there = open.iter().any(|level| level.terms.id == terms.id);
-        if !there && i64::try_from(open.len()).is_ok_and(|open| open >= MAX_AUTOMATIC) {
-            let rule = "must have a coupon: 200 promotions without one are open already";
-            return Err(Error::Invalid { field: "promotion.conditions".into(), rule });
-        }
-        Ok(())
+    pub async fn get(&self, id: &str) -> Result<Counted, Error> {
+        let level = store::promotions::by_id(&self.db, id).await?.ok_or(Error::PromotionNotFound)?;
+        self.counted(vec![level]).await?.pop().ok_or(Error::PromotionNotFound)
     }
 
-    pub async fn get(&self, id: &str) -> Result<Level, Error> {
-        store::promotions::by_id(&self.db, id).await?.ok_or(Error::PromotionNotFound)
+    async fn counted(&self, levels: Vec<Level>) -> Result<Vec<Counted>, Error> {
+        let uses = store::promotions::uses(&self.db, &levels).await?;
+        Ok(levels.into_iter().zip(uses).map(|(level, uses)| Counted { level, uses }).collect())
     }
 
     /// Promotions by priority.
@@ -181,8 +169,26 @@ impl Promotions {
             Some(last) if more => hex::encode(format!("{}/{}", last.terms.priority, last.terms.id)),
             Some(_) | None => String::new(),
         };
-        Ok(Page { promotions, next })
+        Ok(Page { promotions: self.counted(promotions).await?, next })
     }
+}
+
+/// With what is left for a buyer who has used each of them so often.
+fn candidates(levels: &[Level], used: &HashMap<String, i64>) -> Vec<Candidate> {
+    let used = |level: &Level| used.get(&*level.terms.id).copied().unwrap_or(0);
+    levels.iter().map(|level| level.candidate(used(level))).collect()
+}
+
+/// Refuses one more that applies by itself when there are as many as may be looked at for each order.
+async fn leave_room(conn: &mut PgConnection, terms: &Promotion, now: OffsetDateTime) -> Result<(), Error> {
+    store::promotions::lock_automatic(&mut *conn).await?;
+    let open = store::promotions::automatic(conn, now, MAX_AUTOMATIC).await?;
+    let there = open.iter().any(|level| level.terms.id == terms.id);
+    if !there && i64::try_from(open.len()).is_ok_and(|open| open >= MAX_AUTOMATIC) {
+        let rule = "must have a coupon: 200 promotions without one are open already";
+        return Err(Error::Invalid { field: "promotion.conditions".into(), rule });
+    }
+    Ok(())
 }
 
 /// Where the page of this token ended: priority and id. It is no secret and grants nothing.

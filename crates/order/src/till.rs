@@ -7,6 +7,7 @@ use crate::domain::pricing::{self, Priced, Wanted};
 use crate::domain::promotion::{Action, Basket, Coupon, Outcome, Promotion, Why};
 use crate::error::Error;
 use crate::orders::Orders;
+use crate::promotions::Counted;
 use crate::store::promotions::Level;
 
 /// A buyer with his basket.
@@ -41,7 +42,7 @@ impl Orders {
     }
 
     /// Adds a promotion, whose gift the catalogue has to know.
-    pub(crate) async fn create_promotion(&self, terms: Promotion) -> Result<Level, Error> {
+    pub(crate) async fn create_promotion(&self, terms: Promotion) -> Result<Counted, Error> {
         if let Action::Gift(sku) = &terms.action
             && self.prices.title(sku).await?.is_none()
         {

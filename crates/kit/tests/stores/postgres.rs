@@ -102,3 +102,30 @@ async fn a_url_that_is_none_is_refused_without_being_shown() {
         postgres::connect(&Secret::new("postgres//hunter2"), 1, &Migrator::DEFAULT).await.unwrap_err();
     assert!(!format!("{error:?}").contains("hunter2"));
 }
+
+#[tokio::test]
+async fn a_row_that_is_held_for_long_and_a_circle_are_told_from_a_fault() {
+    let database = testing::database(&Migrator::DEFAULT).await;
+    let table = "CREATE TABLE thing (id bigint PRIMARY KEY); INSERT INTO thing VALUES (1), (2)";
+    sqlx::raw_sql(table).execute(&database.pool).await.unwrap();
+    let take = "SELECT FROM thing WHERE id = $1 FOR UPDATE";
+    let (mut one, mut two) = (database.pool.begin().await.unwrap(), database.pool.begin().await.unwrap());
+    sqlx::query(take).bind(1_i64).execute(&mut *one).await.unwrap();
+    sqlx::query(take).bind(2_i64).execute(&mut *two).await.unwrap();
+    // Whoever has an answer lets go of what he holds.
+    let cross = async |mut tx: sqlx::Transaction<'_, sqlx::Postgres>, id: i64| {
+        sqlx::query(take).bind(id).execute(&mut *tx).await
+    };
+    let (first, second) = tokio::join!(cross(one, 2), cross(two, 1));
+    let circle = first.err().or(second.err()).unwrap();
+    assert!(postgres::is_contended(&circle) && !postgres::is_outage(&circle), "{circle}");
+
+    let mut holder = database.pool.begin().await.unwrap();
+    sqlx::query(take).bind(1_i64).execute(&mut *holder).await.unwrap();
+    let mut waiting = database.pool.begin().await.unwrap();
+    sqlx::query("SET LOCAL lock_timeout = '20ms'").execute(&mut *waiting).await.unwrap();
+    let held = sqlx::query(take).bind(1_i64).execute(&mut *waiting).await.unwrap_err();
+    assert!(postgres::is_contended(&held) && !postgres::is_outage(&held), "{held}");
+    let double = sqlx::query("INSERT INTO thing VALUES (2)").execute(&database.pool).await.unwrap_err();
+    assert!(!postgres::is_contended(&double) && !postgres::is_outage(&double), "{double}");
+}

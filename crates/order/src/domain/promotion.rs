@@ -123,6 +123,18 @@ impl Promotion {
                 || campaign.is_some_and(|campaign| conditions.campaigns.contains(campaign)))
     }
 
+    /// Whether its uses are counted in its own row: it has an end that all orders share.
+    #[must_use]
+    pub fn is_counted(&self) -> bool {
+        self.use_limit.is_some() || self.budget.is_some()
+    }
+
+    /// Whether taking a use of it may have to wait for another order's.
+    #[must_use]
+    pub fn is_limited(&self) -> bool {
+        self.is_counted() || self.per_buyer_limit.is_some()
+    }
+
     fn rank(&self) -> (u32, &str) {
         (self.priority, &self.id)
     }

@@ -21,13 +21,13 @@ impl PromotionService for PromotionApi {
     async fn create_promotion(&self, request: Request<CreatePromotionRequest>) -> Answer<Promotion> {
         let message = request.into_inner().promotion;
         let message = message.ok_or(Error::Invalid { field: "promotion".into(), rule: "is required" })?;
-        let level = self.0.create_promotion(wire::promotion::terms(message)?).await?;
-        Ok(Response::new(wire::promotion::level(&level)))
+        let promotion = self.0.create_promotion(wire::promotion::terms(message)?).await?;
+        Ok(Response::new(wire::promotion::counted(&promotion)))
     }
 
     async fn get_promotion(&self, request: Request<GetPromotionRequest>) -> Answer<Promotion> {
-        let level = self.0.promotions.get(&request.get_ref().promotion_id).await?;
-        Ok(Response::new(wire::promotion::level(&level)))
+        let promotion = self.0.promotions.get(&request.get_ref().promotion_id).await?;
+        Ok(Response::new(wire::promotion::counted(&promotion)))
     }
 
     async fn list_promotions(
@@ -36,7 +36,7 @@ impl PromotionService for PromotionApi {
     ) -> Answer<ListPromotionsResponse> {
         let request = request.into_inner();
         let page = self.0.promotions.list(request.page_size, &request.page_token).await?;
-        let promotions = page.promotions.iter().map(wire::promotion::level).collect();
+        let promotions = page.promotions.iter().map(wire::promotion::counted).collect();
         Ok(Response::new(ListPromotionsResponse { promotions, next_page_token: page.next }))
     }
 }

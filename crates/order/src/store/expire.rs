@@ -16,16 +16,18 @@ pub struct Due {
     pub order: OrderId,
     pub reservation: ReservationId,
     pub expires_at: OffsetDateTime,
-    /// No payment was begun and no promotion is used: only its stock is to be released, under our claim. Otherwise its saga was
-    /// begun and waits for the runner.
-    pub only_stock: bool,
+    /// No payment was begun: its stock is to be released under our claim. Otherwise its saga was begun and waits for the runner.
+    pub unpaid: bool,
+    /// It has taken uses, which go back with it.
+    pub promotions: bool,
 }
 
 struct DueRow {
     order_id: Uuid,
     reservation_id: Uuid,
     expires_at: OffsetDateTime,
-    only_stock: bool,
+    unpaid: bool,
+    promotions: bool,
 }
 
 /// Begins the end of unpaid orders that are due and with which nothing else is being done, oldest first; none that was due before
@@ -41,20 +43,20 @@ pub async fn begin(
     let rows = sqlx::query_as!(
         DueRow,
         r#"WITH due AS (
-             SELECT o.order_id, o.reservation_id, o.expires_at, o.payment_id, o.payment_id IS NULL AND o.promotions IS NULL AS only_stock
+             SELECT o.order_id, o.reservation_id, o.expires_at, o.payment_id, o.promotions IS NOT NULL AS promotions
              FROM orders o
              WHERE o.state = 'AWAITING_PAYMENT' AND o.expires_at <= now() AND o.expires_at >= coalesce($1::timestamptz, '-infinity')
                AND NOT EXISTS (SELECT FROM saga s WHERE s.order_id = o.order_id)
              ORDER BY o.expires_at LIMIT $2 FOR UPDATE OF o SKIP LOCKED
            ), begun AS (
              INSERT INTO saga (order_id, step, claim, claimed_until)
-             SELECT order_id, CASE WHEN payment_id IS NULL THEN $3 ELSE $4 END, CASE WHEN only_stock THEN $5::uuid END,
-                    CASE WHEN only_stock THEN now() + make_interval(secs => $6) END
+             SELECT order_id, CASE WHEN payment_id IS NULL THEN $3 ELSE $4 END, CASE WHEN payment_id IS NULL THEN $5::uuid END,
+                    CASE WHEN payment_id IS NULL THEN now() + make_interval(secs => $6) END
              FROM due
              ON CONFLICT ON CONSTRAINT saga_one_per_order DO NOTHING RETURNING order_id
            )
            SELECT order_id AS "order_id!", reservation_id AS "reservation_id!", expires_at AS "expires_at!",
-                  only_stock AS "only_stock!"
+                  payment_id IS NULL AS "unpaid!", promotions AS "promotions!"
            FROM due JOIN begun USING (order_id) ORDER BY expires_at"#,
         from,
         most,
@@ -69,7 +71,8 @@ pub async fn begin(
         order: OrderId::new(row.order_id),
         reservation: ReservationId::new(row.reservation_id),
         expires_at: row.expires_at,
-        only_stock: row.only_stock,
+        unpaid: row.unpaid,
+        promotions: row.promotions,
     };
     Ok(rows.into_iter().map(due).collect())
 }

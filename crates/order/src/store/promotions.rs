@@ -1,4 +1,5 @@
-//! Promotions as rows: their terms and what has been taken of them. Uses are written in `uses.rs`.
+//! Promotions as rows: their terms and what has been taken of them. Uses are written in `uses.rs`, and counted here only for who
+//! asks how many there are.
 
 use std::sync::Arc;
 
@@ -10,15 +11,24 @@ use super::applied;
 use crate::domain::promotion::{Candidate, Coupon, Promotion};
 use crate::wire;
 
-/// A promotion with what has been taken of it.
+/// A promotion with what has been taken of it, by orders paid or not; nothing where it has neither a limit nor a budget.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Level {
     pub terms: Arc<Promotion>,
-    pub uses_reserved: i64,
-    pub uses_committed: i64,
-    /// Minor units, of orders paid or not.
+    pub uses_taken: i64,
+    /// Minor units.
     pub budget_taken: i64,
 }
+
+/// Uses by orders that are not paid yet, and by those that are: counted up to `COUNTED_AT_MOST` of each.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Uses {
+    pub reserved: i64,
+    pub committed: i64,
+}
+
+/// Uses of a kind that are counted for one promotion.
+pub const COUNTED_AT_MOST: i64 = 10_000;
 
 /// Where a page of promotions ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,9 +39,18 @@ pub struct After {
 
 struct Row {
     terms: Vec<u8>,
-    uses_reserved: i64,
-    uses_committed: i64,
+    uses_taken: i64,
     budget_taken: i64,
+}
+
+/// Whoever adds a promotion that applies by itself counts them first: one at a time, until the end of the transaction.
+pub async fn lock_automatic(executor: impl PgExecutor<'_>) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "SELECT FROM (SELECT pg_advisory_xact_lock(hashtextextended('promotion_automatic', 0))) AS locked"
+    )
+    .execute(executor)
+    .await?;
+    Ok(())
 }
 
 /// False when there is a promotion with this id.
@@ -56,8 +75,7 @@ pub async fn insert(executor: impl PgExecutor<'_>, terms: &Promotion) -> Result<
 pub async fn by_id(executor: impl PgExecutor<'_>, id: &str) -> Result<Option<Level>, sqlx::Error> {
     let row = sqlx::query_as!(
         Row,
-        r#"SELECT terms, uses_reserved, uses_committed, budget_reserved + budget_committed AS "budget_taken!"
-           FROM promotion WHERE promotion_id = $1"#,
+        "SELECT terms, uses_taken, budget_taken FROM promotion WHERE promotion_id = $1",
         id
     )
     .fetch_optional(executor)
@@ -65,7 +83,7 @@ pub async fn by_id(executor: impl PgExecutor<'_>, id: &str) -> Result<Option<Lev
     row.map(Row::into_level).transpose()
 }
 
-/// By priority, then id.
+/// By priority, then id. The beginning is always given, so that every page is one range of the index.
 pub async fn page(
     executor: impl PgExecutor<'_>,
     after: Option<&After>,
@@ -73,11 +91,10 @@ pub async fn page(
 ) -> Result<Vec<Level>, sqlx::Error> {
     let rows = sqlx::query_as!(
         Row,
-        r#"SELECT terms, uses_reserved, uses_committed, budget_reserved + budget_committed AS "budget_taken!"
-           FROM promotion WHERE $1::bigint IS NULL OR (priority, promotion_id) > ($1, $2::text)
-           ORDER BY priority, promotion_id LIMIT $3"#,
-        after.map(|after| after.priority),
-        after.map(|after| after.id.as_str()),
+        "SELECT terms, uses_taken, budget_taken FROM promotion WHERE (priority, promotion_id) > ($1, $2)
+         ORDER BY priority, promotion_id LIMIT $3",
+        after.map_or(i64::MIN, |after| after.priority),
+        after.map_or("", |after| after.id.as_str()),
         size
     )
     .fetch_all(executor)
@@ -93,9 +110,8 @@ pub async fn automatic(
 ) -> Result<Vec<Level>, sqlx::Error> {
     let rows = sqlx::query_as!(
         Row,
-        r#"SELECT terms, uses_reserved, uses_committed, budget_reserved + budget_committed AS "budget_taken!"
-           FROM promotion WHERE coupon IS NULL AND (closes_at IS NULL OR closes_at > $1)
-           ORDER BY priority, promotion_id LIMIT $2"#,
+        "SELECT terms, uses_taken, budget_taken FROM promotion WHERE coupon IS NULL AND (closes_at IS NULL OR closes_at > $1)
+         ORDER BY priority, promotion_id LIMIT $2",
         at,
         most
     )
@@ -113,8 +129,7 @@ pub async fn by_coupons(
     let coupons: Vec<String> = coupons.iter().map(|coupon| coupon.as_str().to_owned()).collect();
     let rows = sqlx::query_as!(
         Row,
-        r#"SELECT terms, uses_reserved, uses_committed, budget_reserved + budget_committed AS "budget_taken!"
-           FROM promotion WHERE coupon = ANY($1) ORDER BY priority, promotion_id LIMIT $2"#,
+        "SELECT terms, uses_taken, budget_taken FROM promotion WHERE coupon = ANY($1) ORDER BY priority, promotion_id LIMIT $2",
         &coupons,
         most
     )
@@ -123,11 +138,32 @@ pub async fn by_coupons(
     rows.into_iter().map(Row::into_level).collect()
 }
 
+/// The uses of each of these promotions, in their order.
+pub async fn uses(executor: impl PgExecutor<'_>, promotions: &[Level]) -> Result<Vec<Uses>, sqlx::Error> {
+    let ids: Vec<String> = promotions.iter().map(|level| level.terms.id.to_string()).collect();
+    let rows = sqlx::query!(
+        r#"SELECT reserved.uses AS "reserved!", committed.uses AS "committed!"
+           FROM UNNEST($1::text[]) WITH ORDINALITY AS asked (promotion_id, place)
+           CROSS JOIN LATERAL (SELECT count(*) AS uses FROM (
+             SELECT FROM order_promotion used WHERE used.promotion_id = asked.promotion_id AND used.state = 'RESERVED' LIMIT $2) AS first
+           ) AS reserved
+           CROSS JOIN LATERAL (SELECT count(*) AS uses FROM (
+             SELECT FROM order_promotion used WHERE used.promotion_id = asked.promotion_id AND used.state = 'COMMITTED' LIMIT $2) AS first
+           ) AS committed
+           ORDER BY asked.place"#,
+        &ids,
+        COUNTED_AT_MOST
+    )
+    .fetch_all(executor)
+    .await?;
+    Ok(rows.into_iter().map(|row| Uses { reserved: row.reserved, committed: row.committed }).collect())
+}
+
 impl Level {
     /// What is left of it for a buyer who has used it so often.
     #[must_use]
     pub fn candidate(&self, used_by_buyer: i64) -> Candidate {
-        let of_all = self.terms.use_limit.map(|limit| limit - self.uses_reserved - self.uses_committed);
+        let of_all = self.terms.use_limit.map(|limit| limit - self.uses_taken);
         let of_buyer = self.terms.per_buyer_limit.map(|limit| i64::from(limit) - used_by_buyer);
         Candidate {
             terms: self.terms.clone(),
@@ -141,8 +177,7 @@ impl Row {
     fn into_level(self) -> Result<Level, sqlx::Error> {
         Ok(Level {
             terms: Arc::new(applied::terms(&self.terms)?),
-            uses_reserved: self.uses_reserved,
-            uses_committed: self.uses_committed,
+            uses_taken: self.uses_taken,
             budget_taken: self.budget_taken,
         })
     }

@@ -9,7 +9,7 @@ use stampede_types::{Currency, Money};
 
 use crate::domain::promotion::{Action, Conditions, Promotion};
 use crate::error::Error;
-use crate::store::promotions::Level;
+use crate::promotions::Counted;
 
 /// The terms of a message whose fields the stack has checked.
 ///
@@ -107,9 +107,14 @@ fn one_currency(promotion: &Promotion) -> Result<(), Error> {
 }
 
 /// The terms with what has been taken of them.
-pub fn level(level: &Level) -> wire::Promotion {
-    let (uses_reserved, uses_committed) = (level.uses_reserved, level.uses_committed);
-    wire::Promotion { uses_reserved, uses_committed, ..message(&level.terms) }
+pub fn counted(promotion: &Counted) -> wire::Promotion {
+    let Counted { level, uses } = promotion;
+    wire::Promotion {
+        uses_reserved: uses.reserved,
+        uses_committed: uses.committed,
+        uses_taken: level.uses_taken,
+        ..message(&level.terms)
+    }
 }
 
 pub fn message(terms: &Promotion) -> wire::Promotion {
@@ -143,6 +148,7 @@ pub fn message(terms: &Promotion) -> wire::Promotion {
         budget: terms.budget.map(Into::into),
         uses_reserved: 0,
         uses_committed: 0,
+        uses_taken: 0,
     }
 }
 

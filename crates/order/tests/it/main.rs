@@ -29,6 +29,8 @@ mod rivals;
 mod ship;
 mod shop;
 mod trouble;
+mod uses;
+mod uses_random;
 mod warehouse;
 mod warehouse_rest;
 mod watch;

@@ -45,21 +45,19 @@ impl Shop {
     }
 
     /// Uses by unpaid orders and by paid ones.
-    async fn uses(&self, id: &str) -> (i64, i64) {
+    pub async fn uses(&self, id: &str) -> (i64, i64) {
         let request = self.request("sam", "staff", GetPromotionRequest { promotion_id: id.into() });
         let there = self.promotions.clone().get_promotion(request).await.unwrap().into_inner();
         (there.uses_reserved, there.uses_committed)
     }
 
     /// The counters and the rows of uses say the same.
-    async fn uses_balance(&self) {
+    pub async fn uses_balance(&self) {
         let wrong: i64 = sqlx::query_scalar(
             "SELECT count(*) FROM promotion p WHERE
-               (uses_reserved, uses_committed, budget_reserved, budget_committed) <>
-               (SELECT count(*) FILTER (WHERE state = 'RESERVED'), count(*) FILTER (WHERE state = 'COMMITTED'),
-                       coalesce(sum(amount_minor) FILTER (WHERE state = 'RESERVED'), 0)::bigint,
-                       coalesce(sum(amount_minor) FILTER (WHERE state = 'COMMITTED'), 0)::bigint
-                FROM order_promotion u WHERE u.promotion_id = p.promotion_id)
+               (use_limit IS NOT NULL OR budget_minor IS NOT NULL) AND (uses_taken, budget_taken) <>
+               (SELECT count(*), coalesce(sum(amount_minor), 0)::bigint
+                FROM order_promotion u WHERE u.promotion_id = p.promotion_id AND u.state <> 'RELEASED')
                OR EXISTS (SELECT FROM promotion_buyer b WHERE b.promotion_id = p.promotion_id AND b.uses <>
                  (SELECT count(*) FROM order_promotion u WHERE u.promotion_id = b.promotion_id
                     AND u.buyer_id = b.buyer_id AND u.state <> 'RELEASED'))",

@@ -109,11 +109,9 @@ impl Shop {
         assert_eq!(astray, 0, "uses that are not where their orders are");
         let (wrong,): (i64,) = sqlx::query_as(
             "SELECT count(*) FROM promotion p WHERE
-               (uses_reserved, uses_committed, budget_reserved, budget_committed) <>
-               (SELECT count(*) FILTER (WHERE state = 'RESERVED'), count(*) FILTER (WHERE state = 'COMMITTED'),
-                       coalesce(sum(amount_minor) FILTER (WHERE state = 'RESERVED'), 0)::bigint,
-                       coalesce(sum(amount_minor) FILTER (WHERE state = 'COMMITTED'), 0)::bigint
-                FROM order_promotion u WHERE u.promotion_id = p.promotion_id)",
+               (use_limit IS NOT NULL OR budget_minor IS NOT NULL) AND (uses_taken, budget_taken) <>
+               (SELECT count(*), coalesce(sum(amount_minor), 0)::bigint
+                FROM order_promotion u WHERE u.promotion_id = p.promotion_id AND u.state <> 'RELEASED')",
         )
         .fetch_one(&db)
         .await

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::Applied;
 use crate::domain::order::Order;
 use crate::domain::state::OrderState;
 use crate::domain::words::words;
@@ -44,22 +45,21 @@ impl UseState {
     }
 }
 
-/// What is left of one promotion.
+/// What is left of one promotion that counts its uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Left {
     /// `None` without a limit.
     pub uses: Option<i64>,
     /// Minor units; `None` without a budget.
     pub budget: Option<i64>,
-    /// Uses one buyer may have; `None` without a limit.
-    pub per_buyer: Option<i32>,
 }
 
 /// What several orders may take, one after another.
 #[derive(Debug, Clone, Default)]
 pub struct Grants {
+    /// Of every promotion that counts its uses.
     left: HashMap<String, Left>,
-    /// Uses by (promotion, buyer).
+    /// Uses by (promotion, buyer), of promotions that have a limit for each buyer.
     used: HashMap<(String, String), i64>,
 }
 
@@ -81,11 +81,8 @@ impl Grants {
     /// The first promotion that has none left for it.
     pub fn take(&mut self, order: &Order) -> Result<(), UsedUp> {
         let buyer = order.buyer.as_str();
-        for applied in &order.promotions {
-            let (id, amount) = (&*applied.terms.id, applied.discount.amount_minor());
-            if !self.has(id, buyer, amount) {
-                return Err(UsedUp { promotion: id.to_owned() });
-            }
+        if let Some(gone) = order.promotions.iter().find(|applied| !self.has(applied, buyer)) {
+            return Err(UsedUp { promotion: gone.terms.id.to_string() });
         }
         for applied in &order.promotions {
             let id = &*applied.terms.id;
@@ -98,13 +95,14 @@ impl Grants {
         Ok(())
     }
 
-    fn has(&self, id: &str, buyer: &str, amount: i64) -> bool {
-        let used = self.used.get(&(id.to_owned(), buyer.to_owned())).copied().unwrap_or(0);
-        self.left.get(id).is_some_and(|left| {
-            left.uses.is_none_or(|uses| uses >= 1)
-                && left.budget.is_none_or(|budget| budget >= amount)
-                && left.per_buyer.is_none_or(|limit| used < i64::from(limit))
-        })
+    fn has(&self, applied: &Applied, buyer: &str) -> bool {
+        let (terms, amount) = (&applied.terms, applied.discount.amount_minor());
+        let of_all = !terms.is_counted()
+            || self.left.get(&*terms.id).is_some_and(|left| {
+                left.uses.is_none_or(|uses| uses >= 1) && left.budget.is_none_or(|budget| budget >= amount)
+            });
+        let used = || self.used.get(&(terms.id.to_string(), buyer.to_owned())).copied().unwrap_or(0);
+        of_all && terms.per_buyer_limit.is_none_or(|limit| used() < i64::from(limit))
     }
 }
 
