@@ -57,7 +57,7 @@ impl Orders {
             Err(refused) if refused.may_be_a_replay() => match self.replays.find(id).await? {
                 Some(before) => replay(*before, &fingerprint),
                 None => {
-                    self.let_go(id, &refused).await;
+                    Box::pin(self.let_go(id, &refused)).await;
                     Err(refused)
                 }
             },
@@ -103,7 +103,7 @@ impl Orders {
             Placed::Before(before) => replay(*before, &asked.fingerprint),
             Placed::UsedUp(UsedUp { promotion }) => {
                 self.promotions.is_stale();
-                let total = self.price_without(asker, &promotion).await?.total;
+                let total = Box::pin(self.price_without(asker, &promotion)).await?.total;
                 Err(Error::PromotionUsedUp { promotion, total })
             }
         }
@@ -255,6 +255,18 @@ fn microseconds(at: OffsetDateTime) -> OffsetDateTime {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Thousands are in flight at once: each is as large as the largest thing it may wait for, needed or not.
+    #[test]
+    fn a_request_in_flight_is_small() {
+        fn size<A, F>(_: impl Fn(A) -> F) -> usize {
+            size_of::<F>()
+        }
+        let create = size(|(orders, cx, request): (&'static Orders, &'static kit::Context, _)| {
+            orders.create(cx, request)
+        });
+        assert!(create <= 3 * 1_024, "{create} bytes");
+    }
 
     #[test]
     fn instants_are_cut_to_what_the_store_keeps() {

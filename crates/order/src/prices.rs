@@ -55,10 +55,8 @@ impl Prices {
         if let [one] = wanted {
             return Ok(vec![self.offer(0, one).await?]);
         }
-        join_all(wanted.iter().enumerate().map(|(line, wanted)| self.offer(line, wanted)))
-            .await
-            .into_iter()
-            .collect()
+        let all = wanted.iter().enumerate().map(|(line, wanted)| self.offer(line, wanted));
+        Box::pin(join_all(all)).await.into_iter().collect()
     }
 
     /// What a SKU of the shelf is called, if there is one of this name.
@@ -87,20 +85,31 @@ impl Prices {
 
     async fn sku(&self, sku: &SkuId) -> Result<Option<Offer>, Error> {
         let cell = self.skus.get_with_by_ref(sku, Cell::default);
-        let ask = async {
-            let answer = self.lookups.submit(sku.clone()).await.map_err(|_| Error::Overloaded)?;
-            answer.map_err(|status| Error::of_peer(*status))
+        if let Some(known) = cell.get() {
+            return Ok(known.clone());
+        }
+        let ask = || {
+            Box::pin(async {
+                let answer = self.lookups.submit(sku.clone()).await.map_err(|_| Error::Overloaded)?;
+                answer.map_err(|status| Error::of_peer(*status))
+            })
         };
-        cell.get_or_try_init(|| ask).await.cloned()
+        cell.get_or_try_init(ask).await.cloned()
     }
 
     async fn campaign(&self, campaign: &CampaignId) -> Result<Option<Items>, Error> {
         let cell = self.campaigns.get_with_by_ref(campaign, Cell::default);
-        let ask = async {
-            let items = self.peers.campaign(campaign).await.map_err(Error::of_peer)?;
-            Ok::<_, Error>(items.map(Arc::new))
+        if let Some(known) = cell.get() {
+            return Ok(known.clone());
+        }
+        // Once a second: it need not be a part of every request.
+        let ask = || {
+            Box::pin(async {
+                let items = self.peers.campaign(campaign).await.map_err(Error::of_peer)?;
+                Ok::<_, Error>(items.map(Arc::new))
+            })
         };
-        cell.get_or_try_init(|| ask).await.cloned()
+        cell.get_or_try_init(ask).await.cloned()
     }
 }
 

@@ -26,6 +26,11 @@ impl Orders {
         if asker.coupons.is_empty() && shipping.amount_minor() == 0 && self.promotions.none_automatic() {
             return Ok(priced);
         }
+        // Apart: an order without promotions is not as large as all this while it waits.
+        Box::pin(self.promoted(asker, priced)).await
+    }
+
+    async fn promoted(&self, asker: Asker<'_>, priced: Priced) -> Result<Priced, Error> {
         let levels = self.promotions.known(asker.coupons).await?;
         let outcome = self.outcome(asker, &priced, &levels).await?;
         check_coupons(asker.coupons, &levels, &outcome)?;

@@ -83,7 +83,8 @@ impl Peers {
         }
         let asked = request(message, ASK_WITHIN);
         let asked = if repeated { client::repeated(asked) } else { asked };
-        Ok(self.stock.clone().reserve_stock(asked).await?.into_inner())
+        // Apart: what waits for the stream is not as large as a call.
+        Ok(Box::pin(self.stock.clone().reserve_stock(asked)).await?.into_inner())
     }
 
     /// The one decision between paying, expiring and cancelling.
