@@ -1,6 +1,9 @@
 //! `loadtest orders`: how many durable orders a second the whole shop takes, what each costs every process, and how long buyers wait
 //! at half of that. The load is as light as it can be made, so that the two cores are the shop's. It never mixes faces in one run.
 
+mod fill;
+mod report;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -8,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use serde::Serialize;
+use clap::ValueEnum;
 use stampede_kit::clock::Clock;
 use uuid::Uuid;
 
@@ -23,9 +26,12 @@ use crate::processes::Measured;
 use crate::servers::Kind;
 use crate::terminal::{Step, say};
 use crate::{home, release, stack};
+use report::{Grown, Report};
 
 /// Few connections with many streams cost half of many with one.
 const GRPC_CONNECTIONS: usize = 4;
+const ORDER: &str = "order";
+const READY_WITHIN: Duration = Duration::from_secs(60);
 const UNITS: i64 = 1_000_000_000;
 const WARM_UP: Duration = Duration::from_secs(3);
 /// The outboxes are published within this after a load.
@@ -54,6 +60,12 @@ pub struct Args {
     /// Buyers, each with a token of their own.
     #[arg(long, default_value_t = 5_000, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     buyers: u64,
+    /// A promotion that every order has: none, one without an end, or one whose uses are counted.
+    #[arg(long, value_enum, default_value = "none")]
+    promotion: Promotion,
+    /// Measure again beside so many old orders; 0 does not.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=100_000_000))]
+    grow_to: u64,
     /// Print one JSON object instead of a table.
     #[arg(long)]
     json: bool,
@@ -62,24 +74,14 @@ pub struct Args {
     debug_build: bool,
 }
 
-/// One run. Field names are the interface: scripts read them.
-#[derive(Debug, Serialize)]
-struct Report {
-    protocol: &'static str,
-    rounds: u64,
-    seconds: u64,
-    connections: u64,
-    skus: u64,
-    /// As many as there is room for.
-    most: Figures,
-    most_per_s_by_round: Vec<f64>,
-    /// At half of that, on a schedule that waits for no answer.
-    half: Figures,
-    /// CPU microseconds an order, all processes together, and what the parts come to.
-    cpu_us: f64,
-    floor_us: f64,
-    /// Each difference found in the books, as a sentence. Empty is what passes.
-    differences: Vec<String>,
+/// What every order has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Promotion {
+    None,
+    /// Ten per cent off, for ever.
+    Open,
+    /// The same, a number of times.
+    Counted,
 }
 
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
@@ -88,9 +90,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     let _held = home::lock(&shop::folder())?;
     let step = Step::begin("opening a shop of its own");
-    let shop = Shop::with(home::binaries(!args.debug_build), &step)?;
+    let mut shop = Shop::with(home::binaries(!args.debug_build), &step)?;
     step.done(shop.gateway()?);
-    let report = block_on(measured(&shop, args));
+    let report = block_on(measured(&mut shop, args));
     shop.close()?;
     let report = report?;
     if args.json {
@@ -101,24 +103,13 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(if report.differences.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn measured(shop: &Shop, args: &Args) -> anyhow::Result<Report> {
+async fn measured(shop: &mut Shop, args: &Args) -> anyhow::Result<Report> {
     let mut loads = Loads::open(shop, args).await?;
-    let (mut most, mut half) = (Vec::new(), Vec::new());
-    for round in 1..=args.rounds {
-        let step = Step::begin(format!("round {round} of {}: as many as there is room for", args.rounds));
-        most.push(loads.run(0).await?);
-        step.done(format!("{:.0} orders/s", most[most.len() - 1].accepted_per_s));
-    }
-    let by_round: Vec<f64> = most.iter().map(|figures| figures.accepted_per_s).collect();
-    let most = Figures::median(&most).context("no round")?;
-    let rate = (most.accepted_per_s / 2.0) as u64;
-    for round in 1..=args.rounds {
-        let step = Step::begin(format!("round {round} of {}: {rate} orders/s", args.rounds));
-        half.push(loads.run(rate.max(1)).await?);
-        step.done(format!("p99 {:.1} ms", half[half.len() - 1].p99_ms));
-    }
-    let floor_us =
-        FLOOR_US.into_iter().find(|(protocol, _)| *protocol == args.protocol).map_or(0.0, |(_, us)| us);
+    let by_round = loads.rounds(0).await?;
+    let most = Figures::median(&by_round).context("no round")?;
+    let half = loads.rounds((most.accepted_per_s / 2.0) as u64).await?;
+    let grown = if args.grow_to > 0 { Some(loads.grown(&most).await?) } else { None };
+    let floor = FLOOR_US.into_iter().find(|(protocol, _)| *protocol == args.protocol);
     Ok(Report {
         protocol: args.protocol.name(),
         rounds: args.rounds,
@@ -126,17 +117,18 @@ async fn measured(shop: &Shop, args: &Args) -> anyhow::Result<Report> {
         connections: args.connections,
         skus: args.skus,
         cpu_us: most.cpu_us.values().sum(),
-        floor_us,
+        floor_us: floor.map_or(0.0, |(_, us)| us),
         most,
-        most_per_s_by_round: by_round,
+        most_per_s_by_round: by_round.iter().map(|figures| figures.accepted_per_s).collect(),
         half: Figures::median(&half).context("no round")?,
+        grown,
         differences: loads.differences().await?,
     })
 }
 
 /// Loads one after the other on one shop.
 struct Loads<'a> {
-    shop: &'a Shop,
+    shop: &'a mut Shop,
     args: &'a Args,
     orders: Orders,
     gateway: SocketAddr,
@@ -148,24 +140,55 @@ struct Loads<'a> {
 }
 
 impl Loads<'_> {
-    async fn open<'a>(shop: &'a Shop, args: &'a Args) -> anyhow::Result<Loads<'a>> {
+    async fn open<'a>(shop: &'a mut Shop, args: &'a Args) -> anyhow::Result<Loads<'a>> {
         let step = Step::begin("gathering the crowd");
         let run = Uuid::now_v7();
         let skus = shop.shelf(run, args.skus, UNITS).await?;
         let crowd = Crowd::gather(usize::try_from(args.buyers)?, shop.issuer(), Clock::system().now(), run)?;
+        shop.promotion(args.promotion).await?;
         let gateway = shop.stack().address("gateway")?;
         step.done(format!("{} buyers", args.buyers));
+        let processes = processes(shop);
         Ok(Loads {
             shop,
             args,
             orders: Orders::new(Arc::new(crowd), &skus, "", &gateway.to_string()),
             gateway,
-            processes: processes(shop),
+            processes,
             span: Span { warm_up: WARM_UP, measured: Duration::from_secs(args.seconds) },
             next: 0,
             accepted: 0,
             unknown: 0,
         })
+    }
+
+    /// A load a round; `rate` 0 is as many as there is room for.
+    async fn rounds(&mut self, rate: u64) -> anyhow::Result<Vec<Figures>> {
+        let mut rounds = Vec::new();
+        for round in 1..=self.args.rounds {
+            let what =
+                if rate == 0 { "all there is room for".to_owned() } else { format!("{rate} orders/s") };
+            let step = Step::begin(format!("round {round} of {}: {what}", self.args.rounds));
+            let figures = self.run(rate).await?;
+            step.done(format!("{:.0} orders/s, p99 {:.1} ms", figures.accepted_per_s, figures.p99_ms));
+            rounds.push(figures);
+        }
+        Ok(rounds)
+    }
+
+    /// The same beside old orders, which are filled in while the order service is down.
+    async fn grown(&mut self, empty: &Figures) -> anyhow::Result<Grown> {
+        self.quiet().await?;
+        self.shop.stack_mut().stop(ORDER)?;
+        let step = Step::begin(format!("filling in {} orders", self.args.grow_to));
+        let filled = fill::fill(&self.shop.database(ORDER).await?, self.args.grow_to).await?;
+        step.done(format!("{:.0} s", filled.as_secs_f64()));
+        self.shop.stack_mut().start(ORDER)?;
+        self.shop.stack().wait_ready(ORDER, READY_WITHIN)?;
+        self.processes = processes(self.shop);
+        let most = Figures::median(&self.rounds(0).await?).context("no round")?;
+        let ratio = most.accepted_per_s / empty.accepted_per_s;
+        Ok(Grown { orders: self.args.grow_to, filled_in_s: filled.as_secs_f64(), most, ratio })
     }
 
     /// One load; `rate` 0 is as many as there is room for.
@@ -196,8 +219,8 @@ impl Loads<'_> {
             }
             Protocol::Grpc => {
                 let target = Target {
-                    addresses: vec![self.shop.stack().address("order")?],
-                    service: "order",
+                    addresses: vec![self.shop.stack().address(ORDER)?],
+                    service: ORDER,
                     connections: GRPC_CONNECTIONS.min(connections),
                     streams: connections.div_ceil(GRPC_CONNECTIONS),
                 };
@@ -210,7 +233,7 @@ impl Loads<'_> {
     /// Waits until what was committed has been published.
     async fn quiet(&self) -> anyhow::Result<()> {
         let deadline = Instant::now() + QUIET_WITHIN;
-        for service in ["order", "inventory"] {
+        for service in [ORDER, "inventory"] {
             let db = self.shop.database(service).await?;
             while sqlx::query_scalar("SELECT EXISTS (SELECT FROM outbox_waiting)")
                 .fetch_one(&db)
@@ -226,8 +249,8 @@ impl Loads<'_> {
 
     /// The books after everything: as many orders, and as many units held, as were accepted.
     async fn differences(&self) -> anyhow::Result<Vec<String>> {
-        let orders: i64 = sqlx::query_scalar("SELECT count(*) FROM orders")
-            .fetch_one(&self.shop.database("order").await?)
+        let orders: i64 = sqlx::query_scalar("SELECT count(*) FROM orders WHERE buyer_id NOT LIKE 'fill-%'")
+            .fetch_one(&self.shop.database(ORDER).await?)
             .await?;
         let units: i64 = sqlx::query_scalar("SELECT coalesce(sum(held + committed), 0)::bigint FROM stock")
             .fetch_one(&self.shop.database("inventory").await?)
@@ -252,38 +275,4 @@ fn processes(shop: &Shop) -> Vec<Measured> {
     let services =
         stack::NAMES.into_iter().filter_map(|name| Some(Measured::new(name, shop.stack().pid(name)?.pid)));
     services.chain(kinds).chain([Measured::own(CLIENT)]).collect()
-}
-
-impl Report {
-    fn print(&self) {
-        let Report { protocol, rounds, seconds, connections, skus, most, half, .. } = self;
-        println!(
-            "orders over {protocol}: {connections} in flight, {skus} SKU(s), medians of {rounds} rounds of {seconds} s"
-        );
-        println!(
-            "  most       {:>8.0} durable orders/s   rounds {:.0?}",
-            most.accepted_per_s, self.most_per_s_by_round
-        );
-        println!(
-            "             p50 {:.1} ms   p99 {:.1} ms   p99.9 {:.1} ms",
-            most.p50_ms, most.p99_ms, most.p999_ms
-        );
-        println!(
-            "  at half    {:>8.0} durable orders/s   p50 {:.1} ms   p99 {:.1} ms   p99.9 {:.1} ms",
-            half.accepted_per_s, half.p50_ms, half.p99_ms, half.p999_ms
-        );
-        println!("  us an order {:>7.1}   the parts come to {:.0}", self.cpu_us, self.floor_us);
-        for (name, us) in &most.cpu_us {
-            println!(
-                "    {name:<10} {us:>7.1}   {:>7.1} at half",
-                half.cpu_us.get(name).copied().unwrap_or(0.0)
-            );
-        }
-        for difference in &self.differences {
-            println!("  DIFFERENCE  {difference}");
-        }
-        if self.differences.is_empty() {
-            println!("  the books agree: orders accepted = orders in the books = units held");
-        }
-    }
 }

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::books::{self, Books};
 use super::gate::Gate;
+use super::orders::Promotion;
 use crate::home;
 use crate::smoke::rest::Api;
 use crate::stack::{Layout, Stack};
@@ -120,6 +121,19 @@ impl Shop {
             names.push(name);
         }
         Ok(names)
+    }
+
+    /// A promotion that every order has, made through REST by a member of staff.
+    pub async fn promotion(&self, promotion: Promotion) -> anyhow::Result<()> {
+        let mut terms = json!({ "promotionId": "load", "title": "load", "action": { "percentOffBp": 1000 } });
+        match promotion {
+            Promotion::None => return Ok(()),
+            Promotion::Open => {}
+            Promotion::Counted => terms["useLimit"] = json!("1000000000"),
+        }
+        let staff = Api::new(self.gateway()?, token::sign(self.stack.folder(), "load-staff", Role::Staff)?)?;
+        let made = staff.post("/v1/promotions", &json!({ "promotion": terms })).await?;
+        made.map(|_| ()).map_err(|no| anyhow!("the promotion is refused: {no}"))
     }
 
     /// A SKU and an open campaign of this run, made through REST by a member of staff.
