@@ -50,7 +50,9 @@ impl Orders {
         let there = store::carts::of_owner(&self.db, &owner).await?;
         match expected_version {
             // The change is there: this is its repetition, whose answer was lost.
-            Some(expected) if there.is(expected + 1, &item, units) => Ok(there),
+            Some(expected) if expected.checked_add(1).is_some_and(|next| there.is(next, &item, units)) => {
+                Ok(there)
+            }
             Some(expected) if there.version != expected => Err(Error::CartVersion { version: there.version }),
             Some(_) | None => Err(Error::CartFull { limit: MAX_ITEMS }),
         }

@@ -2,6 +2,8 @@
 //! key's, so every repetition meets the first: at the reservation, then at the insert. A crash in between leaves a hold that
 //! the next try takes up or that ends by itself.
 
+mod gifts;
+
 use prost::Message as _;
 use sha2::{Digest as _, Sha256};
 use stampede_kit as kit;
@@ -56,35 +58,17 @@ impl Orders {
             // What is refused now may have been accepted when the key first came: then that is the answer.
             Err(refused) if refused.may_be_a_replay() => match self.replays.find(id).await? {
                 Some(before) => replay(*before, &fingerprint),
-                None => {
-                    Box::pin(self.let_go(id, &refused)).await;
-                    Err(refused)
-                }
+                None => Err(refused),
             },
             answer @ (Ok(_) | Err(_)) => answer,
         }
     }
 
-    /// An order that lost its promotion holds stock that its buyer may not want at the other price. A release that fails
-    /// leaves the hold to end by itself.
-    async fn let_go(&self, id: OrderId, refused: &Error) {
-        if matches!(refused, Error::PromotionUsedUp { .. }) {
-            let outcome = self.peers.release(id.reservation()).await;
-            tracing::debug!(order = %id, ?outcome, "an order lost its promotion");
-        }
-    }
-
     async fn place(&self, asked: Asked) -> Result<Order, Error> {
-        let asker = Asker { buyer: &asked.buyer, lines: &asked.lines, coupons: &asked.coupons };
         let quoted = self.quoted(&asked)?;
-        let priced = self.price(asker).await?;
-        if let Some(moved) = quoted.and_then(|quoted| quoted.moved(&priced)) {
-            return Err(Error::PriceMoved(Box::new(moved)));
-        }
-        if asked.expected_total.is_some_and(|expected| expected != priced.total) {
-            return Err(Error::PriceChanged { total: priced.total });
-        }
-        let (priced, expires_at) = self.hold_with_gifts(&asked, priced).await?;
+        let priced = self.price(asked.asker()).await?;
+        check_price(&asked, quoted.as_ref(), &priced)?;
+        let (priced, expires_at) = self.hold_with_gifts(&asked, quoted.as_ref(), priced).await?;
         self.crash_at.reached(CrashPoint::AfterReserve);
         let order =
             new_order(asked.id, asked.buyer.clone(), priced, microseconds(self.clock.now()), expires_at);
@@ -101,11 +85,7 @@ impl Orders {
         match placed {
             Placed::New => Ok(order),
             Placed::Before(before) => replay(*before, &asked.fingerprint),
-            Placed::UsedUp(UsedUp { promotion }) => {
-                self.promotions.is_stale();
-                let total = Box::pin(self.price_without(asker, &promotion)).await?.total;
-                Err(Error::PromotionUsedUp { promotion, total })
-            }
+            Placed::UsedUp(used_up) => Box::pin(self.lost(&asked, &order, used_up)).await,
         }
     }
 
@@ -118,29 +98,18 @@ impl Orders {
         Ok(Some(self.quote_keys.check(&asked.quote, basket, self.clock.now())?))
     }
 
-    /// Holds the gifts with what was asked for. Gifts that have run out stop no order: it goes without them, as did the first
-    /// try of a repeated request that finds its hold without them.
-    async fn hold_with_gifts(
-        &self,
-        asked: &Asked,
-        priced: Priced,
-    ) -> Result<(Priced, OffsetDateTime), Error> {
-        if priced.lines.len() == asked.lines.len() {
-            return Ok((priced, self.hold(asked, &asked.lines).await?));
+    /// An order that lost its promotion holds stock that its buyer may not want at the other price: it goes back, unless another try
+    /// with this key has written the order on it. A release that fails leaves the hold to end by itself.
+    async fn lost(&self, asked: &Asked, order: &Order, used_up: UsedUp) -> Result<Order, Error> {
+        self.promotions.is_stale();
+        if let Some(before) = self.replays.find(asked.id).await? {
+            return replay(*before, &asked.fingerprint);
         }
-        let gifts = priced.lines[asked.lines.len()..].iter().map(|line| Wanted {
-            sku: line.sku.clone(),
-            pool: line.pool.clone(),
-            quantity: line.quantity,
-        });
-        let with_gifts: Vec<Wanted> = asked.lines.iter().cloned().chain(gifts).collect();
-        match self.hold(asked, &with_gifts).await {
-            Err(Error::Peer(_) | Error::KeyReused) => {
-                let expires_at = self.hold(asked, &asked.lines).await?;
-                Ok((priced.without_gifts(asked.lines.len()), expires_at))
-            }
-            held => Ok((priced, held?)),
-        }
+        let outcome = self.peers.release(order.reservation()).await;
+        tracing::debug!(order = %order.id, ?outcome, "an order lost its promotion");
+        let UsedUp { promotion } = used_up;
+        let without = self.price_without(asked.asker(), |terms| *terms.id == *promotion).await;
+        Err(Error::PromotionUsedUp { promotion, total: without.ok().map(|priced| priced.total) })
     }
 
     /// Holds the stock and says until when the order may be paid: a grace before the hold ends.
@@ -162,6 +131,23 @@ impl Orders {
         let ends = reservation.expires_at.as_ref().and_then(stampede_proto::time).ok_or(Error::Internal)?;
         Ok(microseconds(ends - self.hold_grace))
     }
+}
+
+impl Asked {
+    fn asker(&self) -> Asker<'_> {
+        Asker { buyer: &self.buyer, lines: &self.lines, coupons: &self.coupons }
+    }
+}
+
+/// Refuses another price than the one the buyer was told or expects.
+fn check_price(asked: &Asked, quoted: Option<&Quoted>, priced: &Priced) -> Result<(), Error> {
+    if let Some(moved) = quoted.and_then(|quoted| quoted.moved(priced)) {
+        return Err(Error::PriceMoved(Box::new(moved)));
+    }
+    if asked.expected_total.is_some_and(|expected| expected != priced.total) {
+        return Err(Error::PriceChanged { total: priced.total });
+    }
+    Ok(())
 }
 
 /// The buyer is the subject of the token, never a field of the request.

@@ -46,9 +46,9 @@ pub enum Error {
     PriceMoved(Box<Moved>),
     #[error(transparent)]
     Quote(#[from] quote::Refused),
-    /// Somebody else took its last use while the order was written; this is the total without it.
+    /// Somebody else took its last use while the order was written; this is the total without it, where it is known.
     #[error("promotion {promotion} has just been used up")]
-    PromotionUsedUp { promotion: String, total: Money },
+    PromotionUsedUp { promotion: String, total: Option<Money> },
     #[error("coupon {} does not apply", .coupon.as_str())]
     CouponInvalid { at: usize, coupon: Coupon, why: &'static str },
     #[error("the cart has changed meanwhile")]
@@ -282,8 +282,12 @@ fn costs(total: Money, refusal: kit::Refusal) -> kit::Refusal {
         .metadata("currency", total.currency().to_string())
 }
 
-fn used_up(promotion: &str, total: Money, refusal: kit::Refusal) -> kit::Refusal {
-    costs(total, refusal.metadata("promotion_id", promotion))
+fn used_up(promotion: &str, total: Option<Money>, refusal: kit::Refusal) -> kit::Refusal {
+    let refusal = refusal.metadata("promotion_id", promotion);
+    match total {
+        Some(total) => costs(total, refusal),
+        None => refusal,
+    }
 }
 
 fn coupon_invalid(at: usize, coupon: &Coupon, why: &str, refusal: kit::Refusal) -> kit::Refusal {

@@ -1,13 +1,14 @@
 //! ListOrders: a page of one buyer's orders, his own or, for staff, anybody's. A page costs the same however many orders there are
 //! and however deep it lies: it is one stretch of an index, of bounded length.
 
+use sqlx::PgConnection;
 use stampede_kit as kit;
 use stampede_types::BuyerId;
 use time::OffsetDateTime;
 
 use crate::create::buyer;
 use crate::domain::order::Order;
-use crate::domain::page::{self, After, List, Sort};
+use crate::domain::page::{self, After, List, Sort, Stretch};
 use crate::domain::state::{OrderState, PaymentState};
 use crate::error::Error;
 use crate::orders::Orders;
@@ -61,22 +62,32 @@ impl Orders {
         };
         let size = if size == 0 { page::DEFAULT_SIZE } else { size.min(page::MAX_SIZE) };
         let stretch = list.stretch(after);
-        let mut conn = self.db.acquire().await?;
-        // One more than asked for tells whether there is a next page.
-        let limits = store::list::Limits { found: i64::from(size) + 1, looked_at: LOOKED_AT };
-        let mut orders = store::list::page(&mut conn, list, stretch, limits).await?;
-        let more = orders.len() > size as usize;
-        orders.truncate(size as usize);
-        let end = match orders.last() {
-            Some(last) if more => Some(After { created_at: last.created_at, order: last.id }),
-            // Few were found: there may be more behind what was looked at.
-            Some(_) | None if list.is_filtered() => {
-                store::list::last_looked_at(&mut conn, list, stretch, limits).await?
-            }
-            Some(_) | None => None,
-        };
-        Ok(Page { orders, next: end.map_or_else(String::new, |end| list.token(end)) })
+        if list.is_filtered() {
+            // Two statements, and orders that were placed between them would be looked at again.
+            let mut tx = store::list::at_one_instant(&self.db).await?;
+            let page = read(&mut tx, list, stretch, size).await?;
+            tx.commit().await?;
+            return Ok(page);
+        }
+        read(&mut *self.db.acquire().await?, list, stretch, size).await
     }
+}
+
+async fn read(conn: &mut PgConnection, list: &List, stretch: Stretch, size: u32) -> Result<Page, Error> {
+    // One more than asked for tells whether there is a next page.
+    let limits = store::list::Limits { found: i64::from(size) + 1, looked_at: LOOKED_AT };
+    let mut orders = store::list::page(&mut *conn, list, stretch, limits).await?;
+    let more = orders.len() > size as usize;
+    orders.truncate(size as usize);
+    let end = match orders.last() {
+        Some(last) if more => Some(After { created_at: last.created_at, order: last.id }),
+        // Few were found: there may be more behind what was looked at.
+        Some(_) | None if list.is_filtered() => {
+            store::list::last_looked_at(&mut *conn, list, stretch, limits).await?
+        }
+        Some(_) | None => None,
+    };
+    Ok(Page { orders, next: end.map_or_else(String::new, |end| list.token(end)) })
 }
 
 fn parse_buyer(name: &str) -> Result<BuyerId, Error> {

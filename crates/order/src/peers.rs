@@ -17,6 +17,7 @@ use stampede_proto::payment::v1::payment_service_client::PaymentServiceClient;
 use tonic::Status;
 use tonic_types::StatusExt as _;
 
+pub use inventory::refused_cell;
 pub use payment::{is_unsettled, money_on};
 
 use crate::config::Config;

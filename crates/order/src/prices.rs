@@ -59,14 +59,9 @@ impl Prices {
         Box::pin(join_all(all)).await.into_iter().collect()
     }
 
-    /// What a SKU of the shelf is called, if there is one of this name.
-    pub async fn title(&self, sku: &SkuId) -> Result<Option<String>, Error> {
-        Ok(self.sku(sku).await?.map(|offer| offer.title))
-    }
-
     async fn offer(&self, line: usize, wanted: &Wanted) -> Result<Offer, Error> {
         let sku = wanted.sku.to_string();
-        let shelf = self.sku(&wanted.sku).await?;
+        let shelf = self.of_shelf(&wanted.sku).await?;
         let Pool::Campaign(campaign) = &wanted.pool else {
             return shelf.ok_or(Error::SkuNotFound { line, sku });
         };
@@ -83,7 +78,8 @@ impl Prices {
         Ok(Offer { title, unit_price })
     }
 
-    async fn sku(&self, sku: &SkuId) -> Result<Option<Offer>, Error> {
+    /// What a SKU is called and costs on the shelf, if there is one of this name.
+    pub async fn of_shelf(&self, sku: &SkuId) -> Result<Option<Offer>, Error> {
         let cell = self.skus.get_with_by_ref(sku, Cell::default);
         if let Some(known) = cell.get() {
             return Ok(known.clone());

@@ -3,8 +3,8 @@
 
 use stampede_types::{BuyerId, Money};
 
-use crate::domain::pricing::{self, Priced, Wanted};
-use crate::domain::promotion::{Action, Basket, Coupon, Outcome, Promotion, Why};
+use crate::domain::pricing::{self, Offer, Priced, Wanted};
+use crate::domain::promotion::{Basket, Coupon, Outcome, Promotion, Why};
 use crate::error::Error;
 use crate::orders::Orders;
 use crate::promotions::Counted;
@@ -32,27 +32,35 @@ impl Orders {
 
     async fn promoted(&self, asker: Asker<'_>, priced: Priced) -> Result<Priced, Error> {
         let levels = self.promotions.known(asker.coupons).await?;
-        let outcome = self.outcome(asker, &priced, &levels).await?;
+        let (outcome, offers) = self.outcome(asker, &priced, levels.clone()).await?;
         check_coupons(asker.coupons, &levels, &outcome)?;
-        self.discounted(priced, outcome).await
+        Ok(priced.discounted(outcome, offers)?)
     }
 
-    /// The price without one promotion, for somebody who has just lost it. Coupons that do not apply are left out.
-    pub(crate) async fn price_without(&self, asker: Asker<'_>, promotion: &str) -> Result<Priced, Error> {
+    /// The price without some of the promotions, for somebody who has just lost them. Coupons that do not apply are left out.
+    pub(crate) async fn price_without(
+        &self,
+        asker: Asker<'_>,
+        lost: impl Fn(&Promotion) -> bool,
+    ) -> Result<Priced, Error> {
         let priced = self.list_price(asker).await?;
         let mut levels = self.promotions.known(asker.coupons).await?;
-        levels.retain(|level| &*level.terms.id != promotion);
-        let outcome = self.outcome(asker, &priced, &levels).await?;
-        self.discounted(priced, outcome).await
+        levels.retain(|level| !lost(&level.terms));
+        let (outcome, offers) = self.outcome(asker, &priced, levels).await?;
+        Ok(priced.discounted(outcome, offers)?)
     }
 
     /// Adds a promotion, whose gift the catalogue has to know.
     pub(crate) async fn create_promotion(&self, terms: Promotion) -> Result<Counted, Error> {
-        if let Action::Gift(sku) = &terms.action
-            && self.prices.title(sku).await?.is_none()
-        {
-            let field = "promotion.action.gift.sku_id".to_owned();
-            return Err(Error::Invalid { field, rule: "does not exist" });
+        if let Some(sku) = terms.action.gift() {
+            let invalid = |field: &str, rule| Error::Invalid { field: field.to_owned(), rule };
+            if self.prices.of_shelf(sku).await?.is_none() {
+                return Err(invalid("promotion.action.gift.sku_id", "does not exist"));
+            }
+            // A gift takes nothing off: its budget would never end.
+            if terms.budget.is_some() {
+                return Err(invalid("promotion.budget", "is not for gifts: limit their uses"));
+            }
         }
         self.promotions.create(terms).await
     }
@@ -62,47 +70,41 @@ impl Orders {
         Ok(pricing::price(asker.lines.iter().cloned().zip(offers).collect())?)
     }
 
-    async fn outcome(&self, asker: Asker<'_>, priced: &Priced, levels: &[Level]) -> Result<Outcome, Error> {
+    /// What the promotions give, and the offers of its gifts. A gift the catalogue does not know cannot be given, and is no reason
+    /// not to sell: it is as if there were no such promotion.
+    async fn outcome(
+        &self,
+        asker: Asker<'_>,
+        priced: &Priced,
+        mut levels: Vec<Level>,
+    ) -> Result<(Outcome, Vec<Offer>), Error> {
         let basket = Basket {
             lines: &priced.lines,
             coupons: asker.coupons,
             shipping: self.shipping(priced),
             at: Some(self.clock.now()),
         };
-        self.promotions.apply(asker.buyer, basket, levels).await
+        // Each turn but the last has one promotion less.
+        loop {
+            let outcome = self.promotions.apply(asker.buyer, basket, &levels).await?;
+            let (mut offers, mut unknown) = (Vec::with_capacity(outcome.gifts.len()), None);
+            for sku in &outcome.gifts {
+                match self.prices.of_shelf(sku).await? {
+                    Some(offer) => offers.push(offer),
+                    None => unknown = Some(sku.clone()),
+                }
+            }
+            match unknown {
+                Some(sku) => levels.retain(|level| level.terms.action.gift() != Some(&sku)),
+                None => return Ok((outcome, offers)),
+            }
+        }
     }
 
     /// The flat fee of an order, in its currency or not at all.
     fn shipping(&self, priced: &Priced) -> Money {
         let currency = priced.subtotal.currency();
         self.shipping_fee.filter(|fee| fee.currency() == currency).unwrap_or(Money::zero(currency))
-    }
-
-    async fn discounted(&self, priced: Priced, outcome: Outcome) -> Result<Priced, Error> {
-        let mut gifts = Vec::with_capacity(outcome.gifts.len());
-        for sku in &outcome.gifts {
-            // A gift the catalogue does not know cannot be given, and is no reason not to sell.
-            if let Some(title) = self.prices.title(sku).await? {
-                gifts.push((sku.clone(), title));
-            }
-        }
-        Ok(priced.discounted(outcome, gifts)?)
-    }
-}
-
-impl Priced {
-    /// The same without its gifts: they have run out.
-    pub(crate) fn without_gifts(mut self, asked: usize) -> Priced {
-        self.lines.truncate(asked);
-        self.promotions.retain(|applied| match applied.terms.action {
-            Action::Gift(_) => false,
-            Action::PercentOff(_)
-            | Action::AmountOff(_)
-            | Action::BuyXGetY { .. }
-            | Action::FreeShipping
-            | Action::FlashPrice(_) => true,
-        });
-        self
     }
 }
 
@@ -117,7 +119,9 @@ fn check_coupons(coupons: &[Coupon], levels: &[Level], outcome: &Outcome) -> Res
         let declined =
             first.and_then(|level| outcome.declined.iter().find(|declined| declined.id == level.terms.id));
         let why = match declined.map(|declined| declined.why) {
-            None => "UNKNOWN",
+            None if first.is_none() => "UNKNOWN",
+            // Its gift is gone.
+            None => "UNMET",
             Some(Why::NotOpen) => "NOT_OPEN",
             Some(Why::Closed) => "CLOSED",
             Some(Why::Unmet) => "UNMET",

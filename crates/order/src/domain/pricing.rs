@@ -76,11 +76,12 @@ pub fn price(wanted: Vec<(Wanted, Offer)>) -> Result<Priced, Unpriced> {
 }
 
 impl Priced {
-    /// The same after promotions: each line with its part of the discount, then the gifts as lines that cost nothing.
+    /// The same after promotions: each line with its part of the discount, then the gifts as lines that cost nothing. `offers` are
+    /// those of the gifts, in their order: what each would have cost is kept with its promotion.
     ///
     /// # Errors
     /// A total beyond what can be paid.
-    pub fn discounted(mut self, outcome: Outcome, gifts: Vec<(SkuId, String)>) -> Result<Priced, Unpriced> {
+    pub fn discounted(mut self, outcome: Outcome, offers: Vec<Offer>) -> Result<Priced, Unpriced> {
         let currency = self.subtotal.currency();
         for (at, (line, off)) in self.lines.iter_mut().zip(outcome.off).enumerate() {
             line.discount = Money::new(off, currency);
@@ -96,11 +97,16 @@ impl Priced {
         self.shipping = outcome.shipping;
         self.promotions = outcome.applied;
         let zero = Money::zero(currency);
-        self.lines.extend(gifts.into_iter().map(|(sku, title)| Line {
+        let given = self.promotions.iter_mut().filter(|applied| applied.terms.action.gift().is_some());
+        for (applied, offer) in given.zip(&offers) {
+            applied.gift_worth =
+                if offer.unit_price.currency() == currency { offer.unit_price } else { zero };
+        }
+        self.lines.extend(outcome.gifts.into_iter().zip(offers).map(|(sku, offer)| Line {
             sku,
             pool: Pool::Shelf,
             quantity: Quantity::ONE,
-            title,
+            title: offer.title,
             unit_price: zero,
             discount: zero,
             total: zero,

@@ -10,6 +10,7 @@ mod spread;
 mod tests;
 pub mod uses;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use stampede_types::{CampaignId, Money, Pool, SkuId};
@@ -108,6 +109,8 @@ pub struct Applied {
     pub terms: Arc<Promotion>,
     /// Off the lines, or off shipping.
     pub discount: Money,
+    /// What its gift would have cost; nothing for every other action, and for a gift priced in another currency.
+    pub gift_worth: Money,
 }
 
 impl Promotion {
@@ -140,16 +143,35 @@ impl Promotion {
     }
 }
 
-/// Whether a line is a gift of one of these promotions: it was never priced and counts for none.
+/// The lines of an order that are gifts, by place, each with the promotion it came with. They were never priced, they count for no
+/// condition, and they are the last ones, in the order of their promotions.
 #[must_use]
-pub fn is_gift(line: &Line, applied: &[Applied]) -> bool {
-    let given = |applied: &Applied| match &applied.terms.action {
-        Action::Gift(sku) => *sku == line.sku,
-        Action::PercentOff(_)
-        | Action::AmountOff(_)
-        | Action::BuyXGetY { .. }
-        | Action::FreeShipping
-        | Action::FlashPrice(_) => false,
-    };
-    line.unit_price.amount_minor() == 0 && applied.iter().any(given)
+pub fn gifts<'a>(lines: &[Line], applied: &'a [Applied]) -> BTreeMap<usize, &'a Applied> {
+    let mut places = (0..lines.len()).rev().peekable();
+    let mut gifts = BTreeMap::new();
+    for (applied, sku) in
+        applied.iter().rev().filter_map(|applied| Some((applied, applied.terms.action.gift()?)))
+    {
+        // One that was not given left no line.
+        let is_it = |at: &usize| lines[*at].sku == *sku && lines[*at].unit_price.amount_minor() == 0;
+        if let Some(at) = places.next_if(is_it) {
+            gifts.insert(at, applied);
+        }
+    }
+    gifts
+}
+
+impl Action {
+    /// What it gives besides a price.
+    #[must_use]
+    pub const fn gift(&self) -> Option<&SkuId> {
+        match self {
+            Action::Gift(sku) => Some(sku),
+            Action::PercentOff(_)
+            | Action::AmountOff(_)
+            | Action::BuyXGetY { .. }
+            | Action::FreeShipping
+            | Action::FlashPrice(_) => None,
+        }
+    }
 }

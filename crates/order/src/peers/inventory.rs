@@ -10,7 +10,7 @@ use stampede_proto::inventory::v1::{
     ReleaseReservationRequest, Reservation, ReservationLine, ReservationState, ReserveStockRequest,
     ReturnStockRequest,
 };
-use stampede_types::{BuyerId, CampaignId, Money, ReservationId, SkuId};
+use stampede_types::{BuyerId, CampaignId, Money, Pool, ReservationId, SkuId};
 use std::time::Duration;
 use tonic::Status;
 use uuid::Uuid;
@@ -128,6 +128,20 @@ impl Peers {
         }
     }
 
+    /// What this reservation holds, in the order it was asked for.
+    pub async fn held(&self, id: ReservationId) -> Result<Vec<Wanted>, Status> {
+        let message = GetReservationRequest { reservation_id: id.to_string() };
+        let held = self.stock.clone().get_reservation(request(message, ASK_WITHIN)).await?.into_inner();
+        let line = |line: ReservationLine| {
+            let sku = line.sku_id.parse().map_err(|_| malformed("a SKU's name"))?;
+            let pool =
+                Pool::from_campaign_id(&line.campaign_id).map_err(|_| malformed("a campaign's name"))?;
+            let quantity = line.quantity.try_into().map_err(|_| malformed("a quantity"))?;
+            Ok(Wanted { sku, pool, quantity })
+        };
+        held.lines.into_iter().map(line).collect()
+    }
+
     /// Gives all committed units back.
     pub async fn return_stock(&self, id: ReservationId, return_id: Uuid) -> Outcome {
         self.take_back(id, return_id, Vec::new()).await
@@ -157,6 +171,12 @@ impl Peers {
             Err(status) => failed(&status),
         }
     }
+}
+
+/// The SKU and campaign that a refusal to hold stock is about.
+pub fn refused_cell(status: &Status) -> Option<(String, String)> {
+    let sku = fact(status, "sku_id");
+    (!sku.is_empty()).then(|| (sku, fact(status, "campaign_id")))
 }
 
 /// A refusal of a reservation's step: who won, where the refusal says so.

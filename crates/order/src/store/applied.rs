@@ -22,6 +22,9 @@ struct One {
     terms: Option<Promotion>,
     #[prost(int64, tag = "2")]
     discount_minor: i64,
+    /// Not known of orders older than it: their gifts are worth nothing.
+    #[prost(int64, tag = "3")]
+    gift_worth_minor: i64,
 }
 
 /// `None` for an order without promotions.
@@ -34,6 +37,7 @@ pub(super) fn column(applied: &[Applied]) -> Option<Vec<u8>> {
         .map(|one| One {
             terms: Some(wire::promotion::message(&one.terms)),
             discount_minor: one.discount.amount_minor(),
+            gift_worth_minor: one.gift_worth.amount_minor(),
         })
         .collect();
     Some(Snapshot { promotions }.encode_to_vec())
@@ -55,6 +59,8 @@ impl One {
     fn into_applied(self, currency: Currency) -> Result<Applied, sqlx::Error> {
         let terms = wire::promotion::terms(self.terms.unwrap_or_default())
             .map_err(|error| sqlx::Error::Decode(error.to_string().into()))?;
-        Ok(Applied { terms: Arc::new(terms), discount: Money::new(self.discount_minor, currency) })
+        let money = |minor| Money::new(minor, currency);
+        let (discount, gift_worth) = (money(self.discount_minor), money(self.gift_worth_minor));
+        Ok(Applied { terms: Arc::new(terms), discount, gift_worth })
     }
 }

@@ -2,7 +2,7 @@
 //! tried on what the stretch holds and never makes it longer. Each direction is a statement of its own, with both ends always
 //! given: a statement that had to do for all would be planned as a scan of everything the buyer has.
 
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 use stampede_types::OrderId;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -21,6 +21,11 @@ pub struct Limits {
 struct AfterRow {
     created_at: OffsetDateTime,
     order_id: Uuid,
+}
+
+/// All that is read in it is read as of one instant: what is placed meanwhile moves nothing.
+pub async fn at_one_instant(db: &PgPool) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+    db.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await
 }
 
 /// The orders of a stretch that are of the list, in its order.
@@ -45,7 +50,7 @@ pub async fn page(
     Ok(orders)
 }
 
-/// Where looking ended; `None` when the stretch has no more orders than were looked at.
+/// Where looking ended, as of the same instant as the page; `None` when the stretch has no more orders than were looked at.
 pub async fn last_looked_at(
     conn: &mut PgConnection,
     list: &List,

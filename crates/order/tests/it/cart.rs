@@ -52,6 +52,7 @@ async fn an_item_is_set_and_taken_out_and_the_version_counts_changes() {
     assert_eq!(items(&cart), [("TEE", "FLASH", 1)]);
     assert_eq!(shop.cart(ALICE).await, cart);
     assert_eq!(items(&shop.cart(BOB).await), []);
+    assert_eq!(reason(shop.set(ALICE, ("TEE", "", 1), Some(i64::MAX)).await), "CART_VERSION");
     assert_eq!(reason(shop.set(ALICE, ("TEE", "", 1_001), None).await), "INVALID_ARGUMENT");
     assert_eq!(reason(shop.set(ALICE, ("TEE", "shelf", 1), None).await), "INVALID_ARGUMENT");
     assert_eq!(reason(shop.set(("sam", "staff"), ("TEE", "", 1), None).await), "PERMISSION_DENIED");

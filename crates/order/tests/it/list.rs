@@ -156,6 +156,29 @@ async fn a_rare_state_is_found_in_short_pages_that_look_at_a_bounded_number_of_o
     assert_eq!((seen.len(), seen.iter().collect::<BTreeSet<_>>().len()), (50, 50));
 }
 
+/// Newest first, where new orders are placed before all that were there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn orders_placed_while_a_filtered_page_is_read_move_nothing() {
+    let database = testing::database(&MIGRATIONS).await;
+    orders_of(&mut database.pool.acquire().await.unwrap(), "alice", 60).await;
+    let list = List { state: Some(stampede_order::domain::state::OrderState::Confirmed), ..all_of("alice") };
+    let limits = Limits { found: 10, looked_at: 50 };
+    let mut tx = store::list::at_one_instant(&database.pool).await.unwrap();
+    let page = store::list::page(&mut tx, &list, list.stretch(None), limits).await.unwrap();
+    let later = "UPDATE orders SET created_at = now() + interval '1 hour' WHERE order_id IN
+                   (SELECT order_id FROM orders ORDER BY created_at LIMIT 7)";
+    sqlx::query(later).execute(&database.pool).await.unwrap();
+    let end = store::list::last_looked_at(&mut tx, &list, list.stretch(None), limits).await.unwrap().unwrap();
+    drop(tx);
+    let seen = "SELECT count(*) FROM orders WHERE created_at < now() AND created_at >= $1";
+    let seen: i64 = sqlx::query_scalar(seen).bind(end.created_at).fetch_one(&database.pool).await.unwrap();
+    assert_eq!((page.len(), seen), (0, 50));
+}
+
+fn all_of(buyer: &str) -> List {
+    List::of(buyer.parse().unwrap())
+}
+
 /// However the statement was planned, a page reads its stretch of the index and nothing beside it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_page_deep_in_a_long_list_reads_no_more_than_the_first_whatever_the_plan_was_made_for() {

@@ -13,6 +13,7 @@ mod complete;
 mod crash;
 mod create;
 mod expire;
+mod gifts;
 mod hear;
 mod late;
 mod list;

@@ -101,6 +101,44 @@ async fn an_order_without_promotions_is_placed_while_others_wait_for_a_promotion
     shop.uses_balance().await;
 }
 
+/// Between the refusal and the release of what it held, another try with its key, priced without the promotion, finds the same hold.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_order_is_written_on_stock_that_another_try_with_its_key_gives_back() {
+    let shop = Shop::open().await;
+    shop.promote(Promotion { use_limit: 1, ..tenth("P") }).await.unwrap();
+    let mut last = shop.database.pool.begin().await.unwrap();
+    sqlx::query("UPDATE promotion SET uses_taken = 1").execute(&mut *last).await.unwrap();
+    let taker = process(&mut last).await;
+    shop.warehouse.trouble.close("release_reservation");
+    let first = shop.create("alice", "k1", want(&[("TEE", "", 1)]));
+    let second = async {
+        somebody_waits_for(&shop, taker).await;
+        last.commit().await.unwrap();
+        eventually("it is refused", async || {
+            (shop.warehouse.trouble.calls("release_reservation") == 1).then_some(())
+        })
+        .await;
+        eventually("it is priced without", async || {
+            let lines = want(&[("TEE", "", 1)]).lines;
+            let message = QuotePriceRequest { lines, ..QuotePriceRequest::default() };
+            let quote = shop.orders.clone().quote_price(shop.request("alice", "buyer", message)).await;
+            quote.unwrap().into_inner().promotions.is_empty().then_some(())
+        })
+        .await;
+        shop.create("alice", "k1", want(&[("TEE", "", 1)])).await
+    };
+    let let_go = async {
+        eventually("both let go", async || {
+            (shop.warehouse.trouble.calls("release_reservation") == 2).then_some(())
+        })
+        .await;
+        shop.warehouse.trouble.open("release_reservation");
+    };
+    let (first, second, ()) = tokio::join!(first, second, let_go);
+    assert!(first.is_err() && second.is_err(), "{first:?} {second:?}");
+    assert_eq!(shop.count("orders").await, 0);
+}
+
 /// A release takes the promotion's row before the buyer's, as placing does: with the buyer's first, the two would wait for each
 /// other.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -99,7 +99,8 @@ pub fn evaluate(basket: Basket<'_>, candidates: &[Candidate]) -> Outcome {
                 }
                 let discount = take(gain, &mut left, &mut outcome);
                 let discount = Money::new(discount, basket.shipping.currency());
-                outcome.applied.push(Applied { terms: terms.clone(), discount });
+                let gift_worth = Money::zero(basket.shipping.currency());
+                outcome.applied.push(Applied { terms: terms.clone(), discount, gift_worth });
             }
             Err(why) => outcome.declined.push(Declined { id: terms.id.clone(), why }),
         }

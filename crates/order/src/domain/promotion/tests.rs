@@ -1,5 +1,7 @@
 //! What promotions promise, over random baskets and random terms.
 
+mod kept;
+
 use proptest::prelude::*;
 use stampede_types::{Currency, OrderId};
 
@@ -10,6 +12,8 @@ use crate::domain::pricing::{Offer, Priced, Wanted, price};
 use crate::domain::state::{FulfilmentState, OrderState, PaymentState, StockState};
 
 const SKUS: [&str; 4] = ["TEE", "MUG", "HAT", "SOCK"];
+/// What every gift would have cost.
+const GIFT_WORTH: i64 = 250;
 
 fn eur() -> Currency {
     "EUR".parse().unwrap()
@@ -56,11 +60,12 @@ fn bought(lines: &[(&str, i64, u32)], shipping: i64, candidates: &[Candidate]) -
     let priced = priced(lines);
     let basket = Basket { lines: &priced.lines, coupons: &[], shipping: money(shipping), at: None };
     let outcome = evaluate(basket, candidates);
-    let gifts = outcome.gifts.iter().map(|sku| (sku.clone(), "gift".to_owned())).collect();
-    priced.discounted(outcome, gifts).unwrap()
+    let worth = Offer { title: "gift".into(), unit_price: money(GIFT_WORTH) };
+    let offers = vec![worth; outcome.gifts.len()];
+    priced.discounted(outcome, offers).unwrap()
 }
 
-fn order(priced: Priced) -> Order {
+fn placed(priced: Priced) -> Order {
     let at = OffsetDateTime::UNIX_EPOCH;
     Order {
         id: OrderId::new(uuid::Uuid::nil()),
@@ -108,7 +113,8 @@ fn every_action_takes_off_what_it_says() {
     assert_eq!(off(&[("TEE", 1_000, 4), ("MUG", 333, 1)], Action::BuyXGetY { buy: 1, get: 1 }), [1_000, 333]);
     let gift = bought(&lines, 490, &[candidate(promotion("g", Action::Gift("PIN".parse().unwrap())))]);
     assert_eq!((gift.lines.len(), gift.total.amount_minor()), (3, 2_333 + 490));
-    assert!(is_gift(&gift.lines[2], &gift.promotions) && !is_gift(&gift.lines[0], &gift.promotions));
+    let worth = gifts(&gift.lines, &gift.promotions).into_iter().map(|(at, one)| (at, one.gift_worth));
+    assert_eq!(worth.collect::<Vec<_>>(), [(2, money(GIFT_WORTH))]);
     let free = bought(&lines, 490, &[candidate(promotion("s", Action::FreeShipping))]);
     assert_eq!((free.total.amount_minor(), free.promotions[0].discount.amount_minor()), (2_333, 490));
 }
@@ -184,54 +190,6 @@ fn coupons_are_compared_without_the_case_of_their_letters() {
     for bad in ["", "a b", "naïve", &"x".repeat(65), "a\0"] {
         assert_eq!(bad.parse::<Coupon>(), Err(InvalidCoupon), "{bad:?}");
     }
-}
-
-#[test]
-fn what_is_sent_back_of_an_order_with_promotions_is_refunded_by_its_terms() {
-    use crate::domain::fulfilment::Units;
-    use crate::domain::refund::refund;
-    let two_for_one = candidate(promotion("p", Action::BuyXGetY { buy: 1, get: 1 }));
-    let order = order(bought(&[("TEE", 1_000, 1), ("MUG", 400, 1)], 300, &[two_for_one]));
-    assert_eq!(order.total, money(1_300));
-    let back = |line| refund(&order, &[Units { line, quantity: 1 }]);
-    // The mug was free because of the tee: who keeps it alone pays for it. Shipping stays paid.
-    assert_eq!((back(0), back(1)), (money(600), money(0)));
-    let both = [Units { line: 0, quantity: 1 }, Units { line: 1, quantity: 1 }];
-    assert_eq!(refund(&order, &both), order.total);
-}
-
-/// Edge case 25.
-#[test]
-fn a_partial_return_of_buy_x_get_y_refunds_what_was_paid_less_the_new_total_of_what_is_kept() {
-    let two_for_one = candidate(promotion("p", Action::BuyXGetY { buy: 1, get: 1 }));
-    let order = order(bought(&[("TEE", 1_000, 2)], 0, std::slice::from_ref(&two_for_one)));
-    assert_eq!(order.total, money(1_000));
-    // One of two goes back: the other costs its price, and nothing is refunded.
-    assert_eq!(total_of_kept(&order, &[1]), Ok(money(1_000)));
-    assert_eq!(total_of_kept(&order, &[0]), Ok(money(0)));
-    let dearer = self::order(bought(&[("TEE", 1_000, 1), ("MUG", 400, 1)], 0, &[two_for_one]));
-    assert_eq!(dearer.total, money(1_000));
-    // The dear one goes back: the cheap one is not free any more.
-    assert_eq!(total_of_kept(&dearer, &[0, 1]), Ok(money(400)));
-}
-
-#[test]
-fn what_is_kept_meets_the_conditions_again() {
-    let conditions = Conditions {
-        minimum_subtotal: Some(money(2_000)),
-        coupon: Some("SAVE".parse().unwrap()),
-        ..Conditions::default()
-    };
-    let terms = Promotion { conditions, ..promotion("p", Action::PercentOff(1_000)) };
-    let priced = priced(&[("TEE", 1_000, 3)]);
-    let coupons = ["save".parse().unwrap()];
-    let basket = Basket { lines: &priced.lines, coupons: &coupons, shipping: money(300), at: None };
-    let outcome = evaluate(basket, &[candidate(terms)]);
-    let order = order(priced.discounted(outcome, Vec::new()).unwrap());
-    assert_eq!(order.total, money(2_700 + 300));
-    assert_eq!(total_of_kept(&order, &[2]), Ok(money(1_800 + 300)));
-    assert_eq!(total_of_kept(&order, &[1]), Ok(money(1_000 + 300)));
-    assert_eq!(total_of_kept(&order, &[3]), Ok(order.total));
 }
 
 fn an_action() -> impl Strategy<Value = Action> {
@@ -324,18 +282,6 @@ proptest! {
             prop_assert!(one.budget_left.is_none_or(|left| applied.discount.amount_minor() <= left));
             prop_assert!(one.uses_left.is_none_or(|left| left > 0));
         }
-    }
-
-    #[test]
-    fn all_of_it_kept_costs_what_was_paid_and_none_of_it_nothing(lines in baskets(), candidates in candidates()) {
-        let open: Vec<Candidate> = candidates
-            .into_iter()
-            .map(|one| Candidate { uses_left: None, budget_left: None, ..one })
-            .collect();
-        let order = order(bought(&lines, 500, &open));
-        let all: Vec<u32> = order.lines.iter().map(|line| line.quantity.get()).collect();
-        prop_assert_eq!(total_of_kept(&order, &all), Ok(order.total));
-        prop_assert_eq!(total_of_kept(&order, &vec![0; all.len()]), Ok(money(0)));
     }
 
     #[test]
