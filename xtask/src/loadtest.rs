@@ -3,7 +3,7 @@
 
 mod books;
 mod follower;
-pub(crate) mod gate;
+pub mod gate;
 mod grpc;
 mod orders;
 pub(crate) mod outcome;

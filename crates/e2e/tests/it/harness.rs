@@ -5,7 +5,14 @@ mod buyer;
 pub mod datacentres;
 pub mod feed;
 pub mod history;
+pub mod orders;
 mod shop;
+pub mod stage;
 
 pub use buyer::{Answer, Buyer};
 pub use shop::{CAMPAIGN, SKU, Shop, UNIT_PRICE, eventually};
+
+/// A number from the environment, by which somebody steers a history.
+pub fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok().map(|text| text.parse().expect("a number"))
+}

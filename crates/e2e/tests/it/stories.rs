@@ -13,6 +13,7 @@ mod histories;
 mod lifecycle;
 mod money;
 mod order_feed;
+mod order_histories;
 mod promotions;
 mod purchase;
 mod trust;

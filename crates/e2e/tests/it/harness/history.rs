@@ -4,9 +4,9 @@
 pub mod books;
 pub mod check;
 pub mod faults;
+pub mod market;
 pub mod program;
 pub mod record;
 pub mod settle;
-pub mod stage;
 pub mod talk;
 pub mod watch;

@@ -8,26 +8,30 @@ use std::time::Duration;
 use stampede_kit::clock::Clock;
 use tokio::time::Instant;
 
-use crate::harness::eventually;
 use crate::harness::history::books::Books;
 use crate::harness::history::check;
-use crate::harness::history::faults::{self, Fault};
+use crate::harness::history::faults::{self, Fault, Plan};
+use crate::harness::history::market;
 use crate::harness::history::program::{Board, Client};
 use crate::harness::history::record::{Cell, History, Recorder};
 use crate::harness::history::settle;
-use crate::harness::history::stage::Stage;
 use crate::harness::history::talk::Processes;
 use crate::harness::history::watch::Reader;
+use crate::harness::stage::Stage;
+use crate::harness::{eventually, number};
 
 const PROCESSES: usize = 3;
 const CLIENTS: u64 = 32;
 /// How long the clients are at it.
 const LASTING_S: u64 = 11;
+/// Between two faults.
+const PAUSE_MS: std::ops::Range<u64> = 100..900;
 
 async fn keeps_every_promise(seed: u64, menu: &'static [Fault]) {
     let seed = number("STAMPEDE_HISTORY_SEED").unwrap_or(seed);
     let lasting = Duration::from_secs(number("STAMPEDE_HISTORY_SECONDS").unwrap_or(LASTING_S));
-    let stage = Stage::open(PROCESSES).await;
+    let stage = Stage::open(&["inventory"], &[("inventory", PROCESSES)], &[]);
+    let terms = market::fill(&stage).await;
     let processes = Processes::of(&stage.stack.lock().unwrap(), &stage.names);
     let cells =
         ["hot tee", "flash tee", "flash mug", "brief cap", " tee", " cap", " mug"].map(named).to_vec();
@@ -40,14 +44,16 @@ async fn keeps_every_promise(seed: u64, menu: &'static [Fault]) {
         (0..CLIENTS).map(|n| tokio::spawn(Client::new(board.clone(), seed ^ (n + 1) << 32).run(until)));
     let clients: Vec<_> = clients.collect();
     let (stack, names) = (stage.stack.clone(), stage.names.clone());
-    let hurting = tokio::task::spawn_blocking(move || faults::hurt(&stack, &names, seed, menu, lasting));
+    let plan = Plan { seed, menu, pause_ms: PAUSE_MS };
+    let hurting =
+        tokio::task::spawn_blocking(move || faults::hurt(&stack, &names, &plan, || Instant::now() < until));
     let done = hurting.await.unwrap();
     for client in futures::future::join_all(clients).await {
         client.unwrap_or_else(|error| panic!("seed {seed}: {error}; faults: {done:#?}"));
     }
 
-    let db = stage.database().await;
-    settle::settle(&board, &db, &stage.terms).await;
+    let db = stage.database("inventory").await;
+    settle::settle(&board, &db, &terms).await;
     eventually(async || {
         let (told, is) = (reader.last(), Books::levels(&db).await);
         if told == is {
@@ -57,8 +63,7 @@ async fn keeps_every_promise(seed: u64, menu: &'static [Fault]) {
         }
     })
     .await;
-    let history =
-        History { terms: stage.terms.clone(), calls: board.recorder.calls(), heard: reader.heard() };
+    let history = History { terms, calls: board.recorder.calls(), heard: reader.heard() };
     let mut broken = check::broken_rules(&history, &Books::read(&db).await);
     broken.extend(reader.refused().into_iter().map(|status| format!("feed: refused {status}")));
     let summary = summary(&history, done.len());
@@ -69,10 +74,6 @@ async fn keeps_every_promise(seed: u64, menu: &'static [Fault]) {
         broken.join("\n")
     );
     eprintln!("seed {seed}: {summary}");
-}
-
-fn number(variable: &str) -> Option<u64> {
-    std::env::var(variable).ok().map(|text| text.parse().expect("a number"))
 }
 
 /// "campaign sku".

@@ -1,7 +1,7 @@
 //! The offline checker: what must be true of any history and its books, whatever crashed meanwhile. Functions of values; each
 //! gives the sentences that say what broke.
 
-mod balance;
+pub mod balance;
 mod bounds;
 mod ends;
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What is done to the processes while a history runs: killed, frozen, restarted, emptied, one thing after another, as the seed
 //! says. Whatever it breaks stands again when it ends.
 
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,40 +13,47 @@ use xtask::servers::Kind;
 use xtask::stack::Stack;
 
 const READY_WITHIN: Duration = Duration::from_secs(60);
-/// Between two faults.
-const PAUSE_MS: std::ops::Range<u64> = 100..900;
 /// How long something is down or frozen.
-const DOWN_MS: std::ops::Range<u64> = 0..900;
+const DOWN_MS: Range<u64> = 0..900;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// Kill -9 of an inventory process, and its start.
+    /// Kill -9 of a process, and its start.
     Kill,
-    /// An inventory process stands still for a while.
+    /// A process stands still for a while.
     Freeze,
-    /// SIGTERM of an inventory process, and its start.
+    /// SIGTERM of a process, and its start.
     Restart,
     RedisKill,
     RedisFreeze,
     RedisFlush,
     PostgresRestart,
     PostgresKill,
+    NatsKill,
 }
 
-/// Hurts the stack until the time is over; what was done and when, in words. Blocks.
+/// What is done, and how often.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    pub seed: u64,
+    pub menu: &'static [Fault],
+    /// Between two faults.
+    pub pause_ms: Range<u64>,
+}
+
+/// Hurts the stack and these processes of it for as long as it goes on; what was done and when, in words. Blocks.
 pub fn hurt(
     stack: &Arc<Mutex<Stack>>,
     names: &[String],
-    seed: u64,
-    menu: &[Fault],
-    lasting: Duration,
+    plan: &Plan,
+    goes_on: impl Fn() -> bool,
 ) -> Vec<String> {
-    let mut rng = StdRng::seed_from_u64(seed);
+    let mut rng = StdRng::seed_from_u64(plan.seed);
     let began = Instant::now();
     let mut done = Vec::new();
-    while began.elapsed() < lasting {
-        std::thread::sleep(Duration::from_millis(rng.random_range(PAUSE_MS)));
-        let (fault, name) = (menu.choose(&mut rng).unwrap(), names.choose(&mut rng).unwrap());
+    while goes_on() {
+        std::thread::sleep(Duration::from_millis(rng.random_range(plan.pause_ms.clone())));
+        let (fault, name) = (plan.menu.choose(&mut rng).unwrap(), names.choose(&mut rng).unwrap());
         let down = Duration::from_millis(rng.random_range(DOWN_MS));
         let mut stack = stack.lock().unwrap_or_else(PoisonError::into_inner);
         strike(&mut stack, *fault, name, down);
@@ -78,6 +86,7 @@ fn strike(stack: &mut Stack, fault: Fault, name: &str, down: Duration) {
         Fault::RedisKill => again(stack, Kind::Redis, true, pause),
         Fault::PostgresKill => again(stack, Kind::Postgres, true, pause),
         Fault::PostgresRestart => again(stack, Kind::Postgres, false, pause),
+        Fault::NatsKill => again(stack, Kind::Nats, true, pause),
         Fault::RedisFlush => {
             let client = redis::Client::open(stack.servers().redis_url()).unwrap();
             redis::cmd("FLUSHALL").exec(&mut client.get_connection().unwrap()).unwrap();

@@ -151,16 +151,16 @@ impl Answer {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Invocation {
+pub struct Invocation<C = Call, A = Answer> {
     /// Which process was asked, counted from 0.
     pub process: usize,
-    pub call: Call,
+    pub call: C,
     /// The caller said that it had asked this before.
     pub again: bool,
     pub begun: Micros,
     /// When it was answered, or given up.
     pub ended: Micros,
-    pub answer: Answer,
+    pub answer: A,
 }
 
 /// A message of the feed, as it came.
@@ -192,13 +192,13 @@ pub struct History {
 
 /// Takes calls down as they are answered, from many hands.
 #[derive(Debug)]
-pub struct Recorder {
+pub struct Recorder<C = Call, A = Answer> {
     wall: OffsetDateTime,
     began: Instant,
-    calls: Mutex<Vec<Invocation>>,
+    calls: Mutex<Vec<Invocation<C, A>>>,
 }
 
-impl Recorder {
+impl<C: Clone, A: Clone> Recorder<C, A> {
     pub fn start(now: OffsetDateTime) -> Self {
         Self { wall: now, began: Instant::now(), calls: Mutex::default() }
     }
@@ -208,12 +208,12 @@ impl Recorder {
         micros(self.wall + self.began.elapsed())
     }
 
-    pub fn take(&self, call: Invocation) {
+    pub fn take(&self, call: Invocation<C, A>) {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner).push(call);
     }
 
     /// What was taken down, in the order in which it began.
-    pub fn calls(&self) -> Vec<Invocation> {
+    pub fn calls(&self) -> Vec<Invocation<C, A>> {
         let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner).clone();
         calls.sort_by_key(|call| call.begun);
         calls

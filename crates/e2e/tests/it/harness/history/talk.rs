@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use stampede_kit::{self as kit, Contract};
+use stampede_kit as kit;
 use stampede_proto::inventory::v1::inventory_service_client::InventoryServiceClient;
 use stampede_proto::inventory::v1::{
     AdjustStockRequest, CommitReservationRequest, DeductStockRequest, ExtendReservationRequest,
@@ -10,39 +10,31 @@ use stampede_proto::inventory::v1::{
     ReserveStockRequest, ReturnStockRequest, StockLevel, WatchStockRequest, WatchStockResponse,
 };
 use time::OffsetDateTime;
-use tonic::metadata::{Ascii, MetadataValue};
 use tonic::{Request, Status, Streaming};
 use tonic_types::StatusExt as _;
 use xtask::stack::Stack;
-use xtask::token::{self, Role};
+use xtask::token::Role;
 
 use super::record::{Answer, Call, Cell, Level, State, Units, micros};
+use crate::harness::stage;
 
 /// A stream is watched for as long as a history may take.
 const WATCH_FOR: Duration = Duration::from_secs(3_600);
 /// Answers that do not tell whether the call was carried out.
-const UNKNOWN: [&str; 4] = ["UNAVAILABLE", "DEADLINE_EXCEEDED", "OVERLOADED", "INTERNAL"];
+pub const UNKNOWN: [&str; 4] = ["UNAVAILABLE", "DEADLINE_EXCEEDED", "OVERLOADED", "INTERNAL"];
 
 /// A way to each process.
 #[derive(Clone)]
 pub struct Processes {
     clients: Vec<InventoryServiceClient<kit::client::Channel>>,
-    bearer: MetadataValue<Ascii>,
+    bearer: stage::Bearer,
 }
 
 impl Processes {
     /// As the outside client, with a token of staff.
     pub fn of(stack: &Stack, names: &[String]) -> Self {
-        let folder = stack.folder();
-        let (cert, key) = (folder.cert_path("client"), folder.key_path("client"));
-        let tls = kit::tls::Client::read(&cert, &key, &folder.ca_path()).unwrap();
-        let contract = Contract::parse(stampede_proto::DESCRIPTOR_SET).unwrap();
-        let client = |name: &String| {
-            let address = stack.address(name).unwrap().to_string();
-            InventoryServiceClient::new(kit::client::connect(&tls, "inventory", &address, contract.clone()))
-        };
-        let token = token::sign(folder, "history", Role::Staff).unwrap();
-        let bearer = MetadataValue::try_from(format!("Bearer {token}")).unwrap();
+        let client = |name: &String| InventoryServiceClient::new(stage::channel(stack, name));
+        let bearer = stage::bearer(stack, "history", Role::Staff);
         Self { clients: names.iter().map(client).collect(), bearer }
     }
 
@@ -51,16 +43,13 @@ impl Processes {
     }
 
     fn request<M>(&self, message: M, within: Duration) -> Request<M> {
-        let mut request = kit::client::request(message, within);
-        request.metadata_mut().insert("authorization", self.bearer.clone());
-        request
+        stage::request(&self.bearer, message, within)
     }
 
-    /// The header by which gRPC clients say that they have tried before (gRFC A6).
     fn said<M>(&self, message: M, again: bool, within: Duration) -> Request<M> {
         let mut request = self.request(message, within);
         if again {
-            request.metadata_mut().insert("grpc-previous-rpc-attempts", MetadataValue::from_static("1"));
+            stage::said_before(request.metadata_mut());
         }
         request
     }
