@@ -44,7 +44,7 @@ async fn keeps_every_promise(seed: u64, menu: &'static [Fault]) {
         (0..CLIENTS).map(|n| tokio::spawn(Client::new(board.clone(), seed ^ (n + 1) << 32).run(until)));
     let clients: Vec<_> = clients.collect();
     let (stack, names) = (stage.stack.clone(), stage.names.clone());
-    let plan = Plan { seed, menu, pause_ms: PAUSE_MS };
+    let plan = Plan { seed, menu, pause_ms: PAUSE_MS, recovers: false };
     let hurting =
         tokio::task::spawn_blocking(move || faults::hurt(&stack, &names, &plan, || Instant::now() < until));
     let done = hurting.await.unwrap();

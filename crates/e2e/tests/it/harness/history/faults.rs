@@ -39,6 +39,8 @@ pub struct Plan {
     pub menu: &'static [Fault],
     /// Between two faults.
     pub pause_ms: Range<u64>,
+    /// Whether everything is up again before the pause begins; else a fault may strike while something starts.
+    pub recovers: bool,
 }
 
 /// Hurts the stack and these processes of it for as long as it goes on; what was done and when, in words. Blocks.
@@ -57,14 +59,20 @@ pub fn hurt(
         let down = Duration::from_millis(rng.random_range(DOWN_MS));
         let mut stack = stack.lock().unwrap_or_else(PoisonError::into_inner);
         strike(&mut stack, *fault, name, down);
+        if plan.recovers {
+            stand_up(&mut stack, names);
+        }
         done.push(format!("{:?} {fault:?} {name} for {down:?}", began.elapsed()));
     }
-    let mut stack = stack.lock().unwrap_or_else(PoisonError::into_inner);
+    stand_up(&mut stack.lock().unwrap_or_else(PoisonError::into_inner), names);
+    done
+}
+
+fn stand_up(stack: &mut Stack, names: &[String]) {
     for name in names {
         stack.start(name).unwrap();
         stack.wait_ready(name, READY_WITHIN).unwrap();
     }
-    done
 }
 
 fn strike(stack: &mut Stack, fault: Fault, name: &str, down: Duration) {
@@ -73,7 +81,6 @@ fn strike(stack: &mut Stack, fault: Fault, name: &str, down: Duration) {
         Fault::Kill => {
             stack.kill9(name).unwrap();
             pause();
-            // Not waited for: the next fault may strike while it starts.
             stack.start(name).unwrap();
         }
         Fault::Restart => {

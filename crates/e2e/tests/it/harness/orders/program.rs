@@ -2,6 +2,7 @@
 //! time. What nobody answered is asked again until it is known. Each call is taken down; nothing is checked here.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rand::rngs::StdRng;
@@ -23,7 +24,10 @@ use crate::harness::history::record::Units;
 use crate::harness::stage::{Bearer, Stage};
 
 const BUYERS: u64 = 24;
-const MOVES: std::ops::Range<u32> = 3..15;
+/// After it was placed; with none of them nobody ever pays.
+const MOVES: std::ops::Range<u32> = 0..18;
+/// Tries to place an order.
+const BASKETS: u32 = 6;
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(60);
 /// Longer than anything stays down.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -81,6 +85,7 @@ impl Move {
 pub struct Board {
     pub counter: Counter,
     buyers: Vec<(String, Bearer)>,
+    answered: AtomicU64,
 }
 
 impl Board {
@@ -90,7 +95,16 @@ impl Board {
             let bearer = stage.bearer(&name, xtask::token::Role::Buyer);
             (name, bearer)
         };
-        Self { counter: Counter::of(stage), buyers: (0..BUYERS).map(buyer).collect() }
+        Self {
+            counter: Counter::of(stage),
+            buyers: (0..BUYERS).map(buyer).collect(),
+            answered: AtomicU64::new(0),
+        }
+    }
+
+    /// Calls whose answer is known, so far.
+    pub fn answered(&self) -> u64 {
+        self.answered.load(Ordering::Relaxed)
     }
 
     /// Staff decide about an order outside its history.
@@ -141,24 +155,27 @@ impl Client {
         self.order
     }
 
-    /// A basket until it is accepted or refused for good; without coupons once one of them was refused.
-    pub async fn place(&mut self) {
+    /// Baskets until one is accepted; without coupons once one of them was refused, another one when there is too little.
+    async fn place(&mut self) {
         let mut basket = self.basket();
-        for _ in 0..4 {
+        for _ in 0..BASKETS {
             let key = self.id();
             match self.until_known(Call::Place { key, basket: basket.clone() }).await {
                 Answer::Refused { reason, .. } if reason == "ORDER_EXPIRED" => {}
                 Answer::Refused { .. } if !basket.coupons.is_empty() => basket.coupons.clear(),
-                Answer::Order(_) | Answer::Back(_) | Answer::Refused { .. } | Answer::Unknown(_) => return,
+                Answer::Refused { .. } => basket = self.basket(),
+                Answer::Order(_) | Answer::Back(_) | Answer::Unknown(_) => return,
             }
         }
     }
 
     fn basket(&mut self) -> Basket {
         let mut units = Units::new();
-        let shelves = [("mug", ""), ("mug", ""), ("tee", ""), ("tee", CAMPAIGN), ("cap", "")];
+        let common = [("mug", ""), ("mug", ""), ("tee", "")];
+        let scarce = [("tee", CAMPAIGN), ("cap", "")];
         for _ in 0..[1, 1, 2, 3].choose(&mut self.rng).copied().unwrap_or(1) {
-            let (sku, campaign) = shelves.choose(&mut self.rng).copied().unwrap_or(("mug", ""));
+            let shelf = if self.rng.random_ratio(1, 8) { &scarce[..] } else { &common[..] };
+            let (sku, campaign) = shelf.choose(&mut self.rng).copied().unwrap_or(("mug", ""));
             *units.entry(cell(sku, campaign)).or_default() += self.rng.random_range(1..4);
         }
         let coupons = PROMOTIONS.iter().filter_map(|known| known.coupon);
@@ -194,11 +211,12 @@ impl Client {
         let Some(known) = &self.known else { return vec![Move::Look] };
         let state = known.standing.state;
         if state == O::AwaitingPayment {
-            let paying = [Move::Pay, Move::Pay, Move::Pay, Move::Pay, Move::Pay, Move::PayTwice];
-            return [&paying[..], &[Move::Cancel, Move::PayAndCancel, Move::Rest, Move::Look]].concat();
+            let (pays, others) = ([Move::Pay; 8], [Move::PayTwice, Move::Cancel, Move::PayAndCancel]);
+            return [&pays[..], &others[..], &[Move::Rest, Move::Rest, Move::Look]].concat();
         }
         if state == O::Confirmed {
-            return vec![Move::ShipPart, Move::ShipPart, Move::ShipRest, Move::ShipAndCancel, Move::Cancel];
+            let ships = [Move::ShipPart, Move::ShipPart, Move::ShipPart, Move::ShipRest, Move::ShipRest];
+            return [&ships[..], &[Move::ShipAndCancel, Move::Cancel, Move::Rest]].concat();
         }
         if is_sold(state) && !is_over(state) {
             let back = [Move::AskBack, Move::Approve, Move::Approve, Move::Receive, Move::Receive];
@@ -347,6 +365,7 @@ impl Client {
                 Invocation { process, call: call.clone(), again, begun, ended, answer: answer.clone() };
             self.recorder.take(taken);
             if !answer.is_unknown() {
+                self.board.answered.fetch_add(1, Ordering::Relaxed);
                 return answer;
             }
             let life = self.life();

@@ -119,15 +119,6 @@ pub struct Life {
 }
 
 impl Life {
-    /// The order as it was first told.
-    pub fn placed(&self) -> Option<&View> {
-        self.calls
-            .iter()
-            .find(|call| matches!(call.call, Call::Place { .. }) && call.answer.view().is_some())?
-            .answer
-            .view()
-    }
-
     /// The order as it was last told: the highest version.
     pub fn last(&self) -> Option<&View> {
         self.calls.iter().filter_map(|call| call.answer.view()).max_by_key(|view| view.version)
