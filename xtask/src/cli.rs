@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::{
-    bench, certs, ci, db, drill, events, home, loadtest, mutants, orders, seed, servers, smoke, stock, test,
-    tidy, token, up,
+    bench, certs, ci, db, drill, events, histories, home, loadtest, mutants, orders, seed, servers, smoke,
+    stock, test, tidy, token, up,
 };
 
 /// Developer commands of Stampede.
@@ -50,6 +50,8 @@ enum Command {
     Smoke,
     /// Run every test, with servers of its own.
     Test(test::Args),
+    /// Play random histories of orders, thousands of them, and check each against a model and the books.
+    Histories(histories::Args),
     /// Run every check but the tests, or only those named.
     Ci {
         /// Such as `tidy` or `clippy`.
@@ -86,6 +88,7 @@ impl Cli {
             Command::Events(command) => return events::run(&command),
             Command::Smoke => smoke::run()?,
             Command::Test(args) => return test::run(&args),
+            Command::Histories(args) => return histories::run(&args),
             Command::Ci { checks } => ci::run(&home::root(), &checks)?,
             Command::Mutants(args) => mutants::run(&args)?,
             Command::Tidy => tidy::run(&home::root())?,

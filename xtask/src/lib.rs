@@ -10,6 +10,7 @@ pub mod db;
 pub mod drill;
 pub mod events;
 mod generator;
+pub mod histories;
 pub mod home;
 pub mod loadtest;
 mod measure;

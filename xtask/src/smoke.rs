@@ -1,6 +1,7 @@
-//! `smoke`: a whole purchase against what `up` started, by REST through the gateway and again by gRPC straight to
+//! `smoke`: a whole purchase, and what follows it, against what `up` started, by REST through the gateway and again by gRPC straight to
 //! the services. Every step is printed, and the first one that differs ends it.
 
+mod after;
 pub mod grpc;
 pub mod rest;
 mod story;
@@ -17,10 +18,14 @@ pub fn run() -> anyhow::Result<()> {
     block_on(async {
         seed::put(&staff).await?;
         say(format!("REST, {}", stack.gateway()?));
-        story::tell(&rest::Face::new(&stack), &staff).await?;
+        let face = rest::Face::new(&stack);
+        story::tell(&face, &staff).await?;
+        after::tell(&face, &staff).await?;
         say(format!("gRPC over mTLS, order at {}", stack.address("order")?));
-        story::tell(&grpc::Face::new(&stack)?, &staff).await?;
-        say("smoke: both faces sell, refuse and undo as they should");
+        let face = grpc::Face::new(&stack)?;
+        story::tell(&face, &staff).await?;
+        after::tell(&face, &staff).await?;
+        say("smoke: both faces sell, refuse, undo, ship and take back as they should");
         Ok(())
     })
 }

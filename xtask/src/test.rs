@@ -43,7 +43,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
-fn build_binaries() -> anyhow::Result<bool> {
+/// Builds what the stories start.
+pub fn build_binaries() -> anyhow::Result<bool> {
     note("  .. cargo build --workspace --bins");
     let built =
         Command::new("cargo").args(["build", "--workspace", "--bins"]).current_dir(home::root()).status();

@@ -1,6 +1,8 @@
 //! The gRPC face as a partner's back end sees it: the services themselves, with the certificate of `client` and the
 //! buyer's token.
 
+mod after;
+
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -49,7 +51,11 @@ impl<'a> Face<'a> {
     }
 
     fn request<M>(&self, user: &str, message: M) -> anyhow::Result<tonic::Request<M>> {
-        let token = token::sign(self.stack.folder(), user, Role::Buyer)?;
+        self.request_as(user, Role::Buyer, message)
+    }
+
+    fn request_as<M>(&self, user: &str, role: Role, message: M) -> anyhow::Result<tonic::Request<M>> {
+        let token = token::sign(self.stack.folder(), user, role)?;
         let mut request = kit::client::request(message, ANSWER_WITHIN);
         let bearer = MetadataValue::try_from(format!("Bearer {token}")).context("a token is ASCII")?;
         request.metadata_mut().insert("authorization", bearer);
@@ -85,8 +91,7 @@ impl story::Face for Face<'_> {
         let line = LineItem { sku_id: sku.to_owned(), campaign_id: campaign.to_owned(), quantity: 1 };
         let wanted = CreateOrderRequest { lines: vec![line], ..CreateOrderRequest::default() };
         let mut request = self.request(user, wanted)?;
-        let key = MetadataValue::try_from(key).context("a key is ASCII")?;
-        request.metadata_mut().insert("idempotency-key", key);
+        once(&mut request, key)?;
         Ok(answer(self.orders.clone().create_order(request).await))
     }
 
@@ -108,6 +113,12 @@ impl story::Face for Face<'_> {
     }
 }
 
+fn once<M>(request: &mut tonic::Request<M>, key: &str) -> anyhow::Result<()> {
+    let key = MetadataValue::try_from(key).context("a key is ASCII")?;
+    request.metadata_mut().insert("idempotency-key", key);
+    Ok(())
+}
+
 fn answer(answer: Result<tonic::Response<WireOrder>, tonic::Status>) -> Result<Order, Refused> {
     match answer {
         Ok(response) => {
@@ -119,10 +130,14 @@ fn answer(answer: Result<tonic::Response<WireOrder>, tonic::Status>) -> Result<O
                 id: order.order_id,
             })
         }
-        Err(status) => Err(Refused {
-            status: format!("{:?}", status.code()),
-            reason: kit::refusal::reason_of(&status).unwrap_or_default(),
-            message: status.message().to_owned(),
-        }),
+        Err(status) => Err(refused(&status)),
+    }
+}
+
+fn refused(status: &tonic::Status) -> Refused {
+    Refused {
+        status: format!("{:?}", status.code()),
+        reason: kit::refusal::reason_of(status).unwrap_or_default(),
+        message: status.message().to_owned(),
     }
 }

@@ -1,5 +1,7 @@
 //! The REST face as a client sees it: JSON in, JSON out, a refusal with its reason word.
 
+mod after;
+
 use std::fmt;
 use std::time::Duration;
 
@@ -107,8 +109,12 @@ impl<'a> Face<'a> {
     }
 
     fn api(&self, user: &str) -> anyhow::Result<Api> {
+        self.api_as(user, Role::Buyer)
+    }
+
+    fn api_as(&self, user: &str, role: Role) -> anyhow::Result<Api> {
         let folder: &Folder = self.stack.folder();
-        Api::new(self.stack.gateway()?, token::sign(folder, user, Role::Buyer)?)
+        Api::new(self.stack.gateway()?, token::sign(folder, user, role)?)
     }
 }
 
@@ -159,13 +165,17 @@ impl story::Face for Face<'_> {
 }
 
 fn order(value: &Value) -> Order {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let state = text(&value["state"]);
+    let state = value["state"].as_str().unwrap_or_default();
     Order {
-        id: text(&value["orderId"]),
-        state: state.strip_prefix("ORDER_STATE_").unwrap_or(&state).to_owned(),
-        total_minor: value["total"]["amountMinor"].as_str().and_then(|text| text.parse().ok()).unwrap_or(0),
+        id: value["orderId"].as_str().unwrap_or_default().to_owned(),
+        state: state.strip_prefix("ORDER_STATE_").unwrap_or(state).to_owned(),
+        total_minor: minor(&value["total"]),
     }
+}
+
+/// Canonical JSON writes int64 as text; what is absent is nothing.
+fn minor(money: &Value) -> i64 {
+    money["amountMinor"].as_str().and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -174,41 +174,53 @@ async fn foreign(face: &impl Face, stranger: &str, order: &Order) -> anyhow::Res
     refused_with("ORDER_NOT_FOUND", "another buyer's look at the order", face.get(stranger, &order.id).await?)
 }
 
-async fn settle(face: &impl Face, buyer: &str, order_id: &str, state: &str) -> anyhow::Result<Order> {
-    let deadline = Instant::now() + SETTLED_WITHIN;
-    loop {
+pub(super) async fn settle(
+    face: &impl Face,
+    buyer: &str,
+    order_id: &str,
+    state: &str,
+) -> anyhow::Result<Order> {
+    until(state, async || {
         let order = accepted("reading the order", face.get(buyer, order_id).await?)?;
-        if order.state == state {
-            return Ok(order);
-        }
-        ensure!(Instant::now() < deadline, "the order stays {} and does not become {state}", order.state);
-        tokio::time::sleep(POLL).await;
-    }
+        Ok((order.state.clone(), order))
+    })
+    .await
 }
 
-async fn free_becomes(
+pub(super) async fn free_becomes(
     face: &impl Face,
     user: &str,
     sku: &str,
     campaign: &str,
     wanted: i64,
 ) -> anyhow::Result<()> {
+    until(&format!("{wanted} units of {sku}"), async || {
+        Ok((format!("{} units of {sku}", face.free(user, sku, campaign).await?), ()))
+    })
+    .await
+}
+
+/// Looks until what is seen is what is wanted, and gives what came with it.
+pub(super) async fn until<T>(
+    wanted: &str,
+    mut look: impl AsyncFnMut() -> anyhow::Result<(String, T)>,
+) -> anyhow::Result<T> {
     let deadline = Instant::now() + SETTLED_WITHIN;
     loop {
-        let free = face.free(user, sku, campaign).await?;
-        if free == wanted {
-            return Ok(());
+        let (seen, found) = look().await?;
+        if seen == wanted {
+            return Ok(found);
         }
-        ensure!(Instant::now() < deadline, "{free} units of {sku} are free where {wanted} should be");
+        ensure!(Instant::now() < deadline, "there is {seen} and there should be {wanted}");
         tokio::time::sleep(POLL).await;
     }
 }
 
-fn accepted(what: &str, answer: Result<Order, Refused>) -> anyhow::Result<Order> {
+pub(super) fn accepted(what: &str, answer: Result<Order, Refused>) -> anyhow::Result<Order> {
     answer.map_err(|refused| anyhow::anyhow!("{what} is refused: {refused}"))
 }
 
-fn refused_with(reason: &str, what: &str, answer: Result<Order, Refused>) -> anyhow::Result<()> {
+pub(super) fn refused_with(reason: &str, what: &str, answer: Result<Order, Refused>) -> anyhow::Result<()> {
     match answer {
         Err(refused) if refused.reason == reason => {
             step(format!("{what} is refused: {refused}"));
@@ -219,11 +231,11 @@ fn refused_with(reason: &str, what: &str, answer: Result<Order, Refused>) -> any
     }
 }
 
-fn is_state(order: &Order, state: &str) -> anyhow::Result<()> {
+pub(super) fn is_state(order: &Order, state: &str) -> anyhow::Result<()> {
     ensure!(order.state == state, "the order {} is {} and should be {state}", order.id, order.state);
     Ok(())
 }
 
-fn step(what: String) {
+pub(super) fn step(what: String) {
     say(format!("  ok {what}"));
 }

@@ -16,4 +16,5 @@ mod order_feed;
 mod order_histories;
 mod promotions;
 mod purchase;
+mod returns;
 mod trust;

@@ -13,42 +13,42 @@ use uuid::Uuid;
 
 use crate::harness::{Answer, Buyer, SKU, Shop, UNIT_PRICE, eventually};
 
-fn new_id() -> String {
+pub(super) fn new_id() -> String {
     Uuid::now_v7().to_string()
 }
 
-fn units(quantity: u32) -> Value {
+pub(super) fn units(quantity: u32) -> Value {
     json!([{ "skuId": SKU, "quantity": quantity }])
 }
 
 /// A paid order of so many units; its id.
-async fn bought(buyer: &Buyer, quantity: u32) -> String {
+pub(super) async fn bought(buyer: &Buyer, quantity: u32) -> String {
     let order = buyer.order(units(quantity)).await.ok()["orderId"].as_str().unwrap().to_owned();
     buyer.pay(&order).await.ok();
     order
 }
 
-async fn ship(staff: &Buyer, order: &str, id: &str, lines: Value) -> Answer {
+pub(super) async fn ship(staff: &Buyer, order: &str, id: &str, lines: Value) -> Answer {
     let body = json!({ "shipmentId": id, "lines": lines });
     staff.post(&format!("/v1/orders/{order}:ship"), &body).await
 }
 
-async fn deliver(staff: &Buyer, order: &str, id: &str) -> Answer {
+pub(super) async fn deliver(staff: &Buyer, order: &str, id: &str) -> Answer {
     staff.post(&format!("/v1/orders/{order}:deliver"), &json!({ "shipmentId": id })).await
 }
 
-async fn ask_back(buyer: &Buyer, order: &str, id: &str, lines: Value) -> Answer {
+pub(super) async fn ask_back(buyer: &Buyer, order: &str, id: &str, lines: Value) -> Answer {
     let body = json!({ "returnId": id, "lines": lines, "reason": "too small" });
     buyer.post(&format!("/v1/orders/{order}/returns"), &body).await
 }
 
-async fn decide(staff: &Buyer, id: &str, state: &str, restock: bool) -> Result<Answer, String> {
+pub(super) async fn decide(staff: &Buyer, id: &str, state: &str, restock: bool) -> Result<Answer, String> {
     let body = json!({ "state": format!("RETURN_STATE_{state}"), "restock": restock });
     let request = staff.request(reqwest::Method::POST, &format!("/v1/returns/{id}:resolve"));
     Buyer::try_send(request.json(&body)).await
 }
 
-async fn is_refunded(buyer: &Buyer, id: &str) -> Value {
+pub(super) async fn is_refunded(buyer: &Buyer, id: &str) -> Value {
     let path = format!("/v1/returns/{id}");
     eventually(async || {
         let answer = Buyer::try_send(buyer.request(reqwest::Method::GET, &path)).await?;

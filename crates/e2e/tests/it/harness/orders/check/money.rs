@@ -72,6 +72,9 @@ fn of_payment(id: Uuid, payment: &Payment, known: Option<&Known<'_>>) -> Vec<Str
             known.last
         ));
     }
+    if payment.state == "CONFLICTED" && !is_kept(|card| card.void) {
+        broken.push(format!("payment {id} is in conflict: {payment:?}"));
+    }
     if theirs.dangling() != 0 && !is_kept(|card| card.void) {
         broken.push(format!("payment {id} holds {} for nothing: {payment:?}", theirs.dangling()));
     }
