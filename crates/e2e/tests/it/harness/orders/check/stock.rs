@@ -24,7 +24,7 @@ pub fn broken(
     let mut sold: BTreeMap<Uuid, &Known<'_>> = BTreeMap::new();
     for known in orders.values() {
         sold.insert(known.last.reservation, known);
-        let wrong = of_order(known.last, books);
+        let wrong = of_order(known.last, books).into_iter().chain(kept_after_its_end(known, books));
         broken.extend(wrong.map(|why| known.broken(format!("stock: {why}"))));
     }
     for (id, row) in
@@ -50,4 +50,15 @@ fn of_order(last: &View, books: &Books) -> Option<String> {
     came_back.retain(|_, units| *units != 0);
     let fits = state && row.units == last.units && came_back == returned;
     (!fits).then(|| format!("{last:?} stands on {row:?}"))
+}
+
+/// Whoever is told that the stock was released finds it on sale: nobody waits for the hold to end by itself.
+fn kept_after_its_end(known: &Known<'_>, books: &Books) -> Option<String> {
+    let row = books.stock.rows.get(&known.last.reservation)?;
+    let is_told = |view: &View| view.standing.stock == S::Released;
+    let told = known.life.calls.iter().filter(|call| call.answer.view().is_some_and(is_told));
+    let told = told.map(|call| call.ended).min()?;
+    let gone = row.resolved_at.into_iter().chain(row.expires_at).min();
+    gone.is_none_or(|gone| gone > told)
+        .then(|| format!("told as released at {told}, and held until {gone:?}: {row:?}"))
 }
