@@ -24,7 +24,7 @@ const WAITS: [(&str, &str); 5] = [
     ("sagas on their way", "SELECT count(*) FROM saga WHERE parked_at IS NULL"),
     ("orders on their way", "SELECT count(*) FROM orders WHERE state IN ('AWAITING_PAYMENT', 'CANCELLING')"),
     ("orders to complete", "SELECT count(*) FROM orders WHERE state = 'DELIVERED' AND open_returns = 0"),
-    ("events untold", "SELECT count(*) FROM outbox WHERE published_at IS NULL"),
+    ("events untold", "SELECT count(*) FROM outbox_waiting"),
     (
         "events unheard",
         "SELECT count(*) FROM outbox o WHERE NOT EXISTS (SELECT FROM heard h WHERE h.event_id = o.event_id)",
@@ -54,9 +54,7 @@ async fn quiet(stage: &Stage, board: &Board) {
         for (what, sql) in WAITS {
             left.extend(some(&order, what, sql).await);
         }
-        left.extend(
-            some(&inventory, "stock events", "SELECT count(*) FROM outbox WHERE published_at IS NULL").await,
-        );
+        left.extend(some(&inventory, "stock events", "SELECT count(*) FROM outbox_waiting").await);
         let holds = "SELECT count(*) FROM reservation WHERE state = 'PENDING'";
         left.extend(some(&inventory, "holds", holds).await);
         if left.is_empty() { Ok(()) } else { Err(left.join(", ")) }
@@ -87,7 +85,7 @@ async fn nothing_is_pending(payments: &PgPool) {
         let open =
             "SELECT count(*) FROM payment_intent WHERE state IN ('PROCESSING', 'UNKNOWN', 'REQUIRES_ACTION')
                       OR capture_pending_minor + refund_pending_minor > 0";
-        let untold = "SELECT count(*) FROM outbox WHERE published_at IS NULL";
+        let untold = "SELECT count(*) FROM outbox_waiting";
         let left =
             [some(payments, "payments unknown", open).await, some(payments, "events untold", untold).await];
         let left: Vec<String> = left.into_iter().flatten().collect();

@@ -26,7 +26,7 @@ use crate::harness::history::talk::UNKNOWN;
 use crate::harness::stage::{self, Bearer, Stage};
 
 /// Long enough for a saga and short enough for a history; the saga goes on without its caller.
-const ANSWER_WITHIN: Duration = Duration::from_secs(4);
+const ANSWER_WITHIN: Duration = Duration::from_secs(6);
 
 /// Everybody who calls, and a way to each process.
 pub struct Counter {

@@ -107,11 +107,7 @@ impl Hand<'_> {
             return [&ships[..], &[Move::ShipAndCancel, Move::Cancel, Move::Rest]].concat();
         }
         if is_sold(state) && !is_over(state) {
-            let back = [Move::AskBack, Move::Approve, Move::Approve, Move::Receive, Move::Receive];
-            let odd = [Move::AskBackTwice, Move::ReceiveTwice, Move::Reject, Move::Review];
-            let on =
-                [Move::ShipRest, Move::Deliver, Move::Deliver, Move::AskBack, Move::Approve, Move::Receive];
-            return [&back[..], &odd[..], &on[..]].concat();
+            return after_sale(known);
         }
         match state {
             O::ManualReview | O::Cancelling => vec![Move::Review, Move::CancelTwice, Move::Look],
@@ -220,4 +216,27 @@ impl Hand<'_> {
     pub fn id(&mut self) -> Uuid {
         uuid::Builder::from_random_bytes(self.rng.random()).into_uuid()
     }
+}
+
+/// What there is to do about parcels and returns.
+fn after_sale(known: &View) -> Vec<Move> {
+    let in_state = |state| known.backs.values().any(|back| back.state == state);
+    let arrived = known.shipped(|parcel| parcel.arrived);
+    let chances: [(bool, &[Move]); 6] = [
+        (true, &[Move::Look]),
+        (!without(&known.units, &known.shipped(|_| true)).is_empty(), &[Move::ShipPart, Move::ShipRest]),
+        (known.parcels.values().any(|parcel| !parcel.arrived), &[Move::Deliver; 4]),
+        (
+            !without(&arrived, &known.spoken_for()).is_empty(),
+            &[Move::AskBack, Move::AskBack, Move::AskBackTwice],
+        ),
+        (in_state(ReturnState::Requested), &[Move::Approve, Move::Approve, Move::Approve, Move::Reject]),
+        (in_state(ReturnState::Approved), &[Move::Receive, Move::Receive, Move::Receive, Move::ReceiveTwice]),
+    ];
+    let mut moves: Vec<Move> =
+        chances.iter().filter(|(is, _)| *is).flat_map(|(_, moves)| moves.iter().copied()).collect();
+    if in_state(ReturnState::Received) {
+        moves.push(Move::Review);
+    }
+    moves
 }
