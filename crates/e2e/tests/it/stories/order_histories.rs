@@ -147,11 +147,11 @@ fn summary(lives: &[Life]) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn orders_end_well_whatever_process_is_killed() {
-    ends_well(11, 130, &[Fault::Kill, Fault::Kill, Fault::Freeze, Fault::Restart]).await;
+    ends_well(11, 110, &[Fault::Kill, Fault::Kill, Fault::Freeze, Fault::Restart]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn orders_end_well_whatever_server_is_lost() {
     let menu = &[Fault::PostgresKill, Fault::NatsKill, Fault::RedisKill, Fault::RedisFlush, Fault::Kill];
-    ends_well(12, 90, menu).await;
+    ends_well(12, 70, menu).await;
 }

@@ -8,18 +8,20 @@ use stampede_proto::common::v1::Money;
 use stampede_proto::inventory::v1::campaign_service_client::CampaignServiceClient;
 use stampede_proto::inventory::v1::catalog_service_client::CatalogServiceClient;
 use stampede_proto::inventory::v1::{Campaign, CampaignItem, CreateCampaignRequest, CreateSkuRequest, Sku};
+use stampede_proto::order::v1::order_service_client::OrderServiceClient;
 use stampede_proto::order::v1::promotion_action::Action;
 use stampede_proto::order::v1::promotion_condition::Condition;
 use stampede_proto::order::v1::promotion_service_client::PromotionServiceClient;
 use stampede_proto::order::v1::{
-    BuyXGetY, CreatePromotionRequest, Promotion, PromotionAction, PromotionCondition,
+    BuyXGetY, CreatePromotionRequest, Promotion, PromotionAction, PromotionCondition, QuotePriceRequest,
 };
 use stampede_proto::timestamp;
 use xtask::token::Role;
 
 use super::model::till::{self, Gives, PROMOTIONS, unit_price};
-use super::record::cell;
-use crate::harness::history::record::{Cell, Terms, micros};
+use super::record::{cell, lines};
+use crate::harness::eventually;
+use crate::harness::history::record::{Cell, Terms, Units, micros};
 use crate::harness::stage::{Stage, request};
 
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -74,7 +76,26 @@ pub async fn fill(stage: &Stage) -> BTreeMap<Cell, Terms> {
         let wanted = CreatePromotionRequest { promotion: Some(promotion(known)) };
         promotions.create_promotion(request(&staff, wanted, ANSWER_WITHIN)).await.unwrap();
     }
+    every_process_knows_them(stage).await;
     terms
+}
+
+/// What was made at one process is known to the others a moment later: the histories begin when it is.
+async fn every_process_knows_them(stage: &Stage) {
+    let buyer = stage.bearer("first", Role::Buyer);
+    let third = PROMOTIONS.iter().find(|known| known.coupon.is_none()).map(|known| known.id);
+    let three = Units::from([(cell("mug", ""), 3)]);
+    for name in stage.names_of("order") {
+        let mut orders = OrderServiceClient::new(stage.channel(&name));
+        eventually(async || {
+            let wanted = QuotePriceRequest { lines: lines(&three), coupons: Vec::new() };
+            let quoted = orders.quote_price(request(&buyer, wanted, ANSWER_WITHIN)).await;
+            let quoted = quoted.map_err(|status| format!("{status:?}"))?.into_inner();
+            let known = quoted.promotions.iter().any(|used| Some(used.promotion_id.as_str()) == third);
+            if known { Ok(()) } else { Err(format!("{name} does not know {third:?}")) }
+        })
+        .await;
+    }
 }
 
 fn promotion(known: &till::Promotion) -> Promotion {
