@@ -182,23 +182,23 @@ impl Hand<'_> {
         Call::AskBack { id: self.id(), units: self.some(&from) }
     }
 
-    /// About a return in this state, or about any, or about none that there is.
     fn decide(&mut self, state: ReturnState, verdict: Verdict) -> Call {
-        let backs: Vec<&Back> = self.known.iter().flat_map(|known| known.backs.values()).collect();
-        let fitting: Vec<&&Back> = backs.iter().filter(|back| back.state == state).collect();
-        let one = fitting.choose(self.rng).map(|back| back.id);
-        let any = backs.choose(self.rng).map(|back| back.id);
-        Call::Decide { id: one.or(any).unwrap_or_else(|| self.id()), verdict }
+        Call::Decide { id: self.back(state), verdict }
     }
 
     /// Whether units are sold again is the same however often they are received.
     fn receive(&mut self) -> Call {
-        match self.decide(ReturnState::Approved, Verdict::Approve) {
-            Call::Decide { id, .. } => {
-                Call::Decide { id, verdict: Verdict::Receive { restock: id.as_u128() % 3 > 0 } }
-            }
-            other => other,
-        }
+        let id = self.back(ReturnState::Approved);
+        Call::Decide { id, verdict: Verdict::Receive { restock: !id.as_u128().is_multiple_of(3) } }
+    }
+
+    /// A return in this state, or any, or none that there is.
+    fn back(&mut self, state: ReturnState) -> Uuid {
+        let backs: Vec<&Back> = self.known.iter().flat_map(|known| known.backs.values()).collect();
+        let fitting: Vec<&&Back> = backs.iter().filter(|back| back.state == state).collect();
+        let one = fitting.choose(self.rng).map(|back| back.id);
+        let any = backs.choose(self.rng).map(|back| back.id);
+        one.or(any).unwrap_or_else(|| self.id())
     }
 
     /// One to all of one cell or of each.
