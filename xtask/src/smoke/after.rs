@@ -80,7 +80,7 @@ pub async fn tell(face: &(impl Face + AfterSales), staff: &Api) -> anyhow::Resul
     let stolen = face.place_quoted(&other, &format!("{run}-7"), SKU, &coupon, &quote.signed).await?;
     refused_with("QUOTE_OTHER_BUYER", "somebody else's quote", stolen)?;
     let late = face.place_quoted(&other, &format!("{run}-8"), SKU, &coupon, "").await?;
-    refused_with("COUPON_INVALID", "a coupon that was used up", late)?;
+    used_up(late)?;
 
     let paid = accepted("the payment", face.pay(&buyer, &order.id, CARD).await?)?;
     if paid.state != "CONFIRMED" {
@@ -92,6 +92,15 @@ pub async fn tell(face: &(impl Face + AfterSales), staff: &Api) -> anyhow::Resul
     free_becomes(face, &buyer, SKU, "", before).await?;
     step(format!("its unit is on sale again: {before} free"));
     Ok(())
+}
+
+/// A process that has not heard yet that the last use is gone finds it out when it writes.
+fn used_up(answer: Result<Order, Refused>) -> anyhow::Result<()> {
+    let word = match &answer {
+        Err(refused) if refused.reason == "PROMOTION_USED_UP" => "PROMOTION_USED_UP",
+        Err(_) | Ok(_) => "COUPON_INVALID",
+    };
+    refused_with(word, "a coupon that was used up", answer)
 }
 
 /// A promotion for one order, with a coupon of this run.
