@@ -1,5 +1,6 @@
 //! One port, every face of the contract: REST, server-sent events, gRPC, gRPC-web, OpenAPI. Everything it knows about an RPC it
-//! reads from the descriptors; no RPC is named here, and no message is built on the way through.
+//! reads from the descriptors; no RPC is named here, and no message is built on the way through, but for the webhooks of
+//! payment providers, whose bytes are signed and must arrive as they are.
 
 mod admission;
 mod backends;
@@ -15,6 +16,7 @@ mod observe;
 mod rest;
 mod stream;
 mod targets;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -34,11 +36,13 @@ use front::RequestIds;
 use observe::Observer;
 use rest::Routes;
 use targets::Targets;
+use webhooks::Webhooks;
 
 /// What every face shares. Made once at start, never changed.
 pub(crate) struct Gateway {
     routes: Routes,
     targets: Targets,
+    webhooks: Webhooks,
     admission: Admission,
     errors: Errors,
     cors: Cors,
@@ -83,6 +87,7 @@ fn gateway(
     Ok(Gateway {
         errors: Errors::new(router.schema().clone())?,
         routes: Routes::build(router, &targets)?,
+        webhooks: Webhooks::build(&targets)?,
         targets,
         admission: Admission::new(app.verifier(), limits.concurrency, config.streams),
         cors: Cors::new(&config.cors_origins)?,

@@ -22,6 +22,7 @@ use crate::errors::{APPLICATION_JSON, Language, Problem, refusal};
 use crate::front::{self, Answer, X_REQUEST_ID};
 use crate::stream::{self, Resume};
 use crate::targets::{Target, Targets};
+use crate::webhooks;
 
 /// Unknown fields are refused: silence would hide a misspelt one.
 const STRICT: RequestOptions = RequestOptions { unknown_fields: UnknownFields::Refuse };
@@ -88,6 +89,9 @@ pub(crate) async fn answer(gateway: &Arc<Gateway>, request: Request<Body>, id: &
     let (parts, body) = request.into_parts();
     let matched = match gateway.routes.router.find(&parts.method, parts.uri.path()) {
         Found::Match(matched) => matched,
+        Found::NotFound if webhooks::provider(parts.uri.path()).is_some() => {
+            return webhooks::answer(gateway, parts, body, id).await;
+        }
         Found::NotFound => return front::page(gateway, Request::from_parts(parts, body)).await,
         Found::MethodNotAllowed { allow } if parts.method == Method::OPTIONS => {
             return Answer { response: options(&format!("{allow}, OPTIONS")), method: None };

@@ -6,6 +6,7 @@ use stampede_kit::Secret;
 use stampede_kit::config::{Problems, Reader, Server};
 
 use crate::crash::Crash;
+use crate::domain::Keys;
 
 /// Connections to Postgres unless told.
 const CONNECTIONS: u32 = 16;
@@ -25,6 +26,9 @@ pub struct Config {
     pub psp_url: String,
     /// `psp.timeout_ms` (`PAYMENT_PSP_TIMEOUT_MS`): after this long an answer counts as lost. 3000 unless told.
     pub psp_timeout: Duration,
+    /// `psp.webhook_keys` (`PAYMENT_PSP_WEBHOOK_KEYS`): what the provider signs its webhooks with, as `name:hex` of 32 bytes or more.
+    /// To rotate add the new one, have the provider sign with it, and take the old one out. Without any, webhooks are refused.
+    pub webhook_keys: Keys,
     /// `crash_at` (`PAYMENT_CRASH_AT`): where to abort, in debug builds only.
     pub crash: Crash,
 }
@@ -45,6 +49,7 @@ impl Config {
             reader.refuse("psp.url", "must begin with http:// or https://");
         }
         let psp_timeout = reader.or("psp.timeout_ms", PSP_TIMEOUT);
+        let webhook_keys = webhook_keys(reader);
         let crash = Crash::read(reader);
         reader.finish(|| {
             Some(Self {
@@ -54,10 +59,21 @@ impl Config {
                 nats_url: nats_url?,
                 psp_url: psp_url?,
                 psp_timeout,
+                webhook_keys: webhook_keys?,
                 crash,
             })
         })
     }
+}
+
+fn webhook_keys(reader: &mut Reader) -> Option<Keys> {
+    let texts: Vec<Secret> = reader.or("psp.webhook_keys", Vec::new());
+    let keys = Keys::parse(texts.iter().map(Secret::expose));
+    if keys.is_none() {
+        // What was found stays out of the complaint.
+        reader.refuse("psp.webhook_keys", "must be name:hex with 32 bytes or more each, every name once");
+    }
+    keys
 }
 
 #[cfg(test)]
@@ -84,10 +100,15 @@ mod tests {
 
     #[test]
     fn all_that_is_wrong_is_said_at_once() {
-        let wrong = [("psp.url", "localhost"), ("database.connections", "1"), ("crash_at", "never")];
+        let wrong = [
+            ("psp.url", "localhost"),
+            ("database.connections", "1"),
+            ("crash_at", "never"),
+            ("psp.webhook_keys", "k:00ff"),
+        ];
         let pairs = GOOD.into_iter().filter(|(key, _)| *key != "psp.url").chain(wrong);
         let problems = Config::read(&mut Reader::from_pairs("payment", pairs)).unwrap_err().to_string();
-        for part in ["PSP_URL", "DATABASE_CONNECTIONS", "CRASH_AT"] {
+        for part in ["PSP_URL", "DATABASE_CONNECTIONS", "CRASH_AT", "WEBHOOK_KEYS"] {
             assert!(problems.contains(part), "{part} is not in {problems}");
         }
     }

@@ -8,7 +8,7 @@ use stampede_proto::common::v1::ErrorReason;
 use stampede_types::PaymentId;
 use tonic::Status;
 
-use crate::domain::{IllegalStep, Refused};
+use crate::domain::{IllegalStep, Refused, Unsigned};
 
 /// When a caller may ask for an outcome again.
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(500);
@@ -25,14 +25,16 @@ pub enum Error {
     Illegal(IllegalStep),
     #[error("the amount is larger than what is left")]
     Exceeded { left_minor: Option<i64> },
+    #[error("there is no provider of this name")]
+    NoProvider,
+    #[error(transparent)]
+    Unsigned(#[from] Unsigned),
     #[error("the provider declined: {0}")]
     Declined(String),
     #[error("the outcome is not known yet")]
     Unknown,
     #[error("{field}: {rule}")]
     Invalid { field: &'static str, rule: &'static str },
-    #[error("this comes later")]
-    NotImplemented,
     #[error(transparent)]
     Database(sqlx::Error),
 }
@@ -79,9 +81,11 @@ impl From<Error> for Status {
             }
             Error::Exceeded { left_minor: None } => refuse(ErrorReason::AmountExceeded),
             Error::Declined(class) => refuse(ErrorReason::PaymentDeclined).metadata("decline", class),
+            Error::NoProvider => refuse(ErrorReason::WebhookProvider),
+            Error::Unsigned(Unsigned::Bad) => refuse(ErrorReason::WebhookSignature),
+            Error::Unsigned(Unsigned::Stale) => refuse(ErrorReason::WebhookStale),
             Error::Unknown => refuse(ErrorReason::PaymentUnknown).retry_after(ASK_AGAIN_AFTER),
             Error::Invalid { field, rule } => refuse(ErrorReason::InvalidArgument).field(field, rule),
-            Error::NotImplemented => refuse(ErrorReason::NotImplemented),
             Error::Database(error) if postgres::is_outage(&error) => {
                 tracing::warn!(%error, "the database does not answer");
                 refuse(ErrorReason::Unavailable).retry_after(TRY_AGAIN_AFTER)

@@ -157,25 +157,36 @@ impl Payments {
                 events::insert_conflict(&mut tx, payment.id, conflict, at).await?;
             }
         }
-        for changed in
-            payment.attempts.iter().filter(|now| before.iter().any(|old| old.id == now.id && old != *now))
-        {
-            attempts::save(&mut tx, changed, &wait(), at).await?;
-        }
+        self.save_attempts(&mut tx, &payment, &before, at).await?;
         intents::save(&mut tx, &payment, at).await?;
         tx.commit().await?;
         self.wake.wake();
         Ok((payment, settlement))
     }
+
+    /// Writes those that are not as they were.
+    pub(crate) async fn save_attempts(
+        &self,
+        conn: &mut sqlx::PgConnection,
+        payment: &Payment,
+        before: &[Attempt],
+        at: OffsetDateTime,
+    ) -> Result<(), sqlx::Error> {
+        let is_other = |now: &&Attempt| before.iter().any(|old| old.id == now.id && old != *now);
+        for changed in payment.attempts.iter().filter(is_other) {
+            attempts::save(conn, changed, &wait(), at).await?;
+        }
+        Ok(())
+    }
 }
 
 /// The provider's reference belongs to a fact of another attempt.
-fn is_taken(error: &sqlx::Error) -> bool {
+pub(crate) fn is_taken(error: &sqlx::Error) -> bool {
     error.as_database_error().and_then(|database| database.constraint()) == Some("payment_event_fact_once")
 }
 
 /// Facts, books and news belong to one commit.
-async fn record(
+pub(crate) async fn record(
     conn: &mut sqlx::PgConnection,
     payment: &Payment,
     facts: &[Event],

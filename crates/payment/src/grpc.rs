@@ -7,7 +7,6 @@ use stampede_proto::payment::v1::payment_service_server::PaymentService;
 use tonic::{Request, Response, Status};
 
 use crate::authorize::Authorize;
-use crate::error::Error;
 use crate::payments::Payments;
 
 pub struct Service {
@@ -73,8 +72,10 @@ impl PaymentService for Service {
 
     async fn receive_webhook(
         &self,
-        _: Request<pb::ReceiveWebhookRequest>,
+        request: Request<pb::ReceiveWebhookRequest>,
     ) -> Result<Response<pb::ReceiveWebhookResponse>, Status> {
-        Err(Error::NotImplemented.into())
+        let request = request.into_inner();
+        self.payments.receive(&request.provider, &request.payload, &request.signature).await?;
+        Ok(Response::new(pb::ReceiveWebhookResponse {}))
     }
 }

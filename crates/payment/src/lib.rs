@@ -19,6 +19,7 @@ mod refund;
 mod resolve;
 mod store;
 mod void;
+mod webhook;
 
 use std::sync::Arc;
 
@@ -30,11 +31,11 @@ pub use authorize::Authorize;
 pub use config::Config;
 pub use crash::Crash;
 pub use domain::{
-    Amounts, CaptureMode, Heard, Method, MethodKind, Notice, Payment, Spontaneous, State, Terms, Token,
+    Amounts, CaptureMode, Heard, Keys, Method, MethodKind, Notice, Payment, Spontaneous, State, Terms, Token,
 };
 pub use error::Error;
 pub use payments::Payments;
-pub use provider::{Call, Found, Provider, Simulator};
+pub use provider::{Call, Found, Provider, Simulator, Told};
 
 /// The schema, in order.
 pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations/payment");
@@ -50,7 +51,8 @@ pub async fn app(config: Config) -> anyhow::Result<kit::App> {
     let nats = kit::nats::connect(&config.nats_url).await?;
     let provider = Simulator::new(&config.psp_url, config.psp_timeout)?;
     let payments =
-        Payments::new(db.clone(), Arc::new(provider), app.clock(), config.psp_timeout, config.crash);
+        Payments::new(db.clone(), Arc::new(provider), app.clock(), config.psp_timeout, config.crash)
+            .webhook_keys(config.webhook_keys);
 
     app.grpc(PaymentServiceServer::new(grpc::Service::new(payments.clone())));
     let ready = db.clone();
@@ -62,6 +64,8 @@ pub async fn app(config: Config) -> anyhow::Result<kit::App> {
     app.task("statistics", |stop| kit::statistics::keep(counted, stop));
     let relay = kit::outbox::Relay::new(db, nats).wake(payments.wake());
     app.task("outbox", move |stop| relay.run(stop));
+    let parked = payments.clone();
+    app.task("webhooks", move |stop| async move { parked.hear_parked_until(stop).await });
     app.task("resolver", move |stop| async move { payments.resolve_until(stop).await });
     Ok(app)
 }

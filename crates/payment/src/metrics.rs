@@ -16,6 +16,20 @@ pub fn provider_call(path: &'static str, status: Option<u16>, took: Duration) {
     CALLS.record(took.as_secs_f64(), &[KeyValue::new("path", path), KeyValue::new("status", status)]);
 }
 
+/// One webhook heard, at its arrival or later.
+pub fn webhook(outcome: &'static str) {
+    static WEBHOOKS: LazyLock<Counter<u64>> =
+        LazyLock::new(|| counter("payment_webhooks", "Webhooks of providers, by what became of them"));
+    WEBHOOKS.add(1, &[KeyValue::new("outcome", outcome)]);
+}
+
+/// One dispute; `after_refund` when more went back than was captured.
+pub fn dispute(after_refund: bool) {
+    static DISPUTES: LazyLock<Counter<u64>> =
+        LazyLock::new(|| counter("payment_disputes", "Disputes that buyers' banks opened"));
+    DISPUTES.add(1, &[KeyValue::new("after_refund", after_refund)]);
+}
+
 /// One answer applied to one attempt.
 pub fn settlement(operation: Operation, settlement: &Settlement) {
     static SETTLEMENTS: LazyLock<Counter<u64>> =

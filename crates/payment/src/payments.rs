@@ -9,7 +9,7 @@ use stampede_kit::outbox::Wake;
 use time::OffsetDateTime;
 
 use crate::crash::Crash;
-use crate::domain::{Attempt, Payment, Terms};
+use crate::domain::{Attempt, Keys, Payment, Terms};
 use crate::provider::Provider;
 
 /// Beyond the provider's own deadline: our commits before and after the call.
@@ -25,6 +25,8 @@ pub struct Payments {
     pub(crate) lease: Duration,
     pub(crate) wake: Wake,
     pub(crate) crash: Crash,
+    /// What webhooks are signed with; without any, none is taken.
+    pub(crate) webhook_keys: Arc<Keys>,
 }
 
 /// An attempt to carry out, with what its call needs.
@@ -56,7 +58,20 @@ impl Payments {
         timeout: Duration,
         crash: Crash,
     ) -> Self {
-        Self { db, provider, clock, lease: timeout * 2 + MARGIN, wake: Wake::default(), crash }
+        Self {
+            db,
+            provider,
+            clock,
+            lease: timeout * 2 + MARGIN,
+            wake: Wake::default(),
+            crash,
+            webhook_keys: Arc::default(),
+        }
+    }
+
+    #[must_use]
+    pub fn webhook_keys(self, keys: Keys) -> Self {
+        Self { webhook_keys: Arc::new(keys), ..self }
     }
 
     /// In whole microseconds, as the store keeps it: what is answered now is what is read later.

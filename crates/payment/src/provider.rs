@@ -2,6 +2,7 @@
 //! and calls an answer lost rather than guess.
 
 mod simulator;
+mod simulator_webhook;
 
 use futures::future::BoxFuture;
 use stampede_types::{Currency, PaymentId};
@@ -9,7 +10,7 @@ use uuid::Uuid;
 
 pub use simulator::Simulator;
 
-use crate::domain::{Answer, Method};
+use crate::domain::{Answer, Method, Notice};
 
 /// One command to a provider. The same key is the same command, however often it is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +30,15 @@ pub enum Found {
     Absent,
     /// It could not be asked.
     Lost,
+}
+
+/// What a provider tells by itself, in one message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// The provider's name for the message: a repetition has the same.
+    pub event: String,
+    pub payment: PaymentId,
+    pub notice: Notice,
 }
 
 /// A payment provider.
@@ -51,4 +61,7 @@ pub trait Provider: Send + Sync + 'static {
 
     /// What became of a key.
     fn query(&self, key: Uuid) -> BoxFuture<'_, Found>;
+
+    /// Reads a webhook's body whose signature is good; None when it is no message of this provider's.
+    fn told(&self, body: &[u8]) -> Option<Told>;
 }

@@ -5,6 +5,7 @@ pub mod events;
 pub mod intents;
 pub mod ledger;
 pub mod payments;
+pub mod webhooks;
 
 /// A stored text that this version does not know.
 fn unknown(error: impl std::error::Error + Send + Sync + 'static) -> sqlx::Error {

@@ -13,12 +13,13 @@ use crate::{Error, Result, files};
 /// A certificate with less than this part of its life left is renewed.
 const RENEW_BELOW: f64 = 1.0 / 3.0;
 
-/// A folder with an authority, its leaves, its revocation list, the token issuer's key and the key of quotes.
+/// A folder with an authority, its leaves, its revocation list, the token issuer's key and the keys of quotes and webhooks.
 pub struct Folder {
     path: PathBuf,
     authority: Authority,
     issuer: Issuer,
     quote_key: String,
+    webhook_key: String,
     fresh: bool,
 }
 
@@ -40,13 +41,9 @@ impl Folder {
             Some(pem) => Issuer::from_pem(&pem)?,
             None => Issuer::generate()?,
         };
-        let quote_path = path.join("quote.key");
-        let quote_key = match files::read_if_there(&quote_path)? {
-            Some(key) => key,
-            None => new_quote_key(),
-        };
-        let mut folder = Folder { path: path.to_owned(), authority, issuer, quote_key, fresh };
-        write_if_other(&quote_path, &folder.quote_key)?;
+        let quote_key = kept_key(&path.join("quote.key"))?;
+        let webhook_key = kept_key(&path.join("webhook.key"))?;
+        let mut folder = Folder { path: path.to_owned(), authority, issuer, quote_key, webhook_key, fresh };
         // Services read these files again when they change, so they are left alone while good.
         write_if_other(&jwt_key, folder.issuer.key_pem())?;
         write_if_other(&folder.jwks_path(), &folder.issuer.jwks())?;
@@ -130,6 +127,11 @@ impl Folder {
         &self.quote_key
     }
 
+    /// The key that signs webhooks in development, as `psp.webhook_keys` of the payment service takes it.
+    pub fn webhook_key(&self) -> &str {
+        &self.webhook_key
+    }
+
     /// Whether the authority was made by this opening: then no older certificate is good.
     pub fn is_fresh(&self) -> bool {
         self.fresh
@@ -170,9 +172,15 @@ impl Folder {
     }
 }
 
-fn new_quote_key() -> String {
+/// The key in the file, or a new one that is there from now on.
+fn kept_key(path: &Path) -> Result<String> {
+    if let Some(key) = files::read_if_there(path)? {
+        return Ok(key);
+    }
     let secret: [u8; 32] = rand::random();
-    format!("dev:{}", hex::encode(secret))
+    let key = format!("dev:{}", hex::encode(secret));
+    files::write(path, key.as_bytes())?;
+    Ok(key)
 }
 
 fn write_if_other(path: &Path, content: &str) -> Result<()> {

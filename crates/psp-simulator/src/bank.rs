@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::desk::Happening;
 use crate::journal::{Entry, Journal};
 use crate::truth::{Totals, Truth};
 
@@ -83,6 +84,9 @@ impl Bank {
         for entry in entries {
             match entry {
                 Entry::Operation(operation) => bank.enter(operation),
+                Entry::Happened(happening) => {
+                    happening.enter(bank.accounts.entry(happening.payment.clone()).or_default());
+                }
                 Entry::Spent(key) => {
                     bank.spent.insert(key);
                 }
@@ -130,6 +134,18 @@ impl Bank {
             self.journal.append(&Entry::Spent(key.to_owned()))?;
         }
         Ok(first)
+    }
+
+    /// Does what nobody asked for; the payment's currency, or nothing when it cannot happen.
+    pub fn happen(&mut self, happening: Happening) -> anyhow::Result<Option<String>> {
+        let Some(account) = self.accounts.get_mut(&happening.payment).filter(|truth| happening.fits(truth))
+        else {
+            return Ok(None);
+        };
+        happening.enter(account);
+        let currency = account.currency.clone();
+        self.journal.append(&Entry::Happened(happening))?;
+        Ok(Some(currency))
     }
 
     /// Does what the command says, once for its key. `decline` is what the script says about it.

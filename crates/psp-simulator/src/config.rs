@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use stampede_kit::Secret;
 use stampede_kit::config::{Problems, Reader};
 
 #[derive(Debug, Clone)]
@@ -14,6 +15,16 @@ pub struct Config {
     pub state: Option<PathBuf>,
     /// `latency_ms` (`PSP_SIMULATOR_LATENCY_MS`): how long every command takes. 0 unless told.
     pub latency: Duration,
+    /// `webhook.url`, `webhook.key` (`PSP_SIMULATOR_WEBHOOK_URL`, `PSP_SIMULATOR_WEBHOOK_KEY`): whom to tell what happened, and the
+    /// key that signs it, as `name:hex`. Without an address nobody is told.
+    pub webhook: Option<Webhook>,
+}
+
+/// Where webhooks go.
+#[derive(Debug, Clone)]
+pub struct Webhook {
+    pub url: String,
+    pub key: Secret,
 }
 
 impl Config {
@@ -26,6 +37,21 @@ impl Config {
         }
         let state = reader.optional("state");
         let latency = reader.or("latency_ms", Duration::ZERO);
-        reader.finish(|| Some(Self { listen: listen?, state, latency }))
+        let url: Option<String> = reader.optional("webhook.url");
+        let key: Option<Secret> = reader.optional("webhook.key");
+        let webhook = match (url, key) {
+            (Some(url), Some(key)) if secret(&key).is_some() => Some(Webhook { url, key }),
+            (Some(_), _) => {
+                reader.refuse("webhook.key", "must be name:hex: what is told is signed");
+                None
+            }
+            (None, _) => None,
+        };
+        reader.finish(|| Some(Self { listen: listen?, state, latency, webhook }))
     }
+}
+
+/// The key's bytes.
+pub fn secret(key: &Secret) -> Option<Vec<u8>> {
+    hex::decode(key.expose().split_once(':')?.1).ok()
 }

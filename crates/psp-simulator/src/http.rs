@@ -16,7 +16,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::bank::{Bank, Command, Done, KeyReused, Kind, Operation, Status};
+use crate::desk::Happening;
 use crate::script::{self, Behaviour};
+use crate::webhooks::Webhooks;
 
 /// How long an unanswered call hangs before the connection is given back.
 const HANG: Duration = Duration::from_secs(60);
@@ -28,6 +30,7 @@ pub struct Provider {
     /// When each payment with an outage was first heard of.
     outages: Mutex<HashMap<String, Instant>>,
     latency: Duration,
+    webhooks: Webhooks,
     stop: CancellationToken,
 }
 
@@ -44,8 +47,8 @@ struct Body {
 }
 
 impl Provider {
-    pub fn new(bank: Bank, latency: Duration, stop: CancellationToken) -> Self {
-        Self { bank: Mutex::new(bank), outages: Mutex::default(), latency, stop }
+    pub fn new(bank: Bank, latency: Duration, webhooks: Webhooks, stop: CancellationToken) -> Self {
+        Self { bank: Mutex::new(bank), outages: Mutex::default(), latency, webhooks, stop }
     }
 
     fn bank(&self) -> MutexGuard<'_, Bank> {
@@ -103,7 +106,8 @@ impl Provider {
             | Behaviour::TimeoutAfter
             | Behaviour::ErrorBefore
             | Behaviour::ErrorAfter
-            | Behaviour::Outage(_) => {}
+            | Behaviour::Outage(_)
+            | Behaviour::Webhook(_) => {}
         }
         self.perform(key, command, behaviour).await
     }
@@ -114,6 +118,11 @@ impl Provider {
         let Ok(Done { operation, fresh }) = performed else {
             return Ok(refusal(StatusCode::UNPROCESSABLE_ENTITY, "key_reused"));
         };
+        if fresh {
+            let source = self.bank().source(&operation.command).to_owned();
+            let deliveries = script::deliveries(&source, operation.command.kind);
+            self.webhooks.tell(&operation, &deliveries).await;
+        }
         match behaviour {
             Behaviour::TimeoutAfter if fresh => Ok(self.hang().await),
             Behaviour::ErrorAfter if fresh => Ok(refusal(StatusCode::INTERNAL_SERVER_ERROR, "internal")),
@@ -124,7 +133,8 @@ impl Provider {
             | Behaviour::Slow(_)
             | Behaviour::ErrorBefore
             | Behaviour::ErrorAfter
-            | Behaviour::Outage(_) => Ok(answer(&operation)),
+            | Behaviour::Outage(_)
+            | Behaviour::Webhook(_) => Ok(answer(&operation)),
         }
     }
 }
@@ -135,6 +145,7 @@ pub fn router(provider: Arc<Provider>) -> Router {
         .route("/v1/captures", post(|p, h, b| command(Kind::Capture, p, h, b)))
         .route("/v1/voids", post(|p, h, b| command(Kind::Void, p, h, b)))
         .route("/v1/refunds", post(|p, h, b| command(Kind::Refund, p, h, b)))
+        .route("/v1/desk", post(desk))
         .route("/v1/operations/{key}", get(operation))
         .route("/v1/truth/{payment}", get(truth))
         .route("/v1/truth", get(async |State(provider): State<Arc<Provider>>| Json(provider.bank().totals())))
@@ -162,6 +173,24 @@ async fn command(
         Ok(response) => response,
         Err(error) => {
             tracing::error!(error = format!("{error:#}"), "a command failed in the provider itself");
+            refusal(StatusCode::INTERNAL_SERVER_ERROR, "internal")
+        }
+    }
+}
+
+async fn desk(State(provider): State<Arc<Provider>>, Json(happening): Json<Happening>) -> Response {
+    if !(1..=MAX_NAME).contains(&happening.reference.len()) {
+        return refusal(StatusCode::BAD_REQUEST, "malformed");
+    }
+    let happened = provider.bank().happen(happening.clone());
+    match happened {
+        Ok(Some(currency)) => {
+            provider.webhooks.tell_of(&happening, &currency);
+            Json(happening).into_response()
+        }
+        Ok(None) => refusal(StatusCode::CONFLICT, "impossible"),
+        Err(error) => {
+            tracing::error!(error = format!("{error:#}"), "the desk failed");
             refusal(StatusCode::INTERNAL_SERVER_ERROR, "internal")
         }
     }

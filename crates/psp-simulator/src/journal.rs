@@ -9,11 +9,14 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 use crate::bank::Operation;
+use crate::desk::Happening;
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Entry {
     Operation(Operation),
+    /// What nobody asked for.
+    Happened(Happening),
     /// The key's one misbehaviour without effect has happened.
     Spent(String),
 }

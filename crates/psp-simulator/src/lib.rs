@@ -10,6 +10,7 @@
 //! | `POST /v1/captures`, `/v1/refunds` | `{"payment", "amount_minor", "currency"}` |
 //! | `POST /v1/voids` | `{"payment"}`: lets go of what is not captured; nothing authorised: closes the payment for good |
 //! | `GET /v1/operations/{key}` | the operation that was done under this key; 404: nothing happened |
+//! | `POST /v1/desk` | `{"payment", "what", "reference", "amount_minor"}`: what nobody asked for (`desk.rs`), told by webhook only |
 //! | `GET /v1/truth/{payment}`, `GET /v1/truth` | amounts and how often each thing took effect, of one payment and of all |
 //! | `GET /healthz` | 200 |
 //!
@@ -29,15 +30,28 @@
 //! | `tok_outage`, `tok_outage_<ms>` | from the first call on, everything about the payment answers 503 for 5 s or that long |
 //! | any other `tok_…` | declined as `invalid_token` |
 //!
+//! With `webhook.url` and `webhook.key` every operation is told of by a webhook, signed `t=<unix seconds>,v1=<HMAC-SHA256 of "<t>.<body>">` in
+//! the header `simulator-signature`, and sent again until it is answered with 2xx. A token says how, per step like the rest:
+//!
+//! | directive | what happens to the message |
+//! | --- | --- |
+//! | `webhook_never`, `webhook_twice` | it is not sent; it is sent twice |
+//! | `webhook_early` | it is taken before the call is answered |
+//! | `webhook_late_<ms>` | it is sent that much later |
+//! | `webhook_reordered` | it comes after the next message about the payment |
+//! | `webhook_wrong_amount` | it says one minor unit more than moved |
+//!
 //! The same behaviours for a later step carry its name: `tok_capture_timeout_after`, `tok_refund_declined_closed_account`,
 //! `tok_void_slow_500`, and together: `tok_slow_50__capture_timeout_before`. Sources that are no `tok_…` (wallet sessions) succeed.
 
 mod bank;
 mod config;
+mod desk;
 mod http;
 mod journal;
 mod script;
 mod truth;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -56,7 +70,8 @@ pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()
         .await
         .with_context(|| format!("listen: cannot listen on {}", config.listen))?;
     let bank = bank::Bank::open(config.state.as_deref())?;
-    let provider = Arc::new(http::Provider::new(bank, config.latency, stop.clone()));
+    let webhooks = webhooks::Webhooks::new(config.webhook.as_ref(), stop.clone())?;
+    let provider = Arc::new(http::Provider::new(bank, config.latency, webhooks, stop.clone()));
     tracing::info!(address = %listener.local_addr()?, "the provider is open");
     axum::serve(listener, http::router(provider))
         .with_graceful_shutdown(stop.cancelled_owned())

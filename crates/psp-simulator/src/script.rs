@@ -21,14 +21,47 @@ pub enum Behaviour {
     ErrorAfter,
     /// Everything about the payment is unreachable for this long after its first call.
     Outage(Duration),
+    /// How the merchant is told; the step itself is good.
+    Webhook(Delivery),
+}
+
+/// How the merchant is told of one step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivery {
+    Never,
+    Twice,
+    /// Before the call is answered.
+    Early,
+    Late(Duration),
+    /// After the next message about the payment.
+    Reordered,
+    /// One minor unit more than moved.
+    WrongAmount,
 }
 
 /// The behaviour of `step` for a payment with this source.
 pub fn behaviour(source: &str, step: Kind) -> Behaviour {
     directives(source)
         .filter_map(|(at, behaviour)| (at == step).then_some(behaviour))
-        .find(|behaviour| !matches!(behaviour, Behaviour::Outage(_)))
+        .find(|behaviour| !matches!(behaviour, Behaviour::Outage(_) | Behaviour::Webhook(_)))
         .unwrap_or(Behaviour::Good)
+}
+
+/// How the merchant is told of `step`; once and at once when nothing is said.
+pub fn deliveries(source: &str, step: Kind) -> Vec<Delivery> {
+    let told = |(at, behaviour)| match behaviour {
+        Behaviour::Webhook(delivery) if at == step => Some(delivery),
+        Behaviour::Webhook(_)
+        | Behaviour::Outage(_)
+        | Behaviour::Good
+        | Behaviour::Declined(_)
+        | Behaviour::TimeoutBefore
+        | Behaviour::TimeoutAfter
+        | Behaviour::Slow(_)
+        | Behaviour::ErrorBefore
+        | Behaviour::ErrorAfter => None,
+    };
+    directives(source).filter_map(told).collect()
 }
 
 /// How long everything about the payment is out of reach, when it is.
@@ -41,7 +74,8 @@ pub fn outage(source: &str) -> Option<Duration> {
         | Behaviour::TimeoutAfter
         | Behaviour::Slow(_)
         | Behaviour::ErrorBefore
-        | Behaviour::ErrorAfter => None,
+        | Behaviour::ErrorAfter
+        | Behaviour::Webhook(_) => None,
     })
 }
 
@@ -68,9 +102,18 @@ fn parse(text: &str) -> Option<Behaviour> {
         "error_500_once" => Some(Behaviour::ErrorBefore),
         "error_500_after" => Some(Behaviour::ErrorAfter),
         "outage" => Some(Behaviour::Outage(OUTAGE)),
+        "webhook_never" => Some(Behaviour::Webhook(Delivery::Never)),
+        "webhook_twice" => Some(Behaviour::Webhook(Delivery::Twice)),
+        "webhook_early" => Some(Behaviour::Webhook(Delivery::Early)),
+        "webhook_reordered" => Some(Behaviour::Webhook(Delivery::Reordered)),
+        "webhook_wrong_amount" => Some(Behaviour::Webhook(Delivery::WrongAmount)),
         other => {
             if let Some(class) = other.strip_prefix("declined_").filter(|class| !class.is_empty()) {
                 return Some(Behaviour::Declined(class.to_owned()));
+            }
+            let late = other.strip_prefix("webhook_late_").and_then(length);
+            if let Some(late) = late {
+                return Some(Behaviour::Webhook(Delivery::Late(late)));
             }
             let slow = other.strip_prefix("slow_").and_then(length).map(Behaviour::Slow);
             slow.or_else(|| other.strip_prefix("outage_").and_then(length).map(Behaviour::Outage))
@@ -89,6 +132,17 @@ mod tests {
         assert_eq!(behaviour(token, Kind::Capture), Behaviour::TimeoutAfter);
         assert_eq!(behaviour(token, Kind::Refund), Behaviour::Declined("closed_account".into()));
         assert_eq!(behaviour(token, Kind::Void), Behaviour::Good);
+    }
+
+    #[test]
+    fn how_the_merchant_is_told_is_scripted_by_step_and_leaves_the_step_good() {
+        let token = "tok_webhook_early__capture_slow_5__capture_webhook_twice__capture_webhook_late_7";
+        assert_eq!(behaviour(token, Kind::Authorization), Behaviour::Good);
+        assert_eq!(deliveries(token, Kind::Authorization), [Delivery::Early]);
+        assert_eq!(behaviour(token, Kind::Capture), Behaviour::Slow(Duration::from_millis(5)));
+        let twice_and_late = [Delivery::Twice, Delivery::Late(Duration::from_millis(7))];
+        assert_eq!(deliveries(token, Kind::Capture), twice_and_late);
+        assert_eq!(deliveries(token, Kind::Refund), []);
     }
 
     #[test]

@@ -14,6 +14,10 @@ pub struct Truth {
     pub captured_minor: i64,
     pub voided_minor: i64,
     pub refunded_minor: i64,
+    /// Taken back by the buyer's bank: in dispute, or lost.
+    pub disputed_minor: i64,
+    /// Of that, what is gone.
+    pub lost_minor: i64,
     pub authorizations: u64,
     pub captures: u64,
     pub voids: u64,
@@ -29,7 +33,7 @@ impl Truth {
     }
 
     pub fn refundable_minor(&self) -> i64 {
-        self.captured_minor - self.refunded_minor
+        (self.captured_minor - self.refunded_minor - self.disputed_minor).max(0)
     }
 
     /// Adds what the operation did.
@@ -76,6 +80,8 @@ impl Totals {
             sum.captured_minor += account.captured_minor;
             sum.voided_minor += account.voided_minor;
             sum.refunded_minor += account.refunded_minor;
+            sum.disputed_minor += account.disputed_minor;
+            sum.lost_minor += account.lost_minor;
             sum.authorizations += account.authorizations;
             sum.captures += account.captures;
             sum.voids += account.voids;

@@ -93,6 +93,11 @@ impl Spec {
         if self.name == "psp-simulator" {
             // A provider that forgot what it charged when it restarts would be no provider.
             settings.insert("state", around.dir.join("psp-simulator.journal").display().to_string());
+            // Where there is no gateway nobody is told.
+            if let Ok(gateway) = (around.address)("gateway") {
+                settings.insert("webhook.url", format!("http://{gateway}/webhooks/simulator"));
+                settings.insert("webhook.key", around.folder.webhook_key().to_owned());
+            }
         }
         if self.name == "order" {
             settings.insert("quote.keys", around.folder.quote_key().to_owned());
@@ -102,6 +107,7 @@ impl Spec {
         }
         if self.provider {
             settings.insert("psp.url", format!("http://{}", (around.address)("psp-simulator")?));
+            settings.insert("psp.webhook_keys", around.folder.webhook_key().to_owned());
         }
         for peer in self.peers {
             settings.insert(peer_key(peer), (around.address)(peer)?.to_string());

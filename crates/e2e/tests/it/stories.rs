@@ -18,3 +18,4 @@ mod promotions;
 mod purchase;
 mod returns;
 mod trust;
+mod webhooks;

@@ -74,10 +74,9 @@ impl Payment {
         }
     }
 
-    /// A notice waited longer for what it is about than anything takes: a person has to look.
-    pub fn never_came(&mut self, notice: &Notice) -> Conflict {
-        const REASON: &str = "what it is about never came";
-        self.conflict.get_or_insert_with(|| REASON.to_owned());
+    /// Believes nothing of a notice: a person has to look.
+    pub fn refuse(&mut self, notice: &Notice, reason: &'static str) -> Conflict {
+        self.conflict.get_or_insert_with(|| reason.to_owned());
         match notice {
             Notice::Answer { answer, .. } => {
                 let (reference, amount_minor) = match answer {
@@ -88,14 +87,14 @@ impl Payment {
                     Answer::Lost => (None, None),
                 };
                 // Without an attempt there is nothing it could be the kind of.
-                Conflict { attempt: None, kind: None, reference, amount_minor, reason: REASON }
+                Conflict { attempt: None, kind: None, reference, amount_minor, reason }
             }
             Notice::Fact { kind, reference, amount_minor, .. } => Conflict {
                 attempt: None,
                 kind: Some(kind.kind()),
                 reference: Some(reference.clone()),
                 amount_minor: Some(*amount_minor),
-                reason: REASON,
+                reason,
             },
         }
     }

@@ -187,7 +187,7 @@ fn what_waited_too_long_is_a_conflict_with_what_it_said() {
     let mut payment = held(CaptureMode::Manual, &[]);
     let early = fact(Spontaneous::RefundReversed, "r9", 5);
     assert!(matches!(payment.hear(PSP, &early, AT), Heard::Early(_)));
-    let conflict = payment.never_came(&early);
+    let conflict = payment.refuse(&early, "what it is about never came");
     assert_eq!((conflict.kind, conflict.amount_minor), (Some(EventKind::RefundReversed), Some(5)));
     assert_eq!(payment.standing().state, State::Conflicted);
 }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
-use super::{Call, Found, Provider};
+use super::{Call, Found, Provider, Told, simulator_webhook};
 use crate::domain::{Answer, Method};
 use crate::metrics;
 
@@ -160,6 +160,10 @@ impl Provider for Simulator {
 
     fn query(&self, key: Uuid) -> BoxFuture<'_, Found> {
         self.ask(key).boxed()
+    }
+
+    fn told(&self, body: &[u8]) -> Option<Told> {
+        simulator_webhook::read(body)
     }
 }
 

@@ -6,13 +6,17 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::post;
 use serde_json::Value;
 use stampede_kit::clock::Clock;
 use stampede_kit::task;
 use stampede_kit::testing::{self, TestDatabase};
 use stampede_payment::{
-    Authorize, CaptureMode, Crash, Error, MIGRATIONS, Method, MethodKind, Payment, Payments, Simulator,
-    State, Terms, Token,
+    Authorize, CaptureMode, Crash, Error, Keys, MIGRATIONS, Method, MethodKind, Payment, Payments, Simulator,
+    State as Standing, Terms, Token,
 };
 use stampede_types::{Money, OrderId, PaymentId};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -23,6 +27,9 @@ pub const TIMEOUT: Duration = Duration::from_millis(1_000);
 /// What has not come true by then never will.
 const PATIENCE: Duration = Duration::from_secs(30);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// What the provider signs with.
+pub const WEBHOOK_KEY: &str = "test:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 
 pub struct Bench {
     pub payments: Payments,
@@ -45,9 +52,41 @@ impl Bench {
     /// What is left open stays open.
     pub async fn without_resolver() -> Self {
         let database = testing::database(&MIGRATIONS).await;
-        let psp = Psp::start().await;
+        let psp = Psp::start(None).await;
         let payments = service(&database, &psp, TIMEOUT);
         Self { payments, psp, database, _resolver: None }
+    }
+
+    /// The provider tells what happens, to the door of this service; what is parked is heard again.
+    pub async fn told() -> Self {
+        let database = testing::database(&MIGRATIONS).await;
+        let door = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/webhooks/simulator", door.local_addr().unwrap());
+        let psp = Psp::start(Some(url)).await;
+        let payments = service(&database, &psp, TIMEOUT);
+        let stop = CancellationToken::new();
+        let (hearing, until, opened) = (payments.clone(), stop.clone(), payments.clone());
+        drop(task::spawn("webhooks", async move { hearing.hear_parked_until(until).await }));
+        drop(task::spawn("door", async move { axum::serve(door, front(opened)).await }));
+        Self { payments, psp, database, _resolver: Some(stop.drop_guard()) }
+    }
+
+    /// How many webhooks stand like this.
+    pub async fn webhooks(&self, state: &str) -> i64 {
+        sqlx::query_scalar("SELECT count(*) FROM webhook WHERE state = $1")
+            .bind(state.to_owned())
+            .fetch_one(&self.database.pool)
+            .await
+            .unwrap()
+    }
+
+    /// Waits until that many webhooks stand like this.
+    pub async fn until_webhooks(&self, state: &str, count: i64) {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        while self.webhooks(state).await < count {
+            assert!(tokio::time::Instant::now() < deadline, "fewer than {count} are {state}");
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
     }
 
     pub async fn authorize(&self, id: PaymentId, amount_minor: i64, token: &str) -> Result<Payment, Error> {
@@ -75,7 +114,7 @@ impl Bench {
         }
     }
 
-    pub async fn until_state(&self, id: PaymentId, state: State) -> Payment {
+    pub async fn until_state(&self, id: PaymentId, state: Standing) -> Payment {
         self.until(id, |payment| payment.standing().state == state).await
     }
 
@@ -93,6 +132,8 @@ impl Bench {
             ("captured_minor", amounts.captured_minor),
             ("voided_minor", amounts.voided_minor),
             ("refunded_minor", amounts.refunded_minor),
+            ("disputed_minor", amounts.disputed_minor),
+            ("lost_minor", amounts.lost_minor),
         ] {
             assert_eq!(self.truth(id, what).await, ours, "{what} of {payment:?}");
         }
@@ -103,7 +144,7 @@ impl Bench {
         );
         assert_eq!(
             self.balance(id, "provider_receivable").await,
-            amounts.captured_minor - amounts.refunded_minor
+            amounts.captured_minor - amounts.refunded_minor - amounts.disputed_minor
         );
         assert_eq!(self.balance(id, "%").await, 0, "the books of {id} do not balance");
     }
@@ -125,7 +166,27 @@ impl Bench {
 
 pub fn service(database: &TestDatabase, psp: &Psp, timeout: Duration) -> Payments {
     let provider = Simulator::new(&psp.url(), timeout).unwrap();
+    let keys = Keys::parse([WEBHOOK_KEY]).unwrap();
     Payments::new(database.pool.clone(), Arc::new(provider), Clock::system(), timeout, Crash::default())
+        .webhook_keys(keys)
+}
+
+/// What the gateway does with a webhook: its bytes and its signature, and 2xx only when they are taken.
+fn front(payments: Payments) -> axum::Router {
+    axum::Router::new().route("/webhooks/{provider}", post(take)).with_state(payments)
+}
+
+async fn take(
+    State(payments): State<Payments>,
+    Path(provider): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> StatusCode {
+    let signature = headers["simulator-signature"].to_str().unwrap();
+    match payments.receive(&provider, &body, signature).await {
+        Ok(()) => StatusCode::OK,
+        Err(_) => StatusCode::SERVICE_UNAVAILABLE,
+    }
 }
 
 pub fn new_id() -> PaymentId {
@@ -155,13 +216,15 @@ pub struct Psp {
     child: Child,
     address: SocketAddr,
     folder: tempfile::TempDir,
+    webhooks: Option<String>,
 }
 
 impl Psp {
-    async fn start() -> Self {
+    async fn start(webhooks: Option<String>) -> Self {
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let psp = Self { child: spawn(address, &folder), address, folder };
+        let child = spawn(address, &folder, webhooks.as_deref());
+        let psp = Self { child, address, folder, webhooks };
         psp.wait().await;
         psp
     }
@@ -174,12 +237,21 @@ impl Psp {
 
     /// The same address and journal.
     pub async fn restart(&mut self) {
-        self.child = spawn(self.address, &self.folder);
+        self.child = spawn(self.address, &self.folder, self.webhooks.as_deref());
         self.wait().await;
     }
 
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Something happens there that nobody here asked for.
+    pub async fn happens(&self, id: PaymentId, what: &str, reference: &str, amount_minor: i64) {
+        let body = serde_json::json!({
+            "payment": id.to_string(), "what": what, "reference": reference, "amount_minor": amount_minor,
+        });
+        let request = reqwest::Client::new().post(format!("{}/v1/desk", self.url())).json(&body);
+        assert_eq!(request.send().await.unwrap().status(), 200, "{body}");
     }
 
     async fn truth(&self, id: PaymentId) -> Option<Value> {
@@ -203,8 +275,12 @@ impl Drop for Psp {
     }
 }
 
-fn spawn(address: SocketAddr, folder: &tempfile::TempDir) -> Child {
-    Command::new(binary())
+fn spawn(address: SocketAddr, folder: &tempfile::TempDir, webhooks: Option<&str>) -> Child {
+    let mut command = Command::new(binary());
+    if let Some(url) = webhooks {
+        command.env("PSP_SIMULATOR_WEBHOOK_URL", url).env("PSP_SIMULATOR_WEBHOOK_KEY", WEBHOOK_KEY);
+    }
+    command
         .env("PSP_SIMULATOR_LISTEN", address.to_string())
         .env("PSP_SIMULATOR_STATE", folder.path().join("journal.jsonl"))
         .stdout(Stdio::null())

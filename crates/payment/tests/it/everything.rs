@@ -68,7 +68,8 @@ async fn repeat(command: impl AsyncFn() -> Result<Payment, Error>, enough: impl 
                 other @ (Error::NotFound(_)
                 | Error::Conflict(_)
                 | Error::Invalid { .. }
-                | Error::NotImplemented
+                | Error::NoProvider
+                | Error::Unsigned(_)
                 | Error::Database(_)),
             ) => panic!("{other}"),
         }

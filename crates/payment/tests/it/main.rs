@@ -9,3 +9,4 @@ mod capture;
 mod everything;
 mod refund;
 mod void;
+mod webhook;
