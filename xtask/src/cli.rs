@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::{
-    bench, certs, ci, db, drill, events, histories, home, loadtest, mutants, orders, seed, servers, smoke,
-    stock, test, tidy, token, up,
+    bench, books, certs, ci, db, drill, events, histories, home, loadtest, mutants, orders, seed, servers,
+    smoke, stock, test, tidy, token, up,
 };
 
 /// Developer commands of Stampede.
@@ -40,6 +40,9 @@ enum Command {
     /// Check and rebuild the books of inventory.
     #[command(subcommand)]
     Stock(stock::Command),
+    /// Check the payment service's double-entry books, and sum them.
+    #[command(subcommand)]
+    Books(books::Command),
     /// See and resolve the orders that wait for a person.
     #[command(subcommand)]
     Orders(orders::Command),
@@ -84,6 +87,7 @@ impl Cli {
             Command::Servers(command) => servers::command::run(&command, &home::dev())?,
             Command::Seed => seed::run()?,
             Command::Stock(command) => return stock::run(&command),
+            Command::Books(command) => return books::run(&command),
             Command::Orders(command) => return orders::run(&command),
             Command::Events(command) => return events::run(&command),
             Command::Smoke => smoke::run()?,

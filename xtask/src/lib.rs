@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool speaks to its terminal")]
 
 pub mod bench;
+pub mod books;
 pub mod certs;
 pub mod ci;
 pub mod cli;

@@ -1,6 +1,7 @@
 //! The stories, by what they are about.
 
 mod bad_input;
+mod books;
 mod crash_order;
 mod crash_payment;
 mod datacentres;

@@ -31,6 +31,56 @@ async fn a_transfer_that_does_not_balance_cannot_be_committed() {
 }
 
 #[tokio::test]
+async fn a_fact_without_its_entries_cannot_be_committed_nor_one_booked_as_another_amount() {
+    let bench = Bench::without_resolver().await;
+    let id = bench.captured("tok_visa").await;
+    for booked in [None, Some(99_i64), Some(100)] {
+        let mut tx = bench.database.pool.begin().await.unwrap();
+        let fact = Uuid::now_v7();
+        sqlx::query(
+            "INSERT INTO payment_event (event_id, payment_id, kind, amount_minor, provider, at)
+             VALUES ($1, $2, 'REFUNDED', 100, 'simulator', now())",
+        )
+        .bind(fact)
+        .bind(id.uuid())
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+        sqlx::query(
+            "INSERT INTO ledger_entry (transfer_id, account, side, amount_minor, currency)
+             SELECT $1, account, side, $2, 'EUR'
+             FROM (VALUES ('order_funds', 'DEBIT'), ('provider_receivable', 'CREDIT')) AS pair (account, side)
+             WHERE $2 IS NOT NULL",
+        )
+        .bind(fact)
+        .bind(booked)
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+        let refused = tx.commit().await.err();
+        let constraint = refused.as_ref().and_then(|error| error.as_database_error()?.constraint());
+        assert_eq!(constraint, (booked != Some(100)).then_some("payment_event_booked"), "{booked:?}");
+    }
+}
+
+#[tokio::test]
+async fn no_session_setting_gets_around_the_guards_of_the_books() {
+    let bench = Bench::without_resolver().await;
+    bench.captured("tok_visa").await;
+    let mut conn = bench.database.pool.acquire().await.unwrap();
+    sqlx::query("SET session_replication_role = replica").execute(&mut *conn).await.unwrap();
+    for change in [
+        "DELETE FROM ledger_entry",
+        "UPDATE payment_event SET amount_minor = 1",
+        "INSERT INTO ledger_entry (transfer_id, account, side, amount_minor, currency)
+         SELECT transfer_id, 'dispute_losses', 'DEBIT', 1, 'EUR' FROM ledger_entry LIMIT 1",
+    ] {
+        let refused = sqlx::query(change).execute(&mut *conn).await;
+        assert!(refused.is_err(), "{change}");
+    }
+}
+
+#[tokio::test]
 async fn facts_and_entries_never_change() {
     let bench = Bench::without_resolver().await;
     bench.captured("tok_visa").await;

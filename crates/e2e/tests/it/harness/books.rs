@@ -53,7 +53,7 @@ impl Shop {
         })
         .await;
         self.levels_follow_from_movements().await;
-        self.ledger_entries_balance().await;
+        self.money_is_booked().await;
         self.uses_follow_their_orders().await;
     }
 
@@ -83,15 +83,10 @@ impl Shop {
         assert_eq!(wrong, [], "levels that do not follow from their movements");
     }
 
-    async fn ledger_entries_balance(&self) {
-        let (sum,): (i64,) = sqlx::query_as(
-            "SELECT coalesce(sum(CASE side WHEN 'DEBIT' THEN amount_minor ELSE -amount_minor END), 0)::bigint
-             FROM ledger_entry",
-        )
-        .fetch_one(&self.database("payment").await)
-        .await
-        .unwrap();
-        assert_eq!(sum, 0, "the books of the payment service do not balance");
+    async fn money_is_booked(&self) {
+        let mut payments = self.database("payment").await.acquire().await.unwrap();
+        let found = xtask::books::check::differences(&mut payments).await.unwrap();
+        assert_eq!(found, [], "the books of the payment service");
     }
 
     /// Every use of a promotion stands where its order stands, and every counter is the sum of its uses.
