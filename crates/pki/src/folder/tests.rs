@@ -89,6 +89,6 @@ fn nobody_but_the_owner_reads_the_files() {
         assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{:?}", entry.path());
         seen += 1;
     }
-    // ca.pem ca.key crl.pem index.json jwt.key jwks.json quote.key and two leaves with keys.
-    assert_eq!(seen, 11);
+    // ca.pem ca.key crl.pem index.json jwt.key jwks.json quote.key webhook.key and two leaves with keys.
+    assert_eq!(seen, 12);
 }
