@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::crash::CrashPoint;
 use crate::domain::order::{Change, Order};
-use crate::domain::saga::Step;
+use crate::domain::saga::{Outcome, Step};
 use crate::domain::state::{Event, OrderState, PaymentState};
 use crate::error::Error;
 use crate::orders::Orders;
@@ -32,7 +32,7 @@ impl Orders {
         id: OrderId,
         reason: &str,
     ) -> Result<Order, Error> {
-        self.visible(cx, id).await?;
+        self.own(cx, id).await?;
         let until = answer_by(cx);
         loop {
             match self.begin_cancel(id, reason).await? {
@@ -41,7 +41,9 @@ impl Orders {
                     self.crash_at.reached(CrashPoint::AfterCancelBegun);
                     self.drive_until(work, until).await;
                 }
-                Begun::UnderWay(order) => self.contend(&order).await,
+                // Nobody works on it: a person decides.
+                Begun::UnderWay(_) if store::saga::is_parked(&self.db, id).await? => return Err(Error::Busy),
+                Begun::UnderWay(order) => self.contend(&order, reason).await?,
             }
             let order = self.settled(id, until).await?;
             // Before the deadline nobody works on the order any more: look again at what there is to cancel.
@@ -82,13 +84,19 @@ impl Orders {
         Ok(Begun::Started(work))
     }
 
-    /// Tries to take the stock from a payment that is under way. Nothing is written: the saga finds out at its commit who won.
-    async fn contend(&self, order: &Order) {
+    /// Tries to take the stock from a payment that is under way. Who won is found out by the saga, at its commit or as soon as it
+    /// has to wait.
+    async fn contend(&self, order: &Order, reason: &str) -> Result<(), Error> {
         let paying = matches!(order.payment_state, PaymentState::Pending | PaymentState::Authorized);
-        if order.state == OrderState::AwaitingPayment && paying {
-            let outcome = self.peers.release(order.reservation()).await;
-            tracing::info!(order = %order.id, ?outcome, "a cancel met a payment");
+        if order.state != OrderState::AwaitingPayment || !paying {
+            return Ok(());
         }
+        let outcome = self.peers.release(order.reservation()).await;
+        tracing::info!(order = %order.id, ?outcome, "a cancel met a payment");
+        if outcome == Outcome::Done {
+            store::saga::stock_is_released(&self.db, order.id, reason).await?;
+        }
+        Ok(())
     }
 }
 

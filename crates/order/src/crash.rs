@@ -24,6 +24,19 @@ pub enum CrashPoint {
     After(Action),
     /// It is written and the next step has not begun.
     Written(Action),
+    /// The same of late money.
+    BeforeLate(Late),
+    AfterLate(Late),
+    WrittenLate(Late),
+}
+
+/// What is done with late money.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Late {
+    /// The stock is held once more.
+    Hold,
+    /// The money goes back.
+    Back,
 }
 
 /// The one point at which this process dies, if any.
@@ -61,7 +74,7 @@ impl CrashAt {
 impl stampede_kit::config::Setting for CrashPoint {
     const EXPECTED: &'static str = "after_reserve, after_insert, after_pay_begun, after_cancel_begun, after_return_received, or \
                                     before_, after_ or written_ with authorize, commit, capture, void, release, refund, \
-                                    return, return_refund, restock or close_return";
+                                    return, return_refund, restock, close_return, late_hold or late_back";
 
     fn parse(text: &str) -> Option<Self> {
         match text {
@@ -73,6 +86,19 @@ impl stampede_kit::config::Setting for CrashPoint {
             _ => {}
         }
         let (when, action) = text.split_once('_')?;
+        let late = match action {
+            "late_hold" => Some(Late::Hold),
+            "late_back" => Some(Late::Back),
+            _ => None,
+        };
+        if let Some(late) = late {
+            return match when {
+                "before" => Some(Self::BeforeLate(late)),
+                "after" => Some(Self::AfterLate(late)),
+                "written" => Some(Self::WrittenLate(late)),
+                _ => None,
+            };
+        }
         let action = match action {
             "authorize" => Action::Authorize,
             "commit" => Action::Commit,
@@ -106,6 +132,7 @@ mod tests {
         assert_eq!(CrashPoint::parse("after_reserve"), Some(CrashPoint::AfterReserve));
         assert_eq!(CrashPoint::parse("before_capture"), Some(CrashPoint::Before(Action::Capture)));
         assert_eq!(CrashPoint::parse("written_return"), Some(CrashPoint::Written(Action::Return)));
+        assert_eq!(CrashPoint::parse("after_late_back"), Some(CrashPoint::AfterLate(Late::Back)));
         assert_eq!(CrashPoint::parse("after_lunch"), None);
     }
 }

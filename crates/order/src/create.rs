@@ -1,13 +1,13 @@
 //! CreateOrder: price on the server, hold all lines or none, write the order, answer. The order's id is its buyer's and its
 //! key's, so every repetition meets the first: at the reservation, then at the insert. A crash in between leaves a hold that
-//! the next try takes up or that ends by itself.
+//! the next try takes up or that ends by itself, after which the next try makes another one: no failed try uses up its key.
 
 mod gifts;
+mod hold;
 
 use prost::Message as _;
 use sha2::{Digest as _, Sha256};
 use stampede_kit as kit;
-use stampede_proto::inventory::v1::ReservationState;
 use stampede_proto::order::v1::{CreateOrderRequest, LineItem};
 use stampede_types::{BuyerId, IdempotencyKey, Money, OrderId, Pool, Quantity};
 use time::OffsetDateTime;
@@ -24,6 +24,8 @@ use crate::orders::Orders;
 use crate::place::{NewOrder, Placed};
 use crate::replay::replay;
 use crate::till::Asker;
+
+use hold::Held;
 
 /// Who asks for what, under which key.
 struct Asked {
@@ -68,13 +70,9 @@ impl Orders {
         let quoted = self.quoted(&asked)?;
         let priced = self.price(asked.asker()).await?;
         check_price(&asked, quoted.as_ref(), &priced)?;
-        let (priced, expires_at) = self.hold_with_gifts(&asked, quoted.as_ref(), priced).await?;
+        let (priced, held) = self.hold_with_gifts(&asked, quoted.as_ref(), priced).await?;
         self.crash_at.reached(CrashPoint::AfterReserve);
-        let order =
-            new_order(asked.id, asked.buyer.clone(), priced, microseconds(self.clock.now()), expires_at);
-        if order.expires_at <= order.created_at {
-            return Err(Error::FirstTryDied);
-        }
+        let order = new_order(asked.id, asked.buyer.clone(), priced, microseconds(self.clock.now()), held);
         let new = NewOrder {
             order: order.clone(),
             fingerprint: asked.fingerprint.clone(),
@@ -110,26 +108,6 @@ impl Orders {
         let UsedUp { promotion } = used_up;
         let without = self.price_without(asked.asker(), |terms| *terms.id == *promotion).await;
         Err(Error::PromotionUsedUp { promotion, total: without.ok().map(|priced| priced.total) })
-    }
-
-    /// Holds the stock and says until when the order may be paid: a grace before the hold ends.
-    async fn hold(&self, asked: &Asked, lines: &[Wanted]) -> Result<OffsetDateTime, Error> {
-        let hold = self.payment_window + self.hold_grace;
-        let reservation = self
-            .peers
-            .reserve(asked.id.reservation(), &asked.buyer, lines, hold, asked.repeated)
-            .await
-            .map_err(Error::of_peer)?;
-        match reservation.state() {
-            ReservationState::Pending => {}
-            // Resolved while no order was written: the first try died and its hold has ended since.
-            ReservationState::Committed
-            | ReservationState::Released
-            | ReservationState::Expired
-            | ReservationState::Unspecified => return Err(Error::FirstTryDied),
-        }
-        let ends = reservation.expires_at.as_ref().and_then(stampede_proto::time).ok_or(Error::Internal)?;
-        Ok(microseconds(ends - self.hold_grace))
     }
 }
 
@@ -198,16 +176,10 @@ pub(crate) fn wanted(lines: Vec<LineItem>) -> Result<Vec<Wanted>, Error> {
     lines.into_iter().enumerate().map(line).collect()
 }
 
-fn new_order(
-    id: OrderId,
-    buyer: BuyerId,
-    priced: Priced,
-    created_at: OffsetDateTime,
-    expires_at: OffsetDateTime,
-) -> Order {
+fn new_order(id: OrderId, buyer: BuyerId, priced: Priced, created_at: OffsetDateTime, held: Held) -> Order {
     Order {
         id,
-        reservation_id: id.reservation(),
+        reservation_id: held.reservation,
         buyer,
         state: OrderState::AwaitingPayment,
         payment_state: PaymentState::Unpaid,
@@ -226,7 +198,7 @@ fn new_order(
         payment_attempt: 0,
         decline: String::new(),
         end_reason: None,
-        expires_at,
+        expires_at: held.expires_at,
         created_at,
         updated_at: created_at,
         version: 1,

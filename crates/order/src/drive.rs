@@ -6,11 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::crash::CrashPoint;
-use crate::domain::late;
 use crate::domain::order::{Change, Order};
 use crate::domain::retry;
 use crate::domain::saga::{Action, Next, Outcome, Step, Waited, decide};
-use crate::domain::state::{Event, PaymentState};
+use crate::domain::state::Event;
 use crate::error::Error;
 use crate::events;
 use crate::orders::Orders;
@@ -44,7 +43,7 @@ impl Orders {
             self.crash_at.reached(CrashPoint::After(action));
             tracing::debug!(order = %order.id, step = %work.step, ?outcome, "a step was taken");
             let next = decide(work.step, outcome, self.waited(&order, &work));
-            let written = self.write(&mut order, &work, &next).await?;
+            let written = self.write(&mut order, &mut work, &next).await?;
             self.crash_at.reached(CrashPoint::Written(action));
             match next {
                 Next::Go(step, _) if written => {
@@ -58,8 +57,13 @@ impl Orders {
     }
 
     fn waited(&self, order: &Order, work: &Work) -> Waited {
-        let session_over = self.clock.now() >= order.expires_at + self.session_grace;
-        Waited { unknown_for: work.unknown_for, session_over }
+        let session_over = self.session_left(order).is_zero();
+        Waited { unknown_for: work.unknown_for, session_over, stock_released: work.stock_released }
+    }
+
+    /// How long the provider may still say yes to what it was asked.
+    fn session_left(&self, order: &Order) -> Duration {
+        (order.expires_at + self.session_grace - self.clock.now()).try_into().unwrap_or(Duration::ZERO)
     }
 
     async fn perform(&self, action: Action, order: &Order, work: &Work) -> Outcome {
@@ -89,7 +93,7 @@ impl Orders {
             (Action::Authorize, None) => Outcome::Refused("the payment method is not known".into()),
             (Action::Capture, _) => self.peers.capture(order, payment).await,
             (Action::Void, _) => self.peers.void(payment).await,
-            (Action::Refund, _) => self.peers.refund(payment, order.refund_id(), order.total).await,
+            (Action::Refund, _) => self.peers.give_back(payment, order.refund_id()).await,
             (
                 Action::Commit
                 | Action::Release
@@ -103,36 +107,47 @@ impl Orders {
     }
 
     /// Writes what comes next. False when the claim was lost meanwhile: then nothing was written.
-    async fn write(&self, order: &mut Order, work: &Work, next: &Next) -> Result<bool, Error> {
+    async fn write(&self, order: &mut Order, work: &mut Work, next: &Next) -> Result<bool, Error> {
         match next {
             Next::Go(step, change) => self.write_change(order, work, change, Then::Go(*step)).await,
             Next::End(change) => self.write_change(order, work, change, Then::End).await,
             Next::Again(pace, why) => {
                 self.metrics.saga_retries.add(1, &[]);
-                let delay = retry::delay(*pace, work.attempt + 1, rand::random());
+                let mut delay = retry::delay(*pace, work.attempt + 1, rand::random());
+                if work.step == Step::Authorize {
+                    // The payment is closed when its session ends, before the stock is free.
+                    delay = delay.min(self.session_left(order));
+                }
                 tracing::info!(order = %order.id, step = %work.step, attempt = work.attempt + 1, why, "will try again");
                 Ok(store::saga::again(&self.db, work, *pace, why, delay).await?)
             }
             Next::Review(why) => {
-                tracing::error!(order = %order.id, step = %work.step, why, "an order needs a person");
                 let change = Change { event: Some(Event::ReviewNeeded), ..Change::default() };
-                self.write_change(order, work, &change, Then::Park(why)).await
+                let step = work.step;
+                let parked = self.write_change(order, work, &change, Then::Park(why)).await?;
+                if parked {
+                    tracing::error!(order = %order.id, %step, why, "an order needs a person");
+                }
+                Ok(parked)
             }
         }
     }
 
     /// The order has been moved under us to where no step of ours leads: nothing is changed about it.
     async fn park_alone(&self, work: &Work, why: &str) -> Result<bool, Error> {
-        tracing::error!(order = %work.order, step = %work.step, why, "a saga cannot go on");
         let mut conn = self.db.acquire().await?;
-        Ok(store::saga::park(&mut conn, work, why).await?)
+        let parked = store::saga::park(&mut conn, work, why).await?;
+        if parked {
+            tracing::error!(order = %work.order, step = %work.step, why, "a saga cannot go on");
+        }
+        Ok(parked)
     }
 
     /// One transaction: the order's states, the saga's row and the event of having come to a new state.
     async fn write_change(
         &self,
         order: &mut Order,
-        work: &Work,
+        work: &mut Work,
         change: &Change,
         then: Then<'_>,
     ) -> Result<bool, Error> {
@@ -143,27 +158,25 @@ impl Orders {
             Ok(next) => next,
             Err(illegal) => return self.park_alone(work, &illegal.to_string()).await,
         };
-        let reason = match then {
-            Then::Park(why) => why,
-            Then::Go(_) | Then::End => work.cancel_reason.as_str(),
-        };
         let mut tx = self.db.begin().await?;
         if !store::orders::change(&mut tx, &next).await? {
             return Ok(false);
         }
-        let ours = match then {
-            Then::Go(step) => store::saga::go(&mut tx, work, step, self.saga_lease).await?,
-            Then::End => store::saga::end(&mut tx, work).await?,
-            Then::Park(why) => store::saga::park(&mut tx, work, why).await?,
+        let (ours, reason) = match then {
+            Then::Go(step) => match store::saga::go(&mut tx, work, step, self.saga_lease).await? {
+                Some(reason) => {
+                    work.cancel_reason = reason;
+                    (true, work.cancel_reason.as_str())
+                }
+                None => (false, ""),
+            },
+            Then::End => (store::saga::end(&mut tx, work).await?, work.cancel_reason.as_str()),
+            Then::Park(why) => (store::saga::park(&mut tx, work, why).await?, why),
         };
         if !ours {
             return Ok(false);
         }
-        if matches!(change.payment, Some(PaymentState::Unpaid | PaymentState::Voided))
-            && let Some(payment) = next.payment
-        {
-            store::late::give_up(&mut tx, payment, next.id, late::pause(0)).await?;
-        }
+        store::late::left_behind(&mut tx, change, &next).await?;
         let moved = next.state != order.state;
         if moved && let Some(fact) = events::reached(&next, reason, self.clock.now()) {
             stampede_kit::outbox::append(&mut tx, &[fact]).await?;

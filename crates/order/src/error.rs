@@ -16,6 +16,7 @@ use crate::domain::quote::{self, Moved};
 use crate::domain::returns::{ReturnEvent, ReturnState};
 use crate::domain::review::Impossible;
 use crate::domain::state::{Event, IllegalStep};
+use crate::pay::MAX_ATTEMPTS;
 
 /// When a caller that was shed may come back.
 const COME_BACK: Duration = Duration::from_millis(200);
@@ -65,9 +66,8 @@ pub enum Error {
     PromotionExists,
     #[error("the time to pay has passed")]
     Expired,
-    #[error(
-        "the first try with this key died before its order was written and its hold has ended; use a new key"
-    )]
+    /// Its hold was resolved: an order is there, or the last of the holds that its key may make has ended.
+    #[error("what was held under this key has ended; use a new key")]
     FirstTryDied,
     #[error("there is no such order")]
     NotFound,
@@ -83,6 +83,8 @@ pub enum Error {
     ResumeToken,
     #[error("the payment was declined: {class}")]
     Declined { class: String },
+    #[error("{max} payments were begun for this order", max = MAX_ATTEMPTS)]
+    TooManyAttempts,
     #[error(transparent)]
     Illegal(#[from] IllegalStep),
     #[error("another step of the order is under way")]
@@ -151,6 +153,7 @@ impl Error {
             Error::PageToken => ErrorReason::PageTokenInvalid,
             Error::ResumeToken => ErrorReason::ResumeTokenInvalid,
             Error::Declined { .. } => ErrorReason::PaymentDeclined,
+            Error::TooManyAttempts => ErrorReason::PaymentAttemptsExceeded,
             Error::Illegal(_) => ErrorReason::OrderState,
             Error::Busy => ErrorReason::OrderBusy,
             Error::ShipmentConflict => ErrorReason::ShipmentConflict,
@@ -196,10 +199,11 @@ impl Error {
             Error::PageToken => refusal.field("page_token", "is not of this list"),
             Error::Impossible(Impossible { resolution, step, fact }) => refusal
                 .metadata("resolution", resolution.as_str())
-                .metadata("step", step.as_str())
+                .metadata("step", *step)
                 .metadata("fact", *fact),
             Error::ResumeToken => refusal.field("resume_token", "is not of this order"),
             Error::Declined { class } => refusal.metadata("decline", class),
+            Error::TooManyAttempts => refusal.metadata("limit", MAX_ATTEMPTS.to_string()),
             Error::Illegal(IllegalStep { state, event }) => {
                 refusal.metadata("state", state.as_str()).metadata("event", event.as_str())
             }
@@ -248,17 +252,11 @@ impl Error {
 
     /// A peer's refusal: passed on when it is about what our caller asked for, else ours to answer for.
     pub fn of_peer(status: Status) -> Error {
+        if is_about_stock(&status) {
+            return Error::Peer(Box::new(status));
+        }
         let word = kit::refusal::reason_of(&status);
         match word.as_deref().and_then(ErrorReason::from_word) {
-            Some(
-                ErrorReason::OutOfStock
-                | ErrorReason::BuyerLimit
-                | ErrorReason::CampaignNotOpen
-                | ErrorReason::CampaignClosed
-                | ErrorReason::CampaignNotFound
-                | ErrorReason::PoolNotFound
-                | ErrorReason::SkuNotFound,
-            ) => Error::Peer(Box::new(status)),
             Some(ErrorReason::ReservationConflict) => Error::KeyReused,
             Some(ErrorReason::ReservationResolved) => Error::FirstTryDied,
             Some(ErrorReason::Overloaded) => Error::Overloaded,
@@ -307,6 +305,23 @@ fn price_moved(moved: &Moved, refusal: kit::Refusal) -> kit::Refusal {
     })
 }
 
+/// Whether inventory says of what was asked for that it is not to be had.
+pub fn is_about_stock(status: &Status) -> bool {
+    let word = kit::refusal::reason_of(status);
+    matches!(
+        word.as_deref().and_then(ErrorReason::from_word),
+        Some(
+            ErrorReason::OutOfStock
+                | ErrorReason::BuyerLimit
+                | ErrorReason::CampaignNotOpen
+                | ErrorReason::CampaignClosed
+                | ErrorReason::CampaignNotFound
+                | ErrorReason::PoolNotFound
+                | ErrorReason::SkuNotFound
+        )
+    )
+}
+
 /// Whether a failure with this code may be gone when the call is made again.
 pub fn is_passing(code: Code) -> bool {
     match code {
@@ -332,9 +347,10 @@ pub fn is_passing(code: Code) -> bool {
 
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
-        let outage = kit::postgres::is_outage(&error);
-        tracing::error!(%error, outage, "the database failed");
-        if outage { Error::Unavailable } else { Error::Internal }
+        // A row that somebody holds for longer than we wait is no fault: the same thing may be tried again.
+        let passing = kit::postgres::is_outage(&error) || kit::postgres::is_contended(&error);
+        tracing::error!(%error, passing, "the database failed");
+        if passing { Error::Unavailable } else { Error::Internal }
     }
 }
 

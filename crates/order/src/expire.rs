@@ -51,16 +51,19 @@ pub async fn run(orders: Arc<Orders>, stop: CancellationToken) -> anyhow::Result
     let mut swept_at = Instant::now();
     let mut pause = LOOK_EVERY;
     while stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
-        if swept_at.elapsed() >= SWEEP_EVERY {
-            (from, swept_at) = (None, Instant::now());
-        }
-        pause = match orders.expire_batch(from).await {
+        let begin = if swept_at.elapsed() >= SWEEP_EVERY { None } else { from };
+        pause = match orders.expire_batch(begin).await {
             Ok(batch) if batch.away > 0 => LET_RECOVER,
             Ok(batch) => {
-                from = batch.last.or(from);
+                if begin.is_none() {
+                    swept_at = Instant::now();
+                }
+                from = batch.last.or(begin);
                 if batch.taken as i64 == BATCH { Duration::ZERO } else { LOOK_EVERY }
             }
             Err(error) => {
+                // A sweep that is too much to look through stops nobody from going on behind the last one.
+                swept_at = Instant::now();
                 tracing::warn!(%error, "overdue orders could not be ended");
                 LOOK_EVERY
             }
@@ -100,12 +103,13 @@ impl Orders {
         self.crash_at.reached(CrashPoint::After(Action::Release));
         self.end_expired(claim, &released, &with_uses).await?;
         self.crash_at.reached(CrashPoint::Written(Action::Release));
-        if !away.is_empty() {
-            // Nothing was written of them: they are due again, and nobody can begin to pay for them.
+        if released.is_empty() && odd.is_empty() {
+            // Nothing was written: all are due again, and nobody can begin to pay for them.
             batch.away = away.len();
             store::expire::forget(&self.db, claim, &away).await?;
-        }
-        if !odd.is_empty() {
+        } else {
+            // Inventory is there. What it could not answer now is asked again one by one and keeps no batch waiting.
+            odd.append(&mut away);
             store::expire::hand_over(&self.db, claim, &odd).await?;
         }
         Ok(batch)

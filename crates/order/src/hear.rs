@@ -61,14 +61,14 @@ fn brings_money(kind: PaymentEventKind) -> bool {
         PaymentEventKind::Authorized
         | PaymentEventKind::Captured
         | PaymentEventKind::RefundFailed
-        | PaymentEventKind::RefundReversed => true,
+        | PaymentEventKind::RefundReversed
+        | PaymentEventKind::DisputeClosed => true,
         PaymentEventKind::Unspecified
         | PaymentEventKind::Declined
         | PaymentEventKind::Voided
         | PaymentEventKind::RefundPending
         | PaymentEventKind::Refunded
         | PaymentEventKind::DisputeOpened
-        | PaymentEventKind::DisputeClosed
         | PaymentEventKind::DisputeLost
         | PaymentEventKind::Expired => false,
     }

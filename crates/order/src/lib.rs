@@ -29,6 +29,7 @@ pub mod read;
 mod refund_return;
 mod replay;
 mod request_return;
+mod resolve_late;
 mod resolve_return;
 pub mod review;
 pub mod runner;

@@ -1,4 +1,4 @@
-//! ListOrders: a page of one buyer's orders, his own or, for staff, anybody's. A page costs the same however many orders there are
+//! ListOrders: a page of one buyer's orders, his own or, for staff, anybody's or everybody's. A page costs the same however many orders there are
 //! and however deep it lies: it is one stretch of an index, of bounded length.
 
 use sqlx::PgConnection;
@@ -28,8 +28,9 @@ pub struct Page {
 /// Which page of whose orders.
 #[derive(Debug, Default)]
 pub struct Query {
-    /// Empty means the caller's own.
+    /// Empty means the caller's own, or everybody's.
     pub buyer: String,
+    pub everybody: bool,
     pub state: Option<OrderState>,
     pub payment: Option<PaymentState>,
     /// Placed then or later.
@@ -45,11 +46,7 @@ pub struct Query {
 
 impl Orders {
     pub(crate) async fn list(&self, cx: &kit::Context, query: Query) -> Result<Page, Error> {
-        let own = buyer(cx)?;
-        let whose = if query.buyer.is_empty() { own.clone() } else { parse_buyer(&query.buyer)? };
-        if whose != own && !cx.caller()?.may(STAFF) {
-            return Err(Error::NotAllowed);
-        }
+        let whose = whose(&query, cx)?;
         let Query { state, payment, from, to, sort, size, token, .. } = query;
         let list = List { buyer: whose, state, payment, from, to, sort };
         self.page(&list, size, &token).await
@@ -88,6 +85,24 @@ async fn read(conn: &mut PgConnection, list: &List, stretch: Stretch, size: u32)
         Some(_) | None => None,
     };
     Ok(Page { orders, next: end.map_or_else(String::new, |end| list.token(end)) })
+}
+
+/// Whose orders are asked for, by somebody who may see them; `None` for everybody's.
+fn whose(query: &Query, cx: &kit::Context) -> Result<Option<BuyerId>, Error> {
+    let staff = cx.caller()?.may(STAFF);
+    if query.everybody {
+        return match (staff, query.buyer.is_empty()) {
+            (true, true) => Ok(None),
+            (true, false) => Err(Error::Invalid {
+                field: "buyer_id".into(),
+                rule: "must be empty when everybody's are asked for",
+            }),
+            (false, _) => Err(Error::NotAllowed),
+        };
+    }
+    let own = buyer(cx)?;
+    let whose = if query.buyer.is_empty() { own.clone() } else { parse_buyer(&query.buyer)? };
+    if whose == own || staff { Ok(Some(whose)) } else { Err(Error::NotAllowed) }
 }
 
 fn parse_buyer(name: &str) -> Result<BuyerId, Error> {

@@ -20,6 +20,7 @@ pub struct Metrics {
     pub saga_retries: Counter<u64>,
     pub saga_open: Gauge<i64>,
     pub saga_parked: Gauge<i64>,
+    pub late_parked: Gauge<i64>,
     pub watchers: UpDownCounter<i64>,
 }
 
@@ -40,6 +41,10 @@ impl Metrics {
             saga_retries: metrics::counter("order_saga_retries", "Steps that will be tried again"),
             saga_open: metrics::gauge("order_saga_backlog", "Orders that are being worked on or wait for it"),
             saga_parked: metrics::gauge("order_saga_parked", "Orders that wait for a person"),
+            late_parked: metrics::gauge(
+                "order_late_money_parked",
+                "Payments whose late money waits for a person",
+            ),
             watchers: metrics::up_down("order_watchers", "Streams that follow an order"),
         }
     }

@@ -25,6 +25,8 @@ const TO_ANSWER: Duration = Duration::from_millis(300);
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// With less than this left there is no point in beginning anything more.
 pub(crate) const TOO_LATE: Duration = Duration::from_millis(50);
+/// Payments that may be begun for one order. Each is a question to the provider and is watched for two days after it.
+pub const MAX_ATTEMPTS: u32 = 10;
 
 enum Begun {
     Started(Work),
@@ -41,7 +43,7 @@ impl Orders {
         id: OrderId,
         method: Method,
     ) -> Result<Order, Error> {
-        self.visible(cx, id).await?;
+        self.own(cx, id).await?;
         let until = answer_by(cx);
         match self.begin_payment(id, method).await? {
             Begun::Paid(order) => return Ok(*order),
@@ -73,6 +75,9 @@ impl Orders {
             // The runner ends it; the row that was just begun goes with this transaction.
             return Err(Error::Expired);
         }
+        if order.payment_attempt >= MAX_ATTEMPTS {
+            return Err(Error::TooManyAttempts);
+        }
         order.payment_attempt += 1;
         order.payment = Some(id.payment(order.payment_attempt));
         order.payment_state = PaymentState::Pending;
@@ -97,7 +102,7 @@ impl Orders {
         let place = self.waiting.take_place(id);
         loop {
             let news = place.news();
-            let resting = store::saga::under_way(&self.db, id).await?.is_none();
+            let resting = !store::saga::is_under_way(&self.db, id).await?;
             if resting || Instant::now() + TOO_LATE >= until {
                 break;
             }

@@ -51,7 +51,7 @@ impl Orders {
         let (ours, told) = match then {
             Then::Go(step) => {
                 now.payment_state = given_back(&now);
-                (store::saga::go(&mut tx, work, step, self.saga_lease).await?, None)
+                (store::saga::go(&mut tx, work, step, self.saga_lease).await?.is_some(), None)
             }
             Then::End => {
                 let at = now.returns.iter().position(|back| Some(back.id) == work.return_id);

@@ -29,7 +29,7 @@ impl Orders {
         id: OrderId,
         request: RequestReturnRequest,
     ) -> Result<(Order, Return), Error> {
-        self.visible(cx, id).await?;
+        self.own(cx, id).await?;
         let fingerprint = Sha256::digest(request.encode_to_vec()).to_vec();
         let return_id = parse_id("return_id", &request.return_id)?;
         let asked = wanted(request.lines)?;

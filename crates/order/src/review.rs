@@ -5,14 +5,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use stampede_kit as kit;
-use stampede_types::OrderId;
+use stampede_types::{OrderId, PaymentId};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::domain::order::Order;
-use crate::domain::page::{self, After};
-use crate::domain::review::{self, Facts, Plan, Resolution, plan, possible};
-use crate::domain::saga::Next;
+use crate::domain::page;
+use crate::domain::review::{self, Facts, Impossible, Plan, Resolution, plan, possible, possible_late};
+use crate::domain::saga::{Next, Step};
 use crate::error::Error;
 use crate::events;
 use crate::orders::Orders;
@@ -40,6 +40,8 @@ pub struct Page {
 pub struct Resolve {
     pub id: Uuid,
     pub order: OrderId,
+    /// The payment whose late money it is about; none for the order itself.
+    pub payment: Option<PaymentId>,
     pub resolution: Resolution,
     pub note: String,
 }
@@ -57,11 +59,11 @@ impl Orders {
         let more = parked.len() > size;
         parked.truncate(size);
         let next = match parked.last() {
-            Some(last) if more => review::token(After { created_at: last.since, order: last.order }),
+            Some(last) if more => review::token(last.place()),
             Some(_) | None => String::new(),
         };
         let ids: Vec<Uuid> = parked.iter().map(|parked| parked.order.uuid()).collect();
-        let mut orders: HashMap<OrderId, Order> = store::orders::by_ids(&mut conn, &ids)
+        let orders: HashMap<OrderId, Order> = store::orders::by_ids(&mut conn, &ids)
             .await?
             .into_iter()
             .map(|stored| (stored.order.id, stored.order))
@@ -73,10 +75,10 @@ impl Orders {
         let reviews = parked
             .into_iter()
             .filter_map(|parked| {
-                // Every saga is of an order: a foreign key says so.
-                let order = orders.remove(&parked.order)?;
-                let decisions = decided.remove(&parked.order).unwrap_or_default();
-                Some(Review { possible: possible(parked.step, &order), order, parked, decisions })
+                // Every saga is of an order, and orders are never deleted. One may wait for more than one reason.
+                let order = orders.get(&parked.order)?.clone();
+                let decisions = decided.get(&parked.order).cloned().unwrap_or_default();
+                Some(Review { possible: ways(&parked, &order), order, parked, decisions })
             })
             .collect();
         Ok(Page { reviews, next })
@@ -90,6 +92,9 @@ impl Orders {
         let actor = cx.caller()?.subject.to_string();
         let until = answer_by(cx);
         let order = self.order(command.order).await?.ok_or(Error::NotFound)?;
+        if let Some(payment) = command.payment {
+            return self.resolve_late(&command, payment, actor).await;
+        }
         if !self.was_decided(&command).await? {
             let facts = match command.resolution {
                 Resolution::Confirm => self.peers.facts(&order).await.map_err(Error::of_peer)?,
@@ -101,11 +106,16 @@ impl Orders {
     }
 
     /// Whether the same decision was made under this id before.
-    async fn was_decided(&self, command: &Resolve) -> Result<bool, Error> {
+    pub(crate) async fn was_decided(&self, command: &Resolve) -> Result<bool, Error> {
         let made = store::review::decision(&self.db, command.id).await?;
         match made {
             None => Ok(false),
-            Some(made) if (made.order, made.resolution) == (command.order, command.resolution) => Ok(true),
+            Some(made)
+                if (made.order, made.payment, made.resolution)
+                    == (command.order, command.payment, command.resolution) =>
+            {
+                Ok(true)
+            }
             Some(_) => Err(Error::ResolutionReused),
         }
     }
@@ -116,12 +126,15 @@ impl Orders {
         let order = store::orders::lock(&mut tx, command.order).await?.ok_or(Error::NotFound)?.order;
         let Some(parked) = store::review::lock(&mut *tx, command.order).await? else {
             // The same decision may have come twice at once: the other one was first.
+            tx.rollback().await?;
             return if self.was_decided(command).await? { Ok(()) } else { Err(Error::NotInReview) };
         };
-        let Plan { resumed, next } = plan(command.resolution, parked.step, &order, facts)?;
+        let step: Step = parked.step.parse().map_err(|_| unreadable(command.resolution))?;
+        let Plan { resumed, next } = plan(command.resolution, step, &order, facts)?;
         let decision = Decision {
             id: command.id,
             order: command.order,
+            payment: None,
             resolution: command.resolution,
             step: parked.step,
             reason: parked.reason,
@@ -129,23 +142,27 @@ impl Orders {
             note: command.note.clone(),
         };
         if !store::review::record(&mut tx, &decision).await? {
-            return Err(Error::ResolutionReused);
+            // The same decision may have come twice at once, and the order waits for the next one already.
+            tx.rollback().await?;
+            return if self.was_decided(command).await? { Ok(()) } else { Err(Error::Busy) };
         }
         let resumed = order.with(&resumed)?;
-        let after = match next {
+        let change = match next {
             Next::Go(step, change) => {
                 store::review::resume(&mut tx, command.order, step).await?;
-                resumed.with(&change)?
+                change
             }
             Next::End(change) => {
                 store::review::end(&mut tx, command.order).await?;
-                resumed.with(&change)?
+                change
             }
             Next::Again(..) | Next::Review(_) => return Err(Error::Internal),
         };
+        let after = resumed.with(&change)?;
         if !store::orders::change(&mut tx, &after).await? {
             return Err(Error::Busy);
         }
+        store::late::left_behind(&mut tx, &change, &after).await?;
         if let Some(fact) = events::reached(&after, &command.note, self.clock.now()) {
             kit::outbox::append(&mut tx, &[fact]).await?;
         }
@@ -157,4 +174,17 @@ impl Orders {
         self.watching.changed(command.order, after.version + 1);
         Ok(())
     }
+}
+
+/// What may be decided. A step that only a later program knows is left to that program.
+fn ways(parked: &Parked, order: &Order) -> Vec<Resolution> {
+    match (parked.payment, parked.step.parse()) {
+        (Some(_), _) => possible_late(),
+        (None, Ok(step)) => possible(step, order),
+        (None, Err(_)) => Vec::new(),
+    }
+}
+
+fn unreadable(resolution: Resolution) -> Error {
+    Impossible { resolution, step: "UNKNOWN", fact: "only a later program knows the step" }.into()
 }

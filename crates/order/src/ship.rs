@@ -33,7 +33,8 @@ impl Orders {
             None => {}
         }
         let (units, event) = choose(&order, &asked)?;
-        if store::saga::under_way(&mut *tx, id).await?.is_some() {
+        // A refund that is under way, or waits for a person, is about what has come back.
+        if store::saga::moves_the_order(&mut *tx, id).await? {
             return Err(Error::Busy);
         }
         let shipped_at = store::fulfilment::insert(&mut tx, id, shipment, &fingerprint, &units)

@@ -172,6 +172,7 @@ pub fn list_query(request: wire::ListOrdersRequest) -> Result<Query, Error> {
         to: limit("created_to", request.created_to.as_ref())?,
         sort,
         buyer: request.buyer_id,
+        everybody: request.everybody,
         size: request.page_size,
         token: request.page_token,
     })

@@ -86,8 +86,8 @@ impl From<Error> for Status {
             Error::Unsigned(Unsigned::Stale) => refuse(ErrorReason::WebhookStale),
             Error::Unknown => refuse(ErrorReason::PaymentUnknown).retry_after(ASK_AGAIN_AFTER),
             Error::Invalid { field, rule } => refuse(ErrorReason::InvalidArgument).field(field, rule),
-            Error::Database(error) if postgres::is_outage(&error) => {
-                tracing::warn!(%error, "the database does not answer");
+            Error::Database(error) if postgres::is_outage(&error) || postgres::is_contended(&error) => {
+                tracing::warn!(%error, "the database does not answer, or somebody holds the row");
                 refuse(ErrorReason::Unavailable).retry_after(TRY_AGAIN_AFTER)
             }
             Error::Database(error) => {

@@ -31,6 +31,9 @@ pub struct Args {
     /// The order, as `orders review` lists it.
     order: Uuid,
     resolution: Resolution,
+    /// The payment whose late money it is about, where one is listed.
+    #[arg(long)]
+    payment: Option<Uuid>,
     /// Why, for whoever looks later.
     #[arg(long)]
     note: String,
@@ -53,6 +56,7 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
         resolution_id: id.to_string(),
         resolution: wire(args.resolution).into(),
         note: args.note.clone(),
+        payment_id: args.payment.map_or_else(String::new, |payment| payment.to_string()),
     };
     let answer = client(&stack)?.resolve_review(request(&stack, &args.user, message, ANSWER_WITHIN)?).await;
     let order = answer

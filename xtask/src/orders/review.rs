@@ -36,7 +36,7 @@ pub async fn run(as_json: bool) -> anyhow::Result<()> {
     if as_json {
         say(json!({ "reviews": reviews.iter().map(object).collect::<Vec<_>>() }).to_string());
     } else if reviews.is_empty() {
-        say("no order waits for a person");
+        say("nothing waits for a person");
     } else {
         reviews.iter().flat_map(lines).for_each(say);
     }
@@ -59,8 +59,18 @@ fn lines(review: &Review) -> Vec<String> {
     let order = review.order.clone().unwrap_or_default();
     let states = (order.payment_state().as_str_name(), order.stock_state().as_str_name());
     let possible: Vec<&str> = review.possible.iter().copied().map(word).collect();
+    let payment = match review.payment_id.as_str() {
+        "" => String::new(),
+        payment => format!(" of --payment {payment}"),
+    };
     let mut lines = vec![
-        format!("{} of {} at {} since {}", order.order_id, order.buyer_id, review.step, since(review)),
+        format!(
+            "{} of {} at {}{payment} since {}",
+            order.order_id,
+            order.buyer_id,
+            review.step,
+            since(review)
+        ),
         format!("  {} ({}, {})", review.reason, short(states.0), short(states.1)),
         format!("  possible: {}", possible.join(", ")),
     ];
@@ -86,12 +96,13 @@ fn object(review: &Review) -> Value {
         "paymentState": order.payment_state().as_str_name(),
         "stockState": order.stock_state().as_str_name(),
         "step": review.step,
+        "paymentId": review.payment_id,
         "reason": review.reason,
         "since": since(review),
         "possible": review.possible.iter().copied().map(word).collect::<Vec<_>>(),
         "decisions": review.decisions.iter().map(|made| json!({
             "resolutionId": made.resolution_id, "resolution": word(made.resolution), "step": made.step,
-            "reason": made.reason, "actor": made.actor, "note": made.note,
+            "paymentId": made.payment_id, "reason": made.reason, "actor": made.actor, "note": made.note,
         })).collect::<Vec<_>>(),
     })
 }
@@ -123,5 +134,7 @@ mod tests {
         assert_eq!(said[1], "  REFUND was refused: PAYMENT_NOT_FOUND (payment PAID, stock COMMITTED)");
         assert_eq!(said[2], "  possible: RETRY, STEP_DONE");
         assert_eq!(object(&review)["possible"], json!(["RETRY", "STEP_DONE"]));
+        let late = Review { step: "LATE_REFUND".into(), payment_id: "p".into(), ..review };
+        assert_eq!(lines(&late)[0], "o of alice at LATE_REFUND of --payment p since 1970-01-01T00:00:00Z");
     }
 }

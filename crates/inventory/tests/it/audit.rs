@@ -225,7 +225,7 @@ async fn a_stale_quota_at_the_gate_is_set_to_the_ledgers() {
 }
 
 #[tokio::test]
-async fn units_put_aside_for_an_id_the_ledger_never_heard_of_are_given_back() {
+async fn edge_case_17_units_put_aside_for_an_id_the_ledger_never_heard_of_are_given_back() {
     let shop = lively().await;
     let orphan = Uuid::now_v7();
     // A process that died between the gate and the ledger leaves exactly this.

@@ -130,7 +130,7 @@ async fn all_lines_are_held_or_none_over_pools_too() {
 }
 
 #[tokio::test]
-async fn lines_of_one_sku_and_pool_are_summed_before_the_check() {
+async fn edge_case_13_lines_of_one_sku_and_pool_are_summed_before_the_check() {
     let shop = Shop::open().await;
     shop.flash(10, 3).await;
     let twice = |quantity| [(TEE, FLASH, quantity), (TEE, FLASH, quantity)];
@@ -139,7 +139,7 @@ async fn lines_of_one_sku_and_pool_are_summed_before_the_check() {
 }
 
 #[tokio::test]
-async fn a_buyers_limit_follows_the_reservations() {
+async fn edge_case_23_a_buyers_limit_follows_the_reservations() {
     let shop = Shop::open().await;
     shop.flash(10, 1).await;
     let first = Uuid::now_v7();

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::shop::{FLASH, Shop, TEE, eventually, metadata, reason, reserve};
 
 #[tokio::test]
-async fn an_expired_hold_cannot_be_committed_and_gives_its_units_and_limit_back() {
+async fn edge_case_21_an_expired_hold_cannot_be_committed_and_gives_its_units_and_limit_back() {
     let shop = Shop::open().await;
     shop.flash(1, 1).await;
     let id = Uuid::now_v7();

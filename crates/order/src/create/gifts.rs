@@ -2,10 +2,10 @@
 //! without its promotion, as if there were none. What was asked for is never asked for twice on their account.
 
 use stampede_types::SkuId;
-use time::OffsetDateTime;
 use tonic::Status;
 
 use super::Asked;
+use super::hold::Held;
 use crate::domain::pricing::{Priced, Wanted};
 use crate::domain::promotion::Promotion;
 use crate::domain::quote::Quoted;
@@ -38,7 +38,7 @@ impl Orders {
         asked: &Asked,
         quoted: Option<&Quoted>,
         priced: Priced,
-    ) -> Result<(Priced, OffsetDateTime), Error> {
+    ) -> Result<(Priced, Held), Error> {
         if priced.lines.len() == asked.lines.len() {
             match self.hold(asked, &asked.lines).await {
                 // An earlier try may hold gifts.
@@ -55,7 +55,7 @@ impl Orders {
         asked: &Asked,
         quoted: Option<&Quoted>,
         mut priced: Priced,
-    ) -> Result<(Priced, OffsetDateTime), Error> {
+    ) -> Result<(Priced, Held), Error> {
         let (mut gone, mut tries) = (Vec::new(), 0);
         loop {
             let gifts = gifts(&priced, asked.lines.len());

@@ -1,4 +1,4 @@
-//! Where a page of orders ends and the next begins. A token belongs to one list (its buyer, its filters, its order) and is
+//! Where a page of orders ends and the next begins. A token belongs to one list (its buyer or everybody, its filters, its order) and is
 //! refused for any other. It is not a secret and grants nothing: what may be read is decided again for each page.
 
 use sha2::{Digest as _, Sha256};
@@ -16,10 +16,11 @@ pub const MAX_SIZE: u32 = 100;
 const VERSION: u8 = 2;
 const BYTES: usize = 1 + 8 + 16 + 8;
 
-/// Orders of one buyer.
+/// Orders of one buyer, or everybody's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct List {
-    pub buyer: BuyerId,
+    /// `None` for everybody.
+    pub buyer: Option<BuyerId>,
     pub state: Option<OrderState>,
     pub payment: Option<PaymentState>,
     /// Placed then or later, in whole microseconds.
@@ -44,7 +45,7 @@ pub struct After {
     pub order: OrderId,
 }
 
-/// The stretch of a buyer's orders that is read from one side: beyond `start`, up to `end`.
+/// The stretch of orders that is read from one side: beyond `start`, up to `end`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stretch {
     pub start: After,
@@ -57,9 +58,9 @@ pub struct Stretch {
 pub struct InvalidToken;
 
 impl List {
-    /// Everything a buyer has, newest first.
+    /// Everything a buyer has, or everybody, newest first.
     #[must_use]
-    pub fn of(buyer: BuyerId) -> Self {
+    pub fn of(buyer: Option<BuyerId>) -> Self {
         Self { buyer, state: None, payment: None, from: None, to: None, sort: Sort::NewestFirst }
     }
 
@@ -129,7 +130,8 @@ impl List {
             .chain_update(limit(self.from))
             .chain_update(limit(self.to))
             .chain_update(sort)
-            .chain_update(self.buyer.as_str())
+            // No buyer's name is empty.
+            .chain_update(self.buyer.as_ref().map_or("", |buyer| buyer.as_str()))
             .finalize();
         *digest.first_chunk().expect("a SHA-256 has more than eight bytes")
     }
@@ -160,7 +162,7 @@ mod tests {
     use super::*;
 
     fn list(buyer: &str, state: Option<OrderState>) -> List {
-        List { state, ..List::of(buyer.parse().unwrap()) }
+        List { state, ..List::of(Some(buyer.parse().unwrap())) }
     }
 
     #[test]
@@ -170,6 +172,8 @@ mod tests {
         let token = list("alice", None).token(after);
         assert_eq!(list("alice", None).after(&token), Ok(after));
         assert_eq!(list("bob", None).after(&token), Err(InvalidToken));
+        assert_eq!(List::of(None).after(&token), Err(InvalidToken));
+        assert_eq!(list("alice", None).after(&List::of(None).token(after)), Err(InvalidToken));
         let all = list("alice", None);
         for other in [
             List { state: Some(OrderState::Confirmed), ..all.clone() },

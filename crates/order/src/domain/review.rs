@@ -2,9 +2,10 @@
 //! not: for that, payment and inventory are asked. It decides from values alone.
 
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 use super::order::{Change, Order};
-use super::page::{After, InvalidToken};
+use super::page::InvalidToken;
 use super::saga::{Action, Next, Step, done};
 use super::state::{Event, FulfilmentState, OrderState, PaymentState, StockState};
 use super::words::words;
@@ -32,13 +33,25 @@ pub struct Facts {
     pub committed: bool,
 }
 
+/// Where late money that cannot be given back waits. It is no step of a saga: whatever its order does goes on meanwhile.
+pub const LATE_REFUND: &str = "LATE_REFUND";
+
 /// Why not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{resolution} is not possible at {step}: {fact}")]
 pub struct Impossible {
     pub resolution: Resolution,
-    pub step: Step,
+    pub step: &'static str,
     pub fact: &'static str,
+}
+
+/// What a decision does to late money.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LatePlan {
+    /// It is given back as if nobody had been called: under the same id.
+    Again,
+    /// It was given back by hand: its buyer is told.
+    Told,
 }
 
 /// What a decision does: the order leaves review by the first change, and then goes or ends as any step would.
@@ -46,6 +59,24 @@ pub struct Impossible {
 pub struct Plan {
     pub resumed: Change,
     pub next: Next,
+}
+
+/// What may be decided about late money.
+#[must_use]
+pub fn possible_late() -> Vec<Resolution> {
+    Resolution::ALL.iter().copied().filter(|way| plan_late(*way).is_ok()).collect()
+}
+
+/// # Errors
+/// It is about the order, which late money does not touch.
+pub const fn plan_late(resolution: Resolution) -> Result<LatePlan, Impossible> {
+    match resolution {
+        Resolution::Retry => Ok(LatePlan::Again),
+        Resolution::StepDone => Ok(LatePlan::Told),
+        Resolution::Cancel | Resolution::Confirm => {
+            Err(Impossible { resolution, step: LATE_REFUND, fact: "the order itself goes on" })
+        }
+    }
 }
 
 /// What may be decided about an order parked at this step, as far as its own states tell.
@@ -58,7 +89,7 @@ pub fn possible(step: Step, order: &Order) -> Vec<Resolution> {
 /// # Errors
 /// The order's states, the step or the facts do not allow it.
 pub fn plan(resolution: Resolution, step: Step, order: &Order, facts: Facts) -> Result<Plan, Impossible> {
-    let refuse = |fact| Err(Impossible { resolution, step, fact });
+    let refuse = |fact| Err(Impossible { resolution, step: step.as_str(), fact });
     let in_review = order.state == OrderState::ManualReview;
     match resolution {
         Resolution::Retry => {
@@ -162,24 +193,31 @@ fn event(event: Event) -> Change {
     Change { event: Some(event), ..Change::default() }
 }
 
-/// Where a page of the list ended, as text: an instant in microseconds and an order.
+/// Where a page of the list ends: behind what has waited since then. What waits is an order, or a payment with late money.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    pub since: OffsetDateTime,
+    pub item: Uuid,
+}
+
+/// As text: an instant in microseconds and an id.
 #[must_use]
-pub fn token(after: After) -> String {
-    format!("{}.{}", after.created_at.unix_timestamp_nanos() / 1_000, after.order)
+pub fn token(place: Place) -> String {
+    format!("{}.{}", place.since.unix_timestamp_nanos() / 1_000, place.item)
 }
 
 /// # Errors
 /// The text is no token of this list.
-pub fn after(token: &str) -> Result<After, InvalidToken> {
-    let (micros, order) = token.split_once('.').ok_or(InvalidToken)?;
+pub fn after(token: &str) -> Result<Place, InvalidToken> {
+    let (micros, item) = token.split_once('.').ok_or(InvalidToken)?;
     let micros: i64 = micros.parse().map_err(|_| InvalidToken)?;
-    let created_at =
+    let since =
         OffsetDateTime::from_unix_timestamp_nanos(i128::from(micros) * 1_000).map_err(|_| InvalidToken)?;
     // The store keeps no instant before 4714 BC, and nothing has waited that long.
-    if created_at.year() < 1 {
+    if since.year() < 1 {
         return Err(InvalidToken);
     }
-    Ok(After { created_at, order: order.parse().map_err(|_| InvalidToken)? })
+    Ok(Place { since, item: item.parse().map_err(|_| InvalidToken)? })
 }
 
 #[cfg(test)]

@@ -102,8 +102,8 @@ fn an_order_that_goes_on_by_itself_is_neither_cancelled_nor_confirmed_by_a_revie
 
 #[test]
 fn a_token_says_where_its_page_ended_and_any_other_text_is_refused() {
-    let created_at = OffsetDateTime::from_unix_timestamp_nanos(1_700_000_000_123_456_000).unwrap();
-    let place = After { created_at, order: order().id };
+    let since = OffsetDateTime::from_unix_timestamp_nanos(1_700_000_000_123_456_000).unwrap();
+    let place = Place { since, item: order().id.uuid() };
     assert_eq!(after(&token(place)), Ok(place));
     let id = order().id;
     for text in [
@@ -117,4 +117,9 @@ fn a_token_says_where_its_page_ended_and_any_other_text_is_refused() {
     ] {
         assert_eq!(after(text), Err(InvalidToken), "{text}");
     }
+}
+
+#[test]
+fn late_money_is_tried_again_or_was_given_back_by_hand_and_moves_no_order() {
+    assert_eq!(possible_late(), [Resolution::Retry, Resolution::StepDone]);
 }

@@ -50,6 +50,19 @@ pub enum Action {
 }
 
 impl Step {
+    /// Whether payment is asked. Its steps and inventory's are claimed apart, so that neither waits for the other's outage.
+    #[must_use]
+    pub const fn is_about_money(self) -> bool {
+        match self.action() {
+            Action::Authorize | Action::Capture | Action::Void | Action::Refund | Action::ReturnRefund => {
+                true
+            }
+            Action::Commit | Action::Release | Action::Return | Action::Restock | Action::CloseReturn => {
+                false
+            }
+        }
+    }
+
     #[must_use]
     pub const fn action(self) -> Action {
         match self {
@@ -108,6 +121,8 @@ pub struct Waited {
     pub unknown_for: Duration,
     /// The provider's session has ended: an authorisation that is not known by now is not waited for any more.
     pub session_over: bool,
+    /// A cancel has released the stock meanwhile: nothing is left to wait for.
+    pub stock_released: bool,
 }
 
 #[cfg(test)]

@@ -69,7 +69,8 @@ fn run(start: Step, choices: &[usize], mut order: Order) -> Option<Order> {
     for choice in choices {
         let answers = answers(step);
         let outcome = answers[choice % answers.len()].clone();
-        let waited = Waited { session_over: *choice >= 32, ..Waited::default() };
+        let (session_over, stock_released) = (*choice >= 32, *choice % 16 >= 8);
+        let waited = Waited { session_over, stock_released, ..Waited::default() };
         match decide(step, outcome, waited) {
             Next::Go(next, change) => {
                 order = order.with(&change).expect("the saga takes only legal steps");
@@ -133,7 +134,7 @@ proptest! {
 }
 
 fn waited(unknown_for: Duration) -> Waited {
-    Waited { unknown_for, session_over: false }
+    Waited { unknown_for, ..Waited::default() }
 }
 
 #[test]
@@ -175,6 +176,23 @@ fn an_authorisation_that_is_not_known_when_the_session_ends_is_let_go_before_the
 }
 
 #[test]
+fn a_payment_whose_stock_was_taken_by_a_cancel_is_let_go_at_once() {
+    let released = Waited { stock_released: true, ..Waited::default() };
+    for silence in [Outcome::Away("down".into()), Outcome::Pending("?".into())] {
+        let Next::Go(step, change) = decide(Step::Authorize, silence.clone(), released) else {
+            panic!("{silence:?}")
+        };
+        assert_eq!((step, change.event), (Step::VoidCancelled, Some(Event::CancelRequested)));
+        assert!(matches!(decide(Step::Capture, silence, released), Next::Again(..)));
+    }
+}
+
+#[test]
+fn money_that_somebody_else_has_captured_is_counted_before_it_confirms_anything() {
+    assert!(matches!(decide(Step::Capture, Outcome::Captured, Waited::default()), Next::Review(_)));
+}
+
+#[test]
 fn money_that_was_captured_all_the_same_is_given_back() {
     for (void, refund) in [
         (Step::VoidExpired, Step::RefundExpired),
@@ -212,5 +230,14 @@ fn nothing_left_to_release_is_released() {
                 decide(step, Outcome::Done, Waited::default())
             );
         }
+    }
+}
+
+#[test]
+fn authorising_capturing_letting_go_and_refunding_ask_payment_and_nothing_else_does() {
+    for step in Step::ALL {
+        let word = step.as_str();
+        let money = ["AUTHORIZE", "CAPTURE", "VOID", "REFUND"].iter().any(|ask| word.contains(ask));
+        assert_eq!(step.is_about_money(), money, "{step}");
     }
 }

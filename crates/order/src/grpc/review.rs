@@ -39,6 +39,10 @@ impl ReviewService for ReviewApi {
         let command = Resolve {
             id: request.resolution_id.parse().map_err(|_| invalid("resolution_id", "must be a UUID"))?,
             order: order_id(&request.order_id)?,
+            payment: match request.payment_id.as_str() {
+                "" => None,
+                id => Some(id.parse().map_err(|_| invalid("payment_id", "must be a UUID"))?),
+            },
             resolution: known(request.resolution()).ok_or_else(|| invalid("resolution", "is required"))?,
             note: request.note,
         };
@@ -50,7 +54,8 @@ impl ReviewService for ReviewApi {
 fn review(review: Review) -> wire::Review {
     wire::Review {
         order: Some(crate::wire::order(&review.order)),
-        step: review.parked.step.as_str().to_owned(),
+        step: review.parked.step,
+        payment_id: review.parked.payment.map_or_else(String::new, |payment| payment.to_string()),
         reason: review.parked.reason,
         since: Some(timestamp(review.parked.since)),
         possible: review.possible.into_iter().map(|way| resolution(way).into()).collect(),
@@ -62,7 +67,8 @@ fn decision((decision, at): (Decision, OffsetDateTime)) -> wire::ReviewDecision 
     wire::ReviewDecision {
         resolution_id: decision.id.to_string(),
         resolution: resolution(decision.resolution).into(),
-        step: decision.step.as_str().to_owned(),
+        step: decision.step,
+        payment_id: decision.payment.map_or_else(String::new, |payment| payment.to_string()),
         reason: decision.reason,
         actor: decision.actor,
         note: decision.note,

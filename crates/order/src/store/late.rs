@@ -1,11 +1,20 @@
 //! Payments that were given up and are watched for money, and what payment's events tell of a saga. Waiting is measured by
 //! Postgres's clock.
 
+mod parked;
+
 use std::time::Duration;
 
 use sqlx::{PgConnection, PgExecutor};
 use stampede_types::{OrderId, PaymentId};
 use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::domain::late::pause;
+use crate::domain::order::{Change, Order};
+use crate::domain::state::PaymentState;
+
+pub use parked::{lock_parked, park, parked, resume};
 
 /// A payment to be asked about.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -18,12 +27,33 @@ pub struct Watched {
     pub age: Duration,
     /// What is being given back, in minor units, once that was begun.
     pub giving_back: Option<i64>,
+    /// A person decides what becomes of it: until then nobody moves its money.
+    pub parked: bool,
     /// Until when it belongs to whoever took it. What is written by somebody whose claim is gone changes nothing.
     claim: OffsetDateTime,
 }
 
-/// From now on the payment is watched. One that is watched already stays as it is.
-pub async fn give_up(
+struct WatchedRow {
+    payment_id: Uuid,
+    order_id: Uuid,
+    asked: i32,
+    giving_back_minor: Option<i64>,
+    next_at: OffsetDateTime,
+    parked: bool,
+    age: f64,
+}
+
+/// An order's change has left its payment behind, when it did: from then on the payment is watched, whoever wrote the change. One
+/// that is watched already stays as it is; nobody pays for nothing.
+pub async fn left_behind(conn: &mut PgConnection, change: &Change, order: &Order) -> Result<(), sqlx::Error> {
+    let left = matches!(change.payment, Some(PaymentState::Unpaid | PaymentState::Voided));
+    match order.payment {
+        Some(payment) if left && !order.is_free() => give_up(conn, payment, order.id, pause(0)).await,
+        Some(_) | None => Ok(()),
+    }
+}
+
+async fn give_up(
     conn: &mut PgConnection,
     payment: PaymentId,
     order: OrderId,
@@ -42,26 +72,31 @@ pub async fn give_up(
 }
 
 /// Something has happened to this payment: the saga that may wait for it looks at once. `money` says that there may be some on it; on
-/// one that its order does not stand on, it is looked for at once.
+/// one that its order does not stand on, it is looked for at once, before all that is merely due.
 pub async fn heard(
     conn: &mut PgConnection,
     payment: PaymentId,
     order: OrderId,
     money: bool,
 ) -> Result<(), sqlx::Error> {
+    // The saga's row first, as whoever moves an order takes them.
     sqlx::query!(
-        "WITH hinted AS (
-           UPDATE saga SET hinted_at = now(), next_at = least(next_at, now())
-           WHERE order_id = $2 AND parked_at IS NULL
-         )
-         INSERT INTO given_up_payment (payment_id, order_id, next_at)
-         SELECT $1, order_id, now() FROM orders
-         WHERE $3 AND order_id = $2
+        "UPDATE saga SET hinted_at = now(), next_at = least(next_at, now()) WHERE order_id = $1 AND parked_at IS NULL",
+        order.uuid()
+    )
+    .execute(&mut *conn)
+    .await?;
+    if !money {
+        return Ok(());
+    }
+    sqlx::query!(
+        "INSERT INTO given_up_payment (payment_id, order_id, next_at)
+         SELECT $1, order_id, 'epoch' FROM orders
+         WHERE order_id = $2
            AND (payment_id IS DISTINCT FROM $1 OR state IN ('EXPIRED', 'CANCELLED') OR payment_state = 'UNPAID')
-         ON CONFLICT ON CONSTRAINT given_up_payment_once DO UPDATE SET next_at = now(), asked = 0",
+         ON CONFLICT ON CONSTRAINT given_up_payment_once DO UPDATE SET next_at = 'epoch', asked = 0",
         payment.uuid(),
-        order.uuid(),
-        money
+        order.uuid()
     )
     .execute(conn)
     .await?;
@@ -74,28 +109,33 @@ pub async fn take_due(
     lease: Duration,
     most: i64,
 ) -> Result<Vec<Watched>, sqlx::Error> {
-    let rows = sqlx::query!(
+    let rows = sqlx::query_as!(
+        WatchedRow,
         r#"UPDATE given_up_payment SET next_at = now() + make_interval(secs => $1)
            WHERE payment_id IN (SELECT payment_id FROM given_up_payment WHERE next_at <= now()
                                 ORDER BY next_at LIMIT $2 FOR UPDATE SKIP LOCKED)
-           RETURNING payment_id, order_id, asked, giving_back_minor, next_at,
+           RETURNING payment_id, order_id, asked, giving_back_minor, next_at, parked_at IS NOT NULL AS "parked!",
                      extract(epoch FROM now() - given_up_at)::float8 AS "age!""#,
         lease.as_secs_f64(),
         most
     )
     .fetch_all(executor)
     .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| Watched {
-            payment: PaymentId::new(row.payment_id),
-            order: OrderId::new(row.order_id),
-            asked: u32::try_from(row.asked).unwrap_or(u32::MAX),
-            age: Duration::try_from_secs_f64(row.age).unwrap_or_default(),
-            giving_back: row.giving_back_minor,
-            claim: row.next_at,
-        })
-        .collect())
+    Ok(rows.into_iter().map(WatchedRow::into_watched).collect())
+}
+
+impl WatchedRow {
+    fn into_watched(self) -> Watched {
+        Watched {
+            payment: PaymentId::new(self.payment_id),
+            order: OrderId::new(self.order_id),
+            asked: u32::try_from(self.asked).unwrap_or(u32::MAX),
+            age: Duration::try_from_secs_f64(self.age).unwrap_or_default(),
+            giving_back: self.giving_back_minor,
+            parked: self.parked,
+            claim: self.next_at,
+        }
+    }
 }
 
 /// It is asked about again after the pause.

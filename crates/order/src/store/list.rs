@@ -1,9 +1,12 @@
-//! Pages of a buyer's orders: a stretch of the index `orders_by_buyer`, from either side, of bounded length. A filter by state is
+//! Pages of orders: a stretch of the index `orders_by_buyer`, or of `orders_by_time` for everybody's (`everybody`), from either side, of
+//! bounded length. A filter by state is
 //! tried on what the stretch holds and never makes it longer. Each direction is a statement of its own, with both ends always
 //! given: a statement that had to do for all would be planned as a scan of everything the buyer has.
 
+mod everybody;
+
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
-use stampede_types::OrderId;
+use stampede_types::{BuyerId, OrderId};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -35,9 +38,11 @@ pub async fn page(
     stretch: Stretch,
     limits: Limits,
 ) -> Result<Vec<Order>, sqlx::Error> {
-    let rows = match list.sort {
-        Sort::NewestFirst => newest_first(conn, list, stretch, limits).await?,
-        Sort::OldestFirst => oldest_first(conn, list, stretch, limits).await?,
+    let rows = match (&list.buyer, list.sort) {
+        (Some(buyer), Sort::NewestFirst) => newest_first(conn, buyer, list, stretch, limits).await?,
+        (Some(buyer), Sort::OldestFirst) => oldest_first(conn, buyer, list, stretch, limits).await?,
+        (None, Sort::NewestFirst) => everybody::newest_first(conn, list, stretch, limits).await?,
+        (None, Sort::OldestFirst) => everybody::oldest_first(conn, list, stretch, limits).await?,
     };
     // Lines are looked up in no order, so the order of the page is made here.
     let mut orders: Vec<Order> =
@@ -58,15 +63,18 @@ pub async fn last_looked_at(
     limits: Limits,
 ) -> Result<Option<After>, sqlx::Error> {
     let place = limits.looked_at - 1;
-    let last = match list.sort {
-        Sort::NewestFirst => newest_first_at(conn, list, stretch, place).await?,
-        Sort::OldestFirst => oldest_first_at(conn, list, stretch, place).await?,
+    let last = match (&list.buyer, list.sort) {
+        (Some(buyer), Sort::NewestFirst) => newest_first_at(conn, buyer, stretch, place).await?,
+        (Some(buyer), Sort::OldestFirst) => oldest_first_at(conn, buyer, stretch, place).await?,
+        (None, Sort::NewestFirst) => everybody::newest_first_at(conn, stretch, place).await?,
+        (None, Sort::OldestFirst) => everybody::oldest_first_at(conn, stretch, place).await?,
     };
     Ok(last.map(|last| After { created_at: last.created_at, order: OrderId::new(last.order_id) }))
 }
 
 async fn newest_first(
     conn: &mut PgConnection,
+    buyer: &BuyerId,
     list: &List,
     stretch: Stretch,
     limits: Limits,
@@ -81,7 +89,7 @@ async fn newest_first(
                ORDER BY created_at DESC, order_id DESC LIMIT $5) AS looked_at
          WHERE ($6::text IS NULL OR state = $6) AND ($7::text IS NULL OR payment_state = $7)
          ORDER BY created_at DESC, order_id DESC LIMIT $8",
-        list.buyer.as_str(),
+        buyer.as_str(),
         stretch.start.created_at,
         stretch.start.order.uuid(),
         stretch.end,
@@ -96,6 +104,7 @@ async fn newest_first(
 
 async fn oldest_first(
     conn: &mut PgConnection,
+    buyer: &BuyerId,
     list: &List,
     stretch: Stretch,
     limits: Limits,
@@ -110,7 +119,7 @@ async fn oldest_first(
                ORDER BY created_at, order_id LIMIT $5) AS looked_at
          WHERE ($6::text IS NULL OR state = $6) AND ($7::text IS NULL OR payment_state = $7)
          ORDER BY created_at, order_id LIMIT $8",
-        list.buyer.as_str(),
+        buyer.as_str(),
         stretch.start.created_at,
         stretch.start.order.uuid(),
         stretch.end,
@@ -125,7 +134,7 @@ async fn oldest_first(
 
 async fn newest_first_at(
     conn: &mut PgConnection,
-    list: &List,
+    buyer: &BuyerId,
     stretch: Stretch,
     place: i64,
 ) -> Result<Option<AfterRow>, sqlx::Error> {
@@ -134,7 +143,7 @@ async fn newest_first_at(
         "SELECT created_at, order_id FROM orders
          WHERE buyer_id = $1 AND (created_at, order_id) < ($2, $3) AND created_at >= $4
          ORDER BY created_at DESC, order_id DESC OFFSET $5 LIMIT 1",
-        list.buyer.as_str(),
+        buyer.as_str(),
         stretch.start.created_at,
         stretch.start.order.uuid(),
         stretch.end,
@@ -146,7 +155,7 @@ async fn newest_first_at(
 
 async fn oldest_first_at(
     conn: &mut PgConnection,
-    list: &List,
+    buyer: &BuyerId,
     stretch: Stretch,
     place: i64,
 ) -> Result<Option<AfterRow>, sqlx::Error> {
@@ -155,7 +164,7 @@ async fn oldest_first_at(
         "SELECT created_at, order_id FROM orders
          WHERE buyer_id = $1 AND (created_at, order_id) > ($2, $3) AND created_at < $4
          ORDER BY created_at, order_id OFFSET $5 LIMIT 1",
-        list.buyer.as_str(),
+        buyer.as_str(),
         stretch.start.created_at,
         stretch.start.order.uuid(),
         stretch.end,

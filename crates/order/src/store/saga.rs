@@ -1,6 +1,8 @@
 //! The saga's rows. A row is claimed before it is worked on, and what a worker found out is written only while its claim
 //! still stands. Waiting and leases are measured by Postgres's clock.
 
+mod standing;
+
 use std::time::Duration;
 
 use sqlx::{PgConnection, PgExecutor};
@@ -11,6 +13,8 @@ use super::orders::{out_of_range, parsed};
 use crate::domain::method::Method;
 use crate::domain::retry::Pace;
 use crate::domain::saga::Step;
+
+pub use standing::{Backlog, backlog, is_parked, is_under_way, moves_the_order};
 
 /// What is to be done for one order, and the claim that lets us do it.
 #[derive(Debug, Clone)]
@@ -25,6 +29,8 @@ pub struct Work {
     pub unknown_for: Duration,
     /// The return whose money and units go back; nothing for work on the order itself.
     pub return_id: Option<Uuid>,
+    /// The stock is released for a cancel that met this payment.
+    pub stock_released: bool,
     pub claim: Uuid,
 }
 
@@ -33,8 +39,8 @@ impl Work {
     #[must_use]
     pub fn new(order: OrderId, step: Step) -> Work {
         let (method, cancel_reason, return_id) = (None, String::new(), None);
-        let (unknown_for, claim) = (Duration::ZERO, Uuid::now_v7());
-        Work { order, step, attempt: 0, method, cancel_reason, unknown_for, return_id, claim }
+        let (unknown_for, stock_released, claim) = (Duration::ZERO, false, Uuid::now_v7());
+        Work { order, step, attempt: 0, method, cancel_reason, unknown_for, return_id, stock_released, claim }
     }
 }
 
@@ -47,6 +53,7 @@ struct WorkRow {
     cancel_reason: String,
     unknown_seconds: f64,
     return_id: Option<Uuid>,
+    stock_released: bool,
 }
 
 /// Begins a saga under a claim. False when the order has one already. The caller holds the order's row lock.
@@ -69,50 +76,82 @@ pub async fn begin(conn: &mut PgConnection, work: &Work, lease: Duration) -> Res
     Ok(begun.rows_affected() == 1)
 }
 
-/// Claims work whose time has come and that nobody else has, oldest first.
+/// Claims work at one of these steps whose time has come and that nobody else has, oldest first. A step that only a later program
+/// knows is left to it.
 pub async fn claim_due(
     executor: impl PgExecutor<'_>,
+    steps: &[Step],
     claim: Uuid,
     lease: Duration,
     most: i64,
 ) -> Result<Vec<Work>, sqlx::Error> {
+    let steps: Vec<String> = steps.iter().map(|step| step.as_str().to_owned()).collect();
     let rows = sqlx::query_as!(
         WorkRow,
         "UPDATE saga SET claim = $1, claimed_until = now() + make_interval(secs => $2), updated_at = now()
          WHERE order_id IN (
            SELECT order_id FROM saga
            WHERE parked_at IS NULL AND next_at <= now() AND (claimed_until IS NULL OR claimed_until <= now())
+             AND step = ANY($4)
            ORDER BY next_at LIMIT $3 FOR UPDATE SKIP LOCKED)
          RETURNING order_id, step, attempt, method_kind, method_token, cancel_reason, return_id,
+                   stock_released_at IS NOT NULL AS \"stock_released!\",
                    coalesce(extract(epoch FROM now() - unknown_since), 0)::float8 AS \"unknown_seconds!\"",
         claim,
         lease.as_secs_f64(),
-        most
+        most,
+        &steps
     )
     .fetch_all(executor)
     .await?;
-    rows.into_iter().map(|row| row.into_work(claim)).collect()
+    Ok(rows.into_iter().filter_map(|row| readable(row, claim)).collect())
 }
 
-/// Goes on to the next step under the same claim, with a fresh lease. False when the claim was lost.
+/// What this program cannot read keeps nobody else waiting: its lease keeps it off the next claims.
+fn readable(row: WorkRow, claim: Uuid) -> Option<Work> {
+    let order = row.order_id;
+    row.into_work(claim)
+        .inspect_err(|error| tracing::error!(%order, %error, "a saga that this program cannot read"))
+        .ok()
+}
+
+/// Goes on to the next step under the same claim, with a fresh lease. Why the order is cancelled, which a cancel may have written
+/// meanwhile; `None` when the claim was lost.
 pub async fn go(
     conn: &mut PgConnection,
     work: &Work,
     next: Step,
     lease: Duration,
-) -> Result<bool, sqlx::Error> {
-    let gone = sqlx::query!(
+) -> Result<Option<String>, sqlx::Error> {
+    sqlx::query_scalar!(
         "UPDATE saga SET step = $3, attempt = 0, last_error = '', unknown_since = NULL, next_at = now(),
                 updated_at = now(), claimed_until = now() + make_interval(secs => $4)
-         WHERE order_id = $1 AND claim = $2",
+         WHERE order_id = $1 AND claim = $2 RETURNING cancel_reason",
         work.order.uuid(),
         work.claim,
         next.as_str(),
         lease.as_secs_f64()
     )
-    .execute(conn)
+    .fetch_optional(conn)
+    .await
+}
+
+/// A cancel has released the stock of a payment that is under way: it is let go as soon as nobody waits for it any more. The reason of
+/// the first cancel stays.
+pub async fn stock_is_released(
+    executor: impl PgExecutor<'_>,
+    order: OrderId,
+    cancel_reason: &str,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE saga SET stock_released_at = now(), cancel_reason = $2, hinted_at = now(), next_at = least(next_at, now())
+         WHERE order_id = $1 AND parked_at IS NULL AND stock_released_at IS NULL",
+        order.uuid(),
+        cancel_reason
+    )
+    .execute(executor)
     .await?;
-    Ok(gone.rows_affected() == 1)
+    Ok(())
 }
 
 /// The work is done. False when the claim was lost.
@@ -124,7 +163,8 @@ pub async fn end(conn: &mut PgConnection, work: &Work) -> Result<bool, sqlx::Err
     Ok(ended.rows_affected() == 1)
 }
 
-/// Lets go of the work until the delay has passed, and counts the failure. A hint that came since the work was claimed makes it
+/// Lets go of the work until the delay has passed, and counts the failure. The time for which a peer is away is no time in which it
+/// answers that it does not know. A hint that came since the work was claimed makes it
 /// due at once. False when the claim was lost.
 pub async fn again(
     executor: impl PgExecutor<'_>,
@@ -135,7 +175,8 @@ pub async fn again(
 ) -> Result<bool, sqlx::Error> {
     let released = sqlx::query!(
         "UPDATE saga SET attempt = attempt + 1, last_error = $3, claim = NULL, claimed_until = NULL,
-                unknown_since = CASE WHEN $4 THEN coalesce(unknown_since, now()) ELSE unknown_since END,
+                unknown_since = CASE WHEN $4 THEN coalesce(unknown_since, now())
+                                     ELSE unknown_since + (now() - updated_at) + make_interval(secs => $5) END,
                 next_at = CASE WHEN hinted_at >= updated_at THEN now() ELSE now() + make_interval(secs => $5) END,
                 updated_at = now()
          WHERE order_id = $1 AND claim = $2",
@@ -164,31 +205,6 @@ pub async fn park(conn: &mut PgConnection, work: &Work, error: &str) -> Result<b
     Ok(parked.rows_affected() == 1)
 }
 
-/// The step that is being done, or waits to be done, for an order. Parked work is not under way.
-pub async fn under_way(executor: impl PgExecutor<'_>, order: OrderId) -> Result<Option<Step>, sqlx::Error> {
-    let step =
-        sqlx::query_scalar!("SELECT step FROM saga WHERE order_id = $1 AND parked_at IS NULL", order.uuid())
-            .fetch_optional(executor)
-            .await?;
-    step.map(|word| parsed(&word)).transpose()
-}
-
-/// How much work is open and how much waits for a person.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Backlog {
-    pub open: i64,
-    pub parked: i64,
-}
-
-pub async fn backlog(executor: impl PgExecutor<'_>) -> Result<Backlog, sqlx::Error> {
-    sqlx::query_as!(
-        Backlog,
-        r#"SELECT count(*) FILTER (WHERE parked_at IS NULL) AS "open!", count(parked_at) AS "parked!" FROM saga"#
-    )
-    .fetch_one(executor)
-    .await
-}
-
 impl WorkRow {
     fn into_work(self, claim: Uuid) -> Result<Work, sqlx::Error> {
         let method = match (self.method_kind, self.method_token) {
@@ -203,6 +219,7 @@ impl WorkRow {
             cancel_reason: self.cancel_reason,
             unknown_for: Duration::try_from_secs_f64(self.unknown_seconds).unwrap_or_default(),
             return_id: self.return_id,
+            stock_released: self.stock_released,
             claim,
         })
     }

@@ -29,6 +29,8 @@ struct Books {
     /// Unknown payments that are let go as soon as they are known.
     voids: HashSet<String>,
     refuses_captures: bool,
+    /// Somebody gives back whatever is captured before the shop hears of the capture.
+    undoes_captures: bool,
 }
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -74,10 +76,27 @@ impl Bank {
 
     /// Somebody captures all that is authorised, without the shop.
     pub fn capture_by_hand(&self) {
+        self.capture_part_by_hand(i64::MAX);
+    }
+
+    /// Somebody captures no more than this, and lets go of the rest.
+    pub fn capture_part_by_hand(&self, amount_minor: i64) {
         for payment in self.books.lock().unwrap().payments.values_mut() {
-            payment.captured.clone_from(&payment.amount);
+            let amount = payment.amount.clone().unwrap();
+            payment.captured = Some(Money { amount_minor: amount.amount_minor.min(amount_minor), ..amount });
             payment.set_state(PaymentState::Captured);
         }
+    }
+
+    /// Somebody gives back all that was captured, without the shop.
+    pub fn refund_by_hand(&self) {
+        for payment in self.books.lock().unwrap().payments.values_mut() {
+            payment.refunded.clone_from(&payment.captured);
+        }
+    }
+
+    pub fn undo_captures(&self) {
+        self.books.lock().unwrap().undoes_captures = true;
     }
 
     /// No money that was authorised is given when it is asked for.
@@ -98,9 +117,17 @@ impl Books {
             return Err(refusal(ErrorReason::PaymentDeclined).metadata("decline", "hold_expired").into());
         }
         assert!(matches!(payment.state(), PaymentState::Authorized | PaymentState::Captured));
-        if self.captures.insert(request.capture_id) {
-            payment.captured.clone_from(&payment.amount);
-            payment.set_state(PaymentState::Captured);
+        if self.captures.contains(&request.capture_id) {
+            return Ok(payment.clone());
+        }
+        if payment.state() == PaymentState::Captured {
+            return Err(refusal(ErrorReason::PaymentState).metadata("state", "CAPTURED").into());
+        }
+        self.captures.insert(request.capture_id);
+        payment.captured.clone_from(&payment.amount);
+        payment.set_state(PaymentState::Captured);
+        if self.undoes_captures {
+            payment.refunded.clone_from(&payment.captured);
         }
         Ok(payment.clone())
     }
@@ -133,14 +160,19 @@ impl Books {
 
     fn refund(&mut self, request: RefundPaymentRequest) -> Result<Payment, Status> {
         let payment = self.payments.get_mut(&request.payment_id).ok_or_else(not_found)?;
-        if self.refunds.insert(request.refund_id) {
-            let captured = payment.captured.clone().unwrap();
-            // No amount means all that is left.
-            let asked = request.amount.map(|amount| amount.amount_minor);
-            let amount_minor = asked.map_or(captured.amount_minor, |asked| minor(&payment.refunded) + asked);
-            assert!(amount_minor <= captured.amount_minor, "no more is refunded than was captured");
-            payment.refunded = Some(Money { amount_minor, ..captured });
+        if self.refunds.contains(&request.refund_id) {
+            return Ok(payment.clone());
         }
+        let captured = payment.captured.clone().unwrap();
+        let left = captured.amount_minor - minor(&payment.refunded);
+        // No amount means all that is left.
+        let asked = request.amount.map_or(left, |amount| amount.amount_minor);
+        if asked == 0 || asked > left {
+            return Err(refusal(ErrorReason::AmountExceeded).into());
+        }
+        self.refunds.insert(request.refund_id);
+        let amount_minor = minor(&payment.refunded) + asked;
+        payment.refunded = Some(Money { amount_minor, ..captured });
         Ok(payment.clone())
     }
 }

@@ -3,6 +3,7 @@
 
 use stampede_proto::inventory::v1::ReservationState;
 use stampede_proto::order::v1::{Order, OrderPaymentState, OrderState, OrderStockState, ReturnState};
+use stampede_proto::payment::v1::PaymentState;
 
 use crate::parcels::new_id;
 use crate::process::Process;
@@ -219,10 +220,76 @@ async fn a_process_that_dies_while_expiring_has_released_once() {
     nothing_is_left_to_do(&shop).await;
 }
 
+/// An order whose payment was declined and which has expired since.
+async fn given_up(shop: &Shop, key: &str) -> Order {
+    let order = place(shop, key).await;
+    eventually("it is declined", async || {
+        let declined = shop.pay("alice", &order, "tok_declined").await.err()?;
+        (stampede_kit::refusal::reason_of(&declined).as_deref() == Some("PAYMENT_DECLINED")).then_some(())
+    })
+    .await;
+    shop.time_is_over(&order).await;
+    seen(shop, &order, OrderState::Expired).await
+}
+
+/// Asks about the late money until it has come to its end.
+async fn ends_late(shop: &Shop, order: &Order, last: &str) {
+    eventually(last, async || {
+        shop.time_to_ask().await;
+        (shop.told(order).await.last()? == last).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_dies_while_reviving_an_order_has_sold_it_once() {
+    let (shop, mut process) = Process::beside(LONG_MS).await;
+    for (sold, point) in (1..).zip(["before_late_hold", "after_late_hold", "written_late_hold"]) {
+        process.start(Some(point)).await;
+        let order = given_up(&shop, point).await;
+        shop.bank.money_appears(&order.payment_id, PaymentState::Captured);
+        let ((), ()) =
+            tokio::join!(ends_late(&shop, &order, "order.confirmed"), process.dies_and_comes_back());
+        let revived = seen(&shop, &order, OrderState::Confirmed).await;
+        assert_eq!(revived.stock_state(), OrderStockState::Committed, "{point}");
+        // The hold that expired, and one more.
+        assert_eq!(shop.warehouse.floor.lock().unwrap().holds.len(), 2 * sold, "{point}");
+        assert_eq!((shop.bank.refunds(), shop.bank.kept()), (0, 1_999 * sold as i64), "{point}");
+        assert_eq!(shop.told(&order).await, ["order.placed", "order.expired", "order.confirmed"], "{point}");
+    }
+    nothing_is_left_to_do(&shop).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_dies_while_giving_late_money_back_has_given_it_back_once() {
+    let (shop, mut process) = Process::beside(LONG_MS).await;
+    for (back, point) in (1..).zip(["before_late_back", "after_late_back", "written_late_back"]) {
+        process.start(Some(point)).await;
+        let order = given_up(&shop, point).await;
+        shop.warehouse.sell_out();
+        shop.bank.money_appears(&order.payment_id, PaymentState::Captured);
+        let ((), ()) =
+            tokio::join!(ends_late(&shop, &order, "order.refunded_late"), process.dies_and_comes_back());
+        let told = seen(&shop, &order, OrderState::Expired).await;
+        assert_eq!(told.end_reason, "PAID_TOO_LATE", "{point}");
+        assert_eq!((shop.bank.refunds(), shop.bank.kept()), (back, 0), "{point}");
+        assert_eq!(
+            shop.told(&order).await,
+            ["order.placed", "order.expired", "order.refunded_late"],
+            "{point}"
+        );
+        assert_eq!(shop.count("given_up_payment").await, 0, "{point}");
+        shop.warehouse.floor.lock().unwrap().sold_out = false;
+    }
+    nothing_is_left_to_do(&shop).await;
+}
+
 #[test]
 fn every_point_of_every_step_is_died_at_by_name() {
     let here = include_str!("crash.rs");
-    for step in ["authorize", "commit", "capture", "void", "release", "refund", "return"] {
+    let steps =
+        ["authorize", "commit", "capture", "void", "release", "refund", "return", "late_hold", "late_back"];
+    for step in steps {
         for when in ["before", "after", "written"] {
             let point = format!("\"{when}_{step}\"");
             assert!(here.contains(&point), "nothing dies at {point}");

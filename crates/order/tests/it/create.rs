@@ -6,7 +6,7 @@ use stampede_proto::common::v1::{ErrorReason, Money};
 use stampede_proto::inventory::v1::ReservationState;
 use stampede_proto::order::v1::{OrderState, OrderStockState};
 
-use crate::shop::{Shop, fact, reason, want};
+use crate::shop::{Shop, eventually, fact, reason, want};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_order_is_priced_by_the_server_held_written_and_told() {
@@ -24,7 +24,7 @@ async fn an_order_is_priced_by_the_server_held_written_and_told() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_same_key_gives_the_same_order_however_many_ask_at_once() {
+async fn edge_case_12_the_same_key_gives_the_same_order_however_many_ask_at_once() {
     let shop = Shop::open().await;
     let answers = join_all((0..20).map(|_| shop.create("alice", "k1", want(&[("TEE", "", 1)])))).await;
     let first = answers[0].as_ref().unwrap();
@@ -76,7 +76,7 @@ async fn a_refusal_on_the_stream_says_all_that_a_call_says() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_same_key_with_another_body_is_refused_and_another_buyers_key_is_another() {
+async fn edge_case_12_the_same_key_with_another_body_is_refused_and_another_buyers_key_is_another() {
     let shop = Shop::open().await;
     let first = shop.tee("k1").await;
     let mut other = want(&[("TEE", "", 1)]);
@@ -98,7 +98,7 @@ async fn a_repeated_request_gets_its_order_though_the_price_has_changed_and_all_
     shop.warehouse.sell_out();
     // Until the old price is forgotten the reservation answers; after it, the refusal finds the order. Both are asked.
     assert_eq!(shop.create("alice", "k1", body.clone()).await.unwrap(), first);
-    crate::shop::eventually("the new price is asked", async || {
+    eventually("the new price is asked", async || {
         let mut fresh = want(&[("TEE", "", 1)]);
         fresh.expected_total.clone_from(&body.expected_total);
         (reason(shop.create("alice", "fresh", fresh).await) == "PRICE_CHANGED").then_some(())
@@ -146,7 +146,7 @@ async fn another_total_than_the_one_expected_is_refused_with_the_present_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_lost_answer_of_inventory_is_taken_up_by_the_next_try() {
+async fn edge_case_17_a_hold_whose_answer_was_lost_is_taken_up_by_the_next_try() {
     let shop = Shop::open().await;
     shop.warehouse.trouble.lose("reserve_stock", 1);
     let lost = shop.create("alice", "k1", want(&[("TEE", "", 1)])).await;
@@ -157,14 +157,77 @@ async fn a_lost_answer_of_inventory_is_taken_up_by_the_next_try() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_key_whose_first_try_died_with_its_hold_says_so() {
+async fn edge_case_12_a_key_whose_tries_died_with_their_holds_makes_another_hold_and_its_order() {
+    let shop = Shop::open().await;
+    let held = || -> Vec<String> { shop.warehouse.floor.lock().unwrap().holds.keys().cloned().collect() };
+    for dead in 0..3 {
+        // The dead ones answer, and the answer of the next one is lost.
+        shop.warehouse.trouble.lose_after("reserve_stock", dead, 1);
+        assert_eq!(reason(shop.create("alice", "k1", want(&[("TEE", "", 1)])).await), "UNAVAILABLE");
+        assert_eq!(held().len(), dead as usize + 1);
+        held().iter().for_each(|hold| shop.warehouse.expire(hold));
+    }
+    let dead = held();
+    let order = shop.tee("k1").await;
+    assert!(!dead.contains(&order.reservation_id));
+    assert_eq!(shop.warehouse.hold(&order.reservation_id), Some(ReservationState::Pending));
+    // From then on its key is this order's.
+    assert_eq!(shop.tee("k1").await, order);
+    let other = shop.create("alice", "k1", want(&[("TEE", "", 2)])).await;
+    assert_eq!(reason(other), "IDEMPOTENCY_KEY_REUSED");
+    assert_eq!(shop.pay("alice", &order, "tok_visa").await.unwrap().state(), OrderState::Confirmed);
+    assert_eq!(shop.warehouse.hold(&order.reservation_id), Some(ReservationState::Committed));
+    assert_eq!((shop.count("orders").await, shop.count("outbox").await), (1, 2));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn edge_case_12_a_dead_tries_hold_that_leaves_no_time_to_pay_is_released_for_the_next() {
     let shop = Shop::open().await;
     shop.warehouse.trouble.lose("reserve_stock", 1);
     assert!(shop.create("alice", "k1", want(&[("TEE", "", 1)])).await.is_err());
-    let hold = shop.warehouse.floor.lock().unwrap().holds.keys().next().unwrap().clone();
-    shop.warehouse.expire(&hold);
-    assert_eq!(reason(shop.create("alice", "k1", want(&[("TEE", "", 1)])).await), "ORDER_EXPIRED");
-    assert_eq!(shop.count("orders").await, 0);
+    // It lasts a minute more, which is within the grace after the time to pay.
+    let soon = kit::clock::Clock::system().now() + std::time::Duration::from_mins(1);
+    let first = {
+        let mut floor = shop.warehouse.floor.lock().unwrap();
+        let (id, hold) = floor.holds.iter_mut().next().unwrap();
+        hold.expires_at = Some(stampede_proto::timestamp(soon));
+        id.clone()
+    };
+    let order = shop.tee("k1").await;
+    assert_ne!(order.reservation_id, first);
+    assert_eq!(shop.warehouse.hold(&first), Some(ReservationState::Released));
+    assert_eq!(shop.pay("alice", &order, "tok_visa").await.unwrap().state(), OrderState::Confirmed);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn edge_case_12_a_repeated_request_takes_no_stock_from_its_order_that_is_being_paid_at_the_last_moment()
+{
+    let shop = Shop::open().await;
+    let order = shop.tee("k1").await;
+    shop.bank.trouble.close("authorize");
+    let repeating = async {
+        eventually("it is being paid", async || (shop.bank.trouble.calls("authorize") > 0).then_some(()))
+            .await;
+        shop.time_is_over(&order).await;
+        let soon = kit::clock::Clock::system().now() + std::time::Duration::from_mins(1);
+        for hold in shop.warehouse.floor.lock().unwrap().holds.values_mut() {
+            hold.expires_at = Some(stampede_proto::timestamp(soon));
+        }
+        assert_eq!(shop.tee("k1").await.order_id, order.order_id);
+        assert_eq!(shop.warehouse.hold(&order.reservation_id), Some(ReservationState::Pending));
+        shop.bank.trouble.open("authorize");
+    };
+    let (paid, ()) = tokio::join!(shop.pay("alice", &order, "tok_visa"), repeating);
+    assert_eq!(paid.unwrap().state(), OrderState::Confirmed);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn edge_case_12_a_key_of_an_order_that_has_ended_makes_no_other_one() {
+    let shop = Shop::open().await;
+    let order = shop.tee("k1").await;
+    let cancelled = shop.cancel("alice", &order).await.unwrap();
+    assert_eq!(shop.tee("k1").await, cancelled);
+    assert_eq!((shop.count("orders").await, shop.warehouse.floor.lock().unwrap().holds.len()), (1, 1));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -35,7 +35,7 @@ impl Shop {
     }
 
     /// Every payment that was given up is asked about now, as it would be in time.
-    async fn time_to_ask(&self) {
+    pub async fn time_to_ask(&self) {
         sqlx::query("UPDATE given_up_payment SET next_at = now()")
             .execute(&self.database.pool)
             .await
@@ -44,7 +44,7 @@ impl Shop {
 }
 
 /// An order whose payment was declined and which then expired.
-async fn expired(shop: &Shop) -> Order {
+pub async fn expired(shop: &Shop) -> Order {
     let order = shop.tee("k1").await;
     assert_eq!(reason(shop.pay("alice", &order, "tok_declined").await), "PAYMENT_DECLINED");
     shop.time_is_over(&order).await;

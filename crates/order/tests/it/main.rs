@@ -16,6 +16,8 @@ mod expire;
 mod gifts;
 mod hear;
 mod late;
+mod late_review;
+mod late_rivals;
 mod list;
 mod moment;
 mod parcels;

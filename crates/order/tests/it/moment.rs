@@ -60,7 +60,7 @@ async fn at_any_moment_an_order_can_be_paid_or_expires_and_never_both() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn payments_that_race_the_expiry_end_paid_or_expired_with_money_and_stock_to_match() {
+async fn edge_case_4_payments_that_race_the_expiry_end_paid_or_expired_with_money_and_stock_to_match() {
     let shop = Shop::open().await;
     let mut orders = Vec::new();
     for key in 0..24 {

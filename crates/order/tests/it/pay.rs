@@ -2,11 +2,13 @@
 
 use std::collections::HashSet;
 
+use stampede_order::pay::MAX_ATTEMPTS;
 use stampede_proto::inventory::v1::ReservationState;
-use stampede_proto::order::v1::{Order, OrderPaymentState, OrderState, OrderStockState};
-use stampede_proto::payment::v1::{Alipay, PaymentState, payment_method};
+use stampede_proto::order::v1::*;
+use stampede_proto::payment::v1::{Alipay, CardToken, PaymentMethod, PaymentState, payment_method};
+use uuid::Uuid;
 
-use crate::shop::{Shop, fact, reason};
+use crate::shop::{Shop, eventually, fact, reason};
 
 fn assert_confirmed(shop: &Shop, order: &Order) {
     assert_eq!(order.state(), OrderState::Confirmed);
@@ -57,7 +59,7 @@ async fn a_declined_payment_leaves_the_order_to_be_paid_another_way() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn lost_answers_at_every_step_end_in_one_charge_and_a_confirmed_order() {
+async fn edge_case_1_answers_lost_after_the_charge_end_in_one_charge_and_a_confirmed_order() {
     let shop = Shop::open().await;
     let order = shop.tee("k1").await;
     shop.bank.trouble.lose("authorize", 2);
@@ -70,7 +72,7 @@ async fn lost_answers_at_every_step_end_in_one_charge_and_a_confirmed_order() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_unknown_payment_is_asked_under_its_own_id_until_it_is_known() {
+async fn edge_case_1_an_unknown_payment_is_asked_under_its_own_id_until_it_is_known() {
     let shop = Shop::open().await;
     let order = shop.tee("k1").await;
     let paying = shop.pay("alice", &order, "tok_unknown");
@@ -98,7 +100,7 @@ async fn of_many_payments_at_once_one_takes_the_money_and_all_are_told() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_hold_that_ended_before_the_commit_costs_the_buyer_nothing() {
+async fn edge_case_4_a_hold_that_ended_before_the_commit_costs_the_buyer_nothing() {
     let shop = Shop::open().await;
     let order = shop.tee("k1").await;
     shop.warehouse.expire(&order.reservation_id);
@@ -145,6 +147,109 @@ async fn nobody_pays_or_sees_an_order_of_somebody_else() {
     assert_eq!(reason(shop.get("bob", "buyer", &order).await), "ORDER_NOT_FOUND");
     assert_eq!(reason(shop.cancel("bob", &order).await), "ORDER_NOT_FOUND");
     assert_eq!(shop.get("carol", "staff", &order).await.unwrap().order_id, order.order_id);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_sees_everybodys_orders_and_shops_himself_does_nothing_to_theirs() {
+    let shop = Shop::open().await;
+    let order = shop.delivered("k1", &[("TEE", "", 1)]).await;
+    let unpaid = shop.tee("k2").await;
+    for roles in ["buyer auditor", "buyer staff"] {
+        assert_eq!(shop.get("eve", roles, &order).await.unwrap().order_id, order.order_id);
+        let id = unpaid.order_id.clone();
+        let card = payment_method::Method::Card(CardToken { token: "tok_visa".into() });
+        let method = Some(PaymentMethod { method: Some(card) });
+        let pay = shop.request("eve", roles, PayOrderRequest { order_id: id.clone(), method });
+        assert_eq!(reason(shop.orders.clone().pay_order(pay).await), "ORDER_NOT_FOUND", "{roles}");
+        let cancel = CancelOrderRequest { order_id: id, reason: String::new() };
+        let cancel = shop.request("eve", roles, cancel);
+        assert_eq!(reason(shop.orders.clone().cancel_order(cancel).await), "ORDER_NOT_FOUND", "{roles}");
+        let back = RequestReturnRequest {
+            order_id: order.order_id.clone(),
+            return_id: crate::parcels::new_id(),
+            lines: vec![LineItem { sku_id: "TEE".into(), quantity: 1, ..LineItem::default() }],
+            reason: "too small".into(),
+        };
+        let back = shop.request("eve", roles, back);
+        assert_eq!(reason(shop.orders.clone().request_return(back).await), "ORDER_NOT_FOUND", "{roles}");
+    }
+    assert_eq!(shop.get("alice", "buyer", &unpaid).await.unwrap(), unpaid);
+    assert_eq!(shop.get("alice", "buyer", &order).await.unwrap().returns.len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_is_tried_to_be_paid_so_often_and_no_more() {
+    let shop = Shop::open().await;
+    let order = shop.tee("k1").await;
+    for _ in 0..MAX_ATTEMPTS {
+        assert_eq!(reason(shop.pay("alice", &order, "tok_declined").await), "PAYMENT_DECLINED");
+    }
+    let refused = shop.pay("alice", &order, "tok_visa").await;
+    assert_eq!(fact(&refused, "limit"), MAX_ATTEMPTS.to_string());
+    assert_eq!(reason(refused), "PAYMENT_ATTEMPTS_EXCEEDED");
+    assert_eq!(shop.bank.payments().len(), MAX_ATTEMPTS as usize);
+    // It is as unpaid as before: it may be cancelled, and ends by itself.
+    assert_eq!(shop.cancel("alice", &order).await.unwrap().state(), OrderState::Cancelled);
+}
+
+/// An order whose stock is committed and whose capture is about to be asked for, while somebody else does something to the payment.
+async fn pay_while(shop: &Shop, order: &Order, meanwhile: impl FnOnce(&Shop)) {
+    shop.bank.trouble.close("capture");
+    let other = async {
+        eventually("the capture is asked for", async || {
+            (shop.bank.trouble.calls("capture") > 0).then_some(())
+        })
+        .await;
+        meanwhile(shop);
+        shop.bank.trouble.open("capture");
+    };
+    let _ = tokio::join!(shop.pay("alice", order, "tok_visa"), other);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn money_that_somebody_else_has_captured_confirms_the_order_when_it_is_all_of_it() {
+    let shop = Shop::open().await;
+    let order = shop.tee("k1").await;
+    pay_while(&shop, &order, |shop| shop.bank.capture_by_hand()).await;
+    shop.reaches(&order, OrderState::Confirmed).await;
+    assert_eq!(shop.bank.kept(), 1_999);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn money_that_somebody_else_has_captured_in_part_confirms_nothing() {
+    let shop = Shop::open().await;
+    let order = shop.tee("k1").await;
+    pay_while(&shop, &order, |shop| shop.bank.capture_part_by_hand(999)).await;
+    shop.reaches(&order, OrderState::ManualReview).await;
+    let why = &shop.reviews().await[0].reason;
+    assert_eq!(why, "CAPTURE was refused: the payment keeps 999 of 1999 EUR (minor units)");
+    // A person cannot confirm it either.
+    let confirmed = shop.resolve(&order, Uuid::now_v7(), ReviewResolution::Confirm).await;
+    assert_eq!(reason(confirmed), "REVIEW_IMPOSSIBLE");
+    let undone = shop.resolve(&order, Uuid::now_v7(), ReviewResolution::Cancel).await.unwrap();
+    assert_eq!((undone.state(), shop.bank.kept()), (OrderState::Cancelled, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn money_that_was_captured_and_given_back_before_its_answer_confirms_nothing() {
+    let shop = Shop::open().await;
+    let order = shop.tee("k1").await;
+    shop.bank.undo_captures();
+    assert_eq!(reason(shop.pay("alice", &order, "tok_visa").await), "ORDER_STATE");
+    let parked = shop.reaches(&order, OrderState::ManualReview).await;
+    assert_ne!(parked.payment_state(), OrderPaymentState::Paid);
+    let undone = shop.resolve(&order, Uuid::now_v7(), ReviewResolution::Cancel).await.unwrap();
+    assert_eq!((undone.state(), shop.bank.refunds()), (OrderState::Cancelled, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_somebody_else_has_given_back_is_given_back() {
+    let shop = Shop::open().await;
+    let order = shop.tee("k1").await;
+    shop.pay("alice", &order, "tok_visa").await.unwrap();
+    shop.bank.refund_by_hand();
+    assert_eq!(shop.cancel("alice", &order).await.unwrap().state(), OrderState::Cancelled);
+    assert_eq!((shop.bank.kept(), shop.bank.refunds(), shop.warehouse.returns()), (0, 0, 1));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -135,7 +135,7 @@ async fn an_order_has_one_saga_at_a_time() {
     assert!(saga::begin(&mut conn, &work(order, Step::Authorize), LONG).await.unwrap());
     assert!(!saga::begin(&mut conn, &work(order, Step::ReleaseCancelled), LONG).await.unwrap());
     assert_eq!(expire::begin(&database.pool, Uuid::now_v7(), LONG, None, 10).await.unwrap(), []);
-    assert_eq!(saga::under_way(&database.pool, order).await.unwrap(), Some(Step::Authorize));
+    assert!(saga::is_under_way(&database.pool, order).await.unwrap());
 }
 
 #[tokio::test]
@@ -143,7 +143,7 @@ async fn work_is_claimed_by_one_until_its_lease_is_over() {
     let database = empty().await;
     placed(&database.pool).await;
     assert_eq!(expire::begin(&database.pool, Uuid::now_v7(), OVER, None, 10).await.unwrap().len(), 1);
-    let claim = |lease| saga::claim_due(&database.pool, Uuid::now_v7(), lease, 10);
+    let claim = |lease| saga::claim_due(&database.pool, Step::ALL, Uuid::now_v7(), lease, 10);
     let dead = claim(OVER).await.unwrap().pop().unwrap();
     assert_eq!(dead.step, Step::ReleaseExpired);
     let alive = claim(LONG).await.unwrap().pop().unwrap();
@@ -151,7 +151,7 @@ async fn work_is_claimed_by_one_until_its_lease_is_over() {
 
     // What the dead one finds out when it comes back is not written.
     let mut conn = database.pool.acquire().await.unwrap();
-    assert!(!saga::go(&mut conn, &dead, Step::Return, LONG).await.unwrap());
+    assert_eq!(saga::go(&mut conn, &dead, Step::Return, LONG).await.unwrap(), None);
     assert!(!saga::again(&database.pool, &dead, Pace::Away, "late", OVER).await.unwrap());
     assert!(!saga::end(&mut conn, &dead).await.unwrap());
     assert!(saga::end(&mut conn, &alive).await.unwrap());
@@ -162,7 +162,9 @@ async fn work_that_failed_waits_for_its_time_and_parked_work_for_ever() {
     let database = empty().await;
     let order = placed(&database.pool).await;
     expire::begin(&database.pool, Uuid::now_v7(), OVER, None, 10).await.unwrap();
-    let claim = || async { saga::claim_due(&database.pool, Uuid::now_v7(), LONG, 10).await.unwrap().pop() };
+    let claim = || async {
+        saga::claim_due(&database.pool, Step::ALL, Uuid::now_v7(), LONG, 10).await.unwrap().pop()
+    };
     let first = claim().await.unwrap();
     assert!(saga::again(&database.pool, &first, Pace::Away, "down", LONG).await.unwrap());
     assert!(claim().await.is_none());
@@ -172,7 +174,8 @@ async fn work_that_failed_waits_for_its_time_and_parked_work_for_ever() {
     let mut conn = database.pool.acquire().await.unwrap();
     assert!(saga::park(&mut conn, &second, "no rule").await.unwrap());
     assert!(claim().await.is_none());
-    assert_eq!(saga::under_way(&database.pool, order).await.unwrap(), None);
+    assert!(!saga::is_under_way(&database.pool, order).await.unwrap());
+    assert!(saga::is_parked(&database.pool, order).await.unwrap());
     assert_eq!(saga::backlog(&database.pool).await.unwrap(), saga::Backlog { open: 0, parked: 1 });
 }
 
@@ -187,4 +190,60 @@ async fn a_confirmed_order_without_money_or_stock_cannot_be_written() {
         .unwrap_err();
     let constraint = refused.as_database_error().and_then(|error| error.constraint().map(str::to_owned));
     assert_eq!(constraint.as_deref(), Some("orders_confirmed_is_paid"));
+}
+
+#[tokio::test]
+async fn a_step_that_only_a_later_program_knows_keeps_no_other_saga_waiting() {
+    let database = empty().await;
+    let (strange, plain) = (placed(&database.pool).await, placed(&database.pool).await);
+    let mut conn = database.pool.acquire().await.unwrap();
+    for order in [strange, plain] {
+        assert!(saga::begin(&mut conn, &work(order, Step::Authorize), OVER).await.unwrap());
+    }
+    let rename = "UPDATE saga SET step = 'TELEPORT', next_at = now() - interval '1 hour' WHERE order_id = $1";
+    sqlx::query(rename).bind(strange.uuid()).execute(&database.pool).await.unwrap();
+    let claimed = saga::claim_due(&database.pool, Step::ALL, Uuid::now_v7(), LONG, 1).await.unwrap();
+    assert_eq!(claimed.iter().map(|work| work.order).collect::<Vec<_>>(), [plain]);
+    // Another word that cannot be read costs the others nothing either.
+    let unreadable =
+        "UPDATE saga SET step = 'COMMIT', attempt = 0, claimed_until = NULL, method_kind = 'CARD'";
+    sqlx::query(unreadable).execute(&database.pool).await.unwrap();
+    sqlx::query("ALTER TABLE saga DROP CONSTRAINT saga_method_kind_known")
+        .execute(&database.pool)
+        .await
+        .unwrap();
+    let pebbles = "UPDATE saga SET method_kind = 'PEBBLES' WHERE order_id = $1";
+    sqlx::query(pebbles).bind(strange.uuid()).execute(&database.pool).await.unwrap();
+    let claimed = saga::claim_due(&database.pool, Step::ALL, Uuid::now_v7(), LONG, 10).await.unwrap();
+    assert_eq!(claimed.iter().map(|work| work.order).collect::<Vec<_>>(), [plain]);
+}
+
+#[tokio::test]
+async fn the_hours_for_which_a_peer_is_away_are_no_hours_in_which_it_does_not_know() {
+    let database = empty().await;
+    placed(&database.pool).await;
+    expire::begin(&database.pool, Uuid::now_v7(), OVER, None, 10).await.unwrap();
+    let claim = || async {
+        saga::claim_due(&database.pool, Step::ALL, Uuid::now_v7(), OVER, 10).await.unwrap().pop().unwrap()
+    };
+    let unknown = claim().await;
+    assert!(saga::again(&database.pool, &unknown, Pace::Unknown, "?", OVER).await.unwrap());
+    let away = claim().await;
+    let hours = "UPDATE saga SET unknown_since = now() - interval '25 hours', updated_at = now() - interval '20 hours'";
+    sqlx::query(hours).execute(&database.pool).await.unwrap();
+    assert!(saga::again(&database.pool, &away, Pace::Away, "down", OVER).await.unwrap());
+    let unknown_for = claim().await.unknown_for;
+    assert!((LONG * 59..LONG * 61).contains(&unknown_for), "{unknown_for:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_that_somebody_holds_for_too_long_is_for_the_caller_to_try_again() {
+    let shop = Shop::open().await;
+    let order = shop.tee("k1").await;
+    let mut holder = shop.database.pool.begin().await.unwrap();
+    let hold = "SELECT FROM orders WHERE order_id = $1 FOR UPDATE";
+    sqlx::query(hold).bind(id(&order).uuid()).execute(&mut *holder).await.unwrap();
+    assert_eq!(crate::shop::reason(shop.pay("alice", &order, "tok_visa").await), "UNAVAILABLE");
+    holder.rollback().await.unwrap();
+    assert_eq!(shop.pay("alice", &order, "tok_visa").await.unwrap().state(), OrderState::Confirmed);
 }

@@ -32,6 +32,7 @@ impl Shop {
             resolution_id: id.to_string(),
             resolution: way.into(),
             note: "talked to the bank".into(),
+            payment_id: String::new(),
         };
         let request = self.request("sam", role, message);
         self.reviews.clone().resolve_review(request).await.map(tonic::Response::into_inner)
@@ -282,4 +283,16 @@ async fn money_that_stays_unknown_is_for_a_person_after_its_time_and_not_before(
     };
     let (_, ()) = tokio::join!(paying, ageing);
     assert_eq!(shop.reviews().await[0].reason, "CAPTURE was not known after 26 hours: PAYMENT_UNKNOWN");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_decision_that_comes_many_times_at_once_is_one_and_refused_to_nobody() {
+    let shop = Shop::open().await;
+    let order = stuck_refund(&shop).await;
+    let id = Uuid::now_v7();
+    let answers =
+        futures::future::join_all((0..8).map(|_| shop.resolve(&order, id, ReviewResolution::Retry))).await;
+    // It is still refused, and so back in review while some of them are on their way.
+    assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+    assert_eq!(shop.count("review_resolution").await, 1);
 }

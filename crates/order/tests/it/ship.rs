@@ -96,7 +96,7 @@ async fn what_cannot_be_shipped_is_refused_with_its_reason_and_changes_nothing()
 
 /// Edge case 24.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn case_24_a_cancel_and_a_shipment_at_once_have_one_winner_and_the_other_is_told() {
+async fn edge_case_24_a_cancel_and_a_shipment_at_once_have_one_winner_and_the_other_is_told() {
     let shop = Shop::open().await;
     for round in 0..12 {
         let order = shop.bought(&format!("k{round}"), &[("TEE", "", 2)]).await;
@@ -125,7 +125,7 @@ async fn case_24_a_cancel_and_a_shipment_at_once_have_one_winner_and_the_other_i
 
 /// Edge case 24, one after the other, whoever is first.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn case_24_nothing_is_shipped_of_an_order_whose_refund_is_under_way() {
+async fn edge_case_24_nothing_is_shipped_of_an_order_whose_refund_is_under_way() {
     let shop = Shop::open().await;
     let order = shop.bought("k1", &[("TEE", "", 1)]).await;
     shop.bank.trouble.close("refund");

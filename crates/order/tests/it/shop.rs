@@ -195,8 +195,9 @@ impl Shop {
         self.stop.cancel();
     }
 
-    pub fn request<M>(&self, who: &str, role: &str, message: M) -> Request<M> {
-        let token = self.issuer.issue(&Claims::new(who, [role]), now()).unwrap();
+    /// Roles are parted by blanks.
+    pub fn request<M>(&self, who: &str, roles: &str, message: M) -> Request<M> {
+        let token = self.issuer.issue(&Claims::new(who, roles.split(' ')), now()).unwrap();
         let mut request = Request::new(message);
         request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
         request

@@ -30,6 +30,8 @@ pub struct Floor {
     pub sold_out: bool,
     /// Nothing of these is left.
     pub run_out: HashSet<String>,
+    /// Nobody gets an answer about these holds.
+    pub silent: HashSet<String>,
 }
 
 impl Warehouse {
@@ -126,6 +128,9 @@ impl Floor {
     }
 
     pub fn release(&mut self, id: &str) -> Result<Reservation, Status> {
+        if self.silent.contains(id) {
+            return Err(Status::unavailable("its cell is held"));
+        }
         let hold = self.holds.get_mut(id).ok_or_else(|| refusal(ErrorReason::ReservationNotFound))?;
         match hold.state() {
             ReservationState::Pending => hold.set_state(ReservationState::Released),

@@ -60,7 +60,7 @@ async fn the_same_key_is_the_same_order_and_another_body_under_it_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn all_lines_are_held_or_none() {
+async fn edge_cases_13_and_14_all_lines_are_held_or_none_and_two_of_one_sku_are_summed() {
     let shop = Shop::open().await;
     let alice = shop.buyer("alice");
     let lines = json!([
@@ -94,7 +94,7 @@ async fn an_order_cancelled_before_and_after_payment_gives_everything_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_order_nobody_pays_expires_and_its_units_are_sold_again() {
+async fn edge_case_21_an_order_nobody_pays_expires_and_its_units_are_sold_again() {
     let settings = [("payment_window_ms", "500"), ("session_grace_ms", "250"), ("hold_grace_ms", "500")];
     let shop = Shop::with(&settings.map(|(key, value)| ("order", key, value))).await;
     let alice = shop.buyer("alice");

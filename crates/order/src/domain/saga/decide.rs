@@ -9,6 +9,10 @@ use crate::domain::state::{Event, PaymentState, StockState};
 #[must_use]
 pub fn decide(step: Step, outcome: Outcome, waited: Waited) -> Next {
     match outcome {
+        Outcome::Away(_) | Outcome::Pending(_) if step == Step::Authorize && waited.stock_released => {
+            // What its commit would find out is known already.
+            hold_released(Step::Commit)
+        }
         Outcome::Away(_) | Outcome::Pending(_) if step == Step::Authorize && waited.session_over => {
             // Whatever became of it is let go before the stock is.
             let change = Change { end_reason: Some(EndReason::PaymentUnanswered), ..Change::default() };
@@ -151,14 +155,15 @@ fn hold_committed(step: Step) -> Next {
     }
 }
 
-/// A provider that captures by itself, or a capture whose answer came late.
+/// A provider that captures by itself. Whether a capture took all of the money is for the payment to say, not for a refusal.
 fn captured(step: Step) -> Next {
     match step {
         Step::VoidExpired => Next::Go(Step::RefundExpired, payment(PaymentState::Paid)),
         Step::VoidCancelled => Next::Go(Step::RefundCancelled, payment(PaymentState::Paid)),
         Step::VoidReturn => Next::Go(Step::Refund, payment(PaymentState::Paid)),
-        Step::Authorize | Step::Capture => done(step),
+        Step::Authorize => done(step),
         Step::Commit
+        | Step::Capture
         | Step::ReleaseExpired
         | Step::ReleaseCancelled
         | Step::RefundExpired

@@ -1,0 +1,50 @@
+//! What is asked about sagas by others: whether there is one, and how many.
+
+use sqlx::PgExecutor;
+use stampede_types::OrderId;
+
+/// Whether a person decides how the order goes on.
+pub async fn is_parked(executor: impl PgExecutor<'_>, order: OrderId) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM saga WHERE order_id = $1 AND parked_at IS NOT NULL) AS "parked!""#,
+        order.uuid()
+    )
+    .fetch_one(executor)
+    .await
+}
+
+/// Whether something is being done, or waits to be done, for an order. Parked work is not under way.
+pub async fn is_under_way(executor: impl PgExecutor<'_>, order: OrderId) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM saga WHERE order_id = $1 AND parked_at IS NULL) AS "under_way!""#,
+        order.uuid()
+    )
+    .fetch_one(executor)
+    .await
+}
+
+/// The same of the order itself: a return whose money and units go back is another matter.
+pub async fn moves_the_order(executor: impl PgExecutor<'_>, order: OrderId) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM saga WHERE order_id = $1 AND parked_at IS NULL AND return_id IS NULL) AS "moves!""#,
+        order.uuid()
+    )
+    .fetch_one(executor)
+    .await
+}
+
+/// How much work is open and how much waits for a person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Backlog {
+    pub open: i64,
+    pub parked: i64,
+}
+
+pub async fn backlog(executor: impl PgExecutor<'_>) -> Result<Backlog, sqlx::Error> {
+    sqlx::query_as!(
+        Backlog,
+        r#"SELECT count(*) FILTER (WHERE parked_at IS NULL) AS "open!", count(parked_at) AS "parked!" FROM saga"#
+    )
+    .fetch_one(executor)
+    .await
+}
