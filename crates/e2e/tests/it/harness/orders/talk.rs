@@ -119,6 +119,7 @@ impl Counter {
                     resolution_id: id.to_string(),
                     resolution: (*resolution).into(),
                     note: "a history".to_owned(),
+                    payment_id: String::new(),
                 };
                 let mut client = self.reviews[process].clone();
                 told(client.resolve_review(request(staff, wanted)).await?.get_ref())
