@@ -191,8 +191,7 @@ async fn backlog(db: &PgPool, rows: i64) -> anyhow::Result<i64> {
         "WITH written AS (
            INSERT INTO outbox (event_id, subject, event_key, payload)
            SELECT gen_random_uuid(), 'order.placed', $3 || n / $2, decode(repeat('00', 300), 'hex')
-           FROM generate_series(1, $1) AS n ORDER BY n RETURNING position
-         ), waiting AS (INSERT INTO outbox_waiting SELECT position FROM written)
+           FROM generate_series(1, $1) AS n ORDER BY n RETURNING position)
          SELECT max(position) FROM written",
     );
     Ok(last.bind(rows).bind(EVENTS_OF_A_KEY).bind(BACKLOG_KEY).fetch_one(db).await?)

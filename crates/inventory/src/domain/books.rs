@@ -372,17 +372,17 @@ impl Books {
     }
 }
 
-/// The stored answer for the same demand; the same id for something else is a conflict, and what has ended stays ended.
+/// The stored answer for the same demand; the same id for something else is a conflict. What has ended stays ended, and its buyer hears
+/// that, whatever he asks for now.
 fn answer_again(known: &Reservation, demand: &Demand, now: OffsetDateTime) -> Result<Reservation, Denied> {
     let state = known.state_at(now);
     let ended = matches!(state, ReservationState::Released | ReservationState::Expired);
-    let same = known.kind == demand.kind()
-        && known.buyer.as_ref() == Some(&demand.buyer)
-        && known.asked == demand.lines;
-    match (known.kind, same, ended) {
-        (ReservationKind::Nothing, _, _) | (_, true, true) => Err(Denied::Resolved { id: demand.id, state }),
-        (_, false, _) => Err(Denied::Conflict { id: demand.id }),
-        (_, true, false) => Ok(known.clone()),
+    let party = known.kind == demand.kind() && known.buyer.as_ref() == Some(&demand.buyer);
+    let same = party && known.asked == demand.lines;
+    match (known.kind, party && ended, same) {
+        (ReservationKind::Nothing, _, _) | (_, true, _) => Err(Denied::Resolved { id: demand.id, state }),
+        (_, false, true) => Ok(known.clone()),
+        (_, false, false) => Err(Denied::Conflict { id: demand.id }),
     }
 }
 

@@ -95,6 +95,17 @@ fn the_same_id_is_the_same_reservation_and_other_content_is_a_conflict() {
 }
 
 #[test]
+fn what_has_ended_is_told_to_its_buyer_whatever_he_asks_for_and_is_nobody_elses() {
+    let tee = cell("shelf", "tee");
+    let mut books = books([(tee.clone(), account(5, None))]);
+    let (first, _) = books.demand(&demand(1, "alice", HOLD, &[(&tee, 2)])).unwrap();
+    books.now = first.expires_at.unwrap();
+    let ended = Err(Denied::Resolved { id: first.id, state: ReservationState::Expired });
+    assert_eq!(books.demand(&demand(1, "alice", HOLD, &[(&tee, 1)])), ended);
+    assert_eq!(books.demand(&demand(1, "bob", HOLD, &[(&tee, 1)])), Err(Denied::Conflict { id: first.id }));
+}
+
+#[test]
 fn an_id_released_before_it_arrived_is_refused() {
     let tee = cell("shelf", "tee");
     let mut books = books([(tee.clone(), account(5, None))]);

@@ -147,7 +147,7 @@ impl Relay {
     /// was made waits again. The inboxes know what they have had.
     async fn refill(&self, session: &mut PgConnection) -> anyhow::Result<OffsetDateTime> {
         self.reachable()?;
-        let made_at = nats::ensure(&self.client, &self.stream).await?.created;
+        let made_at = microseconds(nats::ensure(&self.client, &self.stream).await?.created);
         if rows::filled(session, &self.stream.name).await? == Some(made_at) {
             return Ok(made_at);
         }
@@ -178,8 +178,13 @@ impl Relay {
             return Ok(());
         }
         let stored = jetstream::new(self.client.clone()).get_stream(&self.stream.name).await;
-        let now_made_at = stored.context("the stream")?.cached_info().created;
+        let now_made_at = microseconds(stored.context("the stream")?.cached_info().created);
         ensure!(now_made_at == made_at, "the stream was lost and made again at {now_made_at}");
         Ok(())
     }
+}
+
+/// What Postgres keeps of an instant; NATS says nanoseconds.
+fn microseconds(at: OffsetDateTime) -> OffsetDateTime {
+    at.replace_microsecond(at.microsecond()).expect("an instant's own microsecond is in range")
 }

@@ -27,22 +27,18 @@ pub(super) struct Backlog {
     pub oldest_seconds: f64,
 }
 
-/// One trace for each event.
+/// One trace for each event. A trigger makes them wait to be published.
 pub(super) async fn insert<'a>(
     conn: &mut PgConnection,
     events: impl Iterator<Item = &'a NewEvent> + Clone,
     traces: &[Option<&str>],
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
-        "WITH written AS (
-           INSERT INTO outbox (event_id, subject, event_key, payload, traceparent)
-           SELECT event.id, event.subject, event.key, event.payload, event.trace
-           FROM UNNEST($1::uuid[], $2::text[], $3::text[], $4::bytea[], $5::text[]) WITH ORDINALITY
-                AS event (id, subject, key, payload, trace, place)
-           ORDER BY event.place
-           RETURNING position
-         )
-         INSERT INTO outbox_waiting SELECT position FROM written",
+        "INSERT INTO outbox (event_id, subject, event_key, payload, traceparent)
+         SELECT event.id, event.subject, event.key, event.payload, event.trace
+         FROM UNNEST($1::uuid[], $2::text[], $3::text[], $4::bytea[], $5::text[]) WITH ORDINALITY
+              AS event (id, subject, key, payload, trace, place)
+         ORDER BY event.place",
     )
     .bind(events.clone().map(|event| event.id).collect::<Vec<_>>())
     .bind(events.clone().map(|event| event.subject.as_str()).collect::<Vec<_>>())
@@ -154,10 +150,9 @@ pub(super) async fn wait_again(
 pub(super) async fn backlog(conn: &mut PgConnection, limit: i64) -> Result<Backlog, sqlx::Error> {
     sqlx::query_as(
         "SELECT count(*) AS rows,
-                coalesce(extract(epoch FROM now() - min(created_at)), 0)::float8 AS oldest_seconds
-         FROM (SELECT created_at FROM (SELECT position FROM outbox_waiting ORDER BY position LIMIT $1) AS waiting
-               CROSS JOIN LATERAL (SELECT created_at FROM outbox WHERE outbox.position = waiting.position LIMIT 1) AS event)
-              AS waiting",
+                coalesce(extract(epoch FROM now() - (SELECT created_at FROM outbox WHERE position = min(waiting.position))),
+                         0)::float8 AS oldest_seconds
+         FROM (SELECT position FROM outbox_waiting ORDER BY position LIMIT $1) AS waiting",
     )
     .bind(limit)
     .fetch_one(conn)
