@@ -122,7 +122,7 @@ impl Payment {
         }
     }
 
-    /// Of a void only what is held is known, and only once the authorisation is.
+    /// Of a void only what is held is known, and only once the authorisation is; that nothing was left to let go is no amount.
     fn is_another_amount(&self, index: usize, answer: &Answer) -> bool {
         let attempt = &self.attempts[index];
         let Answer::Done { amount_minor, currency, .. } = answer else { return false };
@@ -130,7 +130,8 @@ impl Payment {
             && self.terms.as_ref().is_some_and(|terms| terms.amount.currency().as_str() != currency);
         let other = match (attempt.operation, attempt.state) {
             (Operation::Void, AttemptState::Sent | AttemptState::Lost) => {
-                self.open_attempt(Operation::Authorize).is_none() && *amount_minor != self.held_minor()
+                let known = self.open_attempt(Operation::Authorize).is_none();
+                known && *amount_minor > 0 && *amount_minor != self.held_minor()
             }
             // What was let go is compared with the fact.
             (Operation::Void, AttemptState::Succeeded | AttemptState::Refused) => false,
@@ -222,9 +223,12 @@ impl Payment {
         }
     }
 
+    /// A hold lapses once, whatever that is called: a void that found it gone has said so under a name of its own.
     fn told(&self, provider: &str, kind: EventKind, reference: &str) -> Option<&Event> {
+        let any_name = kind == EventKind::Expired;
         self.events.iter().find(|event| {
-            event.kind == kind && event.provider == provider && event.reference.as_deref() == Some(reference)
+            let named = any_name || event.reference.as_deref() == Some(reference);
+            event.kind == kind && event.provider == provider && named
         })
     }
 }

@@ -110,6 +110,18 @@ fn a_hold_that_lapses_is_expired_and_after_a_part_was_taken_captured_whichever_i
 }
 
 #[test]
+fn a_void_that_meets_a_lapsed_hold_ends_it_as_expired_whichever_is_heard_first() {
+    for first in [0, 1] {
+        let mut payment = held(CaptureMode::Manual, &[]);
+        let void = payment.begin_void(100, PSP);
+        let mut notices = [done(void.id, 0), fact(Spontaneous::Expired, "e", 100)];
+        notices.rotate_left(first);
+        assert_eq!(tell(&mut payment, &notices), []);
+        assert_eq!((payment.standing().state, payment.amounts().voided_minor), (State::Expired, 100));
+    }
+}
+
+#[test]
 fn edge_case_9_the_same_reference_with_another_amount_is_a_conflict_and_the_first_fact_stays() {
     let mut payment = held(CaptureMode::Manual, &[60]);
     tell(&mut payment, &[done(capture_id(60), 60), fact(Spontaneous::RefundedByHand, "r1", 30)]);

@@ -150,7 +150,9 @@ impl Payment {
         }
         let foreign = amount > 0
             && self.terms.as_ref().is_some_and(|terms| terms.amount.currency().as_str() != currency);
-        if amount != asked || foreign {
+        // Nothing was left to let go: the hold has lapsed and nobody has told us yet.
+        let lapsed = attempt.operation == Operation::Void && amount == 0 && asked > 0;
+        if (amount != asked && !lapsed) || foreign {
             let answer = Answer::Done {
                 reference: reference.to_owned(),
                 amount_minor: amount,
@@ -162,7 +164,10 @@ impl Payment {
         attempt.state = AttemptState::Succeeded;
         attempt.reference = Some(reference.to_owned());
         let attempt = attempt.clone();
-        let facts = vec![self.add(&attempt, attempt.operation.done(), amount, at)];
+        let mut facts = vec![self.add(&attempt, attempt.operation.done(), amount, at)];
+        if lapsed {
+            facts.push(self.add(&attempt, EventKind::Expired, asked, at));
+        }
         let follow_up = match attempt.operation {
             Operation::Authorize if self.void_requested => Some(self.begin_void(amount, &attempt.provider)),
             Operation::Authorize => self.begin_automatic(&attempt.provider),

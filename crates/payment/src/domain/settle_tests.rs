@@ -95,6 +95,30 @@ fn a_void_of_money_we_have_not_heard_of_waits_for_the_authorisation() {
     assert_eq!((payment.standing().state, payment.amounts().voided_minor), (State::Voided, 100));
 }
 
+#[test]
+fn a_decline_heard_beside_a_void_is_a_decline_for_good() {
+    let mut payment = payment();
+    let void = payment.begin_void(0, "psp");
+    let refused = Answer::Refused { reference: None, decline: "stolen_card".into() };
+    payment.settle(payment.attempts[0].id, &refused, AT);
+    assert_eq!(payment.standing().state, State::Failed);
+    payment.settle(void.id, &done(&void, 0), AT);
+    assert_eq!(payment.standing().state, State::Failed);
+    assert!(payment.attempts.iter().all(|attempt| !attempt.is_open()));
+}
+
+#[test]
+fn a_void_that_finds_the_hold_gone_ends_it_as_lapsed_and_one_of_a_part_is_a_conflict() {
+    let mut lapsed = authorized();
+    let void = lapsed.begin_void(100, "psp");
+    let mut part = lapsed.clone();
+    assert!(matches!(lapsed.settle(void.id, &done(&void, 0), AT), Settlement::Settled { .. }));
+    assert_eq!((lapsed.standing().state, lapsed.amounts().voided_minor), (State::Expired, 100));
+    assert_eq!(lapsed.settle(void.id, &done(&void, 0), AT), Settlement::Unchanged);
+    assert!(matches!(part.settle(void.id, &done(&void, 40), AT), Settlement::Conflict(_)));
+    assert_eq!((part.standing().state, part.amounts().voided_minor), (State::Conflicted, 0));
+}
+
 /// A payment of 100 with captures and refunds begun, and the answers that will come.
 fn history(captures: &[i64], refunds: &[i64]) -> (Payment, Vec<(Uuid, Answer)>) {
     let mut payment = authorized();

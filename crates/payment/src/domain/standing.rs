@@ -162,7 +162,8 @@ fn state_of(amounts: Amounts, attempts: &[Attempt]) -> State {
         (true, false) if gone && amounts.expired => State::Expired,
         (true, false) if gone => State::Voided,
         (true, false) => State::Authorized,
-        (false, _) if amounts.closed => State::Voided,
+        // What was declined stays declined, whatever was to be let go beside it.
+        (false, _) if amounts.closed && !amounts.declined => State::Voided,
         (false, _) => asking(amounts, attempts),
     }
 }

@@ -94,6 +94,18 @@ async fn a_void_whose_answer_is_lost_is_carried_to_its_end() {
 }
 
 #[tokio::test]
+async fn a_void_of_a_hold_that_has_lapsed_unheard_ends_the_payment_as_expired() {
+    let bench = Bench::without_resolver().await;
+    let id = new_id();
+    bench.authorize(id, 10_000, "tok_visa").await.unwrap();
+    bench.psp.happens(id, "authorization_expired", "e1", 10_000).await;
+    for _ in 0..2 {
+        assert_eq!(bench.payments.void(id).await.unwrap().standing().state, State::Expired);
+    }
+    bench.assert_agreed(id).await;
+}
+
+#[tokio::test]
 async fn the_rest_of_a_partial_capture_can_be_let_go_and_a_whole_one_cannot() {
     let bench = Bench::without_resolver().await;
     let (part, whole) = (new_id(), bench.captured("tok_visa").await);
