@@ -27,9 +27,10 @@ const KEEP: Duration = Duration::from_secs(30 * 24 * 3600);
 const BATCH: i64 = 64;
 const LEASE: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// Looks between two prunings, and rows of one.
+/// Looks between two prunings, the chunks of one at most, and the rows of a chunk.
 const LOOKS: u32 = 2_400;
-const PRUNED_AT_ONCE: i64 = 5_000;
+const CHUNKS: u32 = 100;
+const CHUNK: u32 = 5_000;
 
 const NEVER_CAME: &str = "what it is about never came";
 const TAKEN: &str = "its reference belongs to another fact";
@@ -96,9 +97,17 @@ impl Payments {
         Ok(taken)
     }
 
-    async fn forget(&self) -> Result<(), Error> {
+    /// Deletes what was applied long ago, faster than it comes.
+    ///
+    /// # Errors
+    /// The database's: what went before is gone.
+    pub async fn forget(&self) -> Result<(), Error> {
         let mut conn = self.db.acquire().await?;
-        webhooks::prune(&mut conn, KEEP, PRUNED_AT_ONCE).await?;
+        for _ in 0..CHUNKS {
+            if webhooks::prune(&mut conn, KEEP, i64::from(CHUNK)).await? < u64::from(CHUNK) {
+                break;
+            }
+        }
         Ok(())
     }
 

@@ -7,6 +7,7 @@ mod bench;
 mod books;
 mod capture;
 mod everything;
+mod forget;
 mod refund;
 mod void;
 mod webhook;
