@@ -93,7 +93,10 @@ impl Orders {
             (Action::Authorize, None) => Outcome::Refused("the payment method is not known".into()),
             (Action::Capture, _) => self.peers.capture(order, payment).await,
             (Action::Void, _) => self.peers.void(payment).await,
-            (Action::Refund, _) => self.peers.give_back(payment, order.refund_id()).await,
+            (Action::Refund, _) => match self.retries(order.id, None).await {
+                Ok(retries) => self.peers.give_back(payment, order.refund_id(retries)).await,
+                Err(error) => Outcome::Away(error.to_string()),
+            },
             (
                 Action::Commit
                 | Action::Release

@@ -73,11 +73,18 @@ impl Orders {
         // Asked for before the order is read: a saga that has ended since has left its mark on the order.
         let under_way = store::saga::is_under_way(&self.db, watched.order).await?;
         let order = self.order(watched.order).await?.ok_or(Error::NotFound)?;
+        let retries = match found {
+            Found::Nothing => 0,
+            Found::Held(_) | Found::Taken(_) | Found::Conflicted(_) => {
+                self.retries(watched.order, Some(watched.payment)).await?
+            }
+        };
         let look = Look {
             payment: watched.payment,
             found,
             under_way,
             giving_back: watched.giving_back.is_some(),
+            retries,
             late_by: (self.clock.now() - order.expires_at).try_into().unwrap_or(Duration::ZERO),
             revive_within: self.late_hold,
         };
@@ -102,12 +109,17 @@ impl Orders {
                 if self.revive(&order, &watched).await? {
                     return Ok(());
                 }
-                self.give_back(&order, &watched, found).await
+                self.give_back(&order, &watched, found, retries).await
             }
-            Verdict::Void | Verdict::Refund => self.give_back(&order, &watched, found).await,
-            Verdict::Person => {
-                self.leave_to_a_person(&order, &watched, found, "the payment is in conflict").await
-            }
+            Verdict::Void | Verdict::Refund => self.give_back(&order, &watched, found, retries).await,
+            Verdict::Person => match found {
+                Found::Conflicted(_) => {
+                    self.leave_to_a_person(&order, &watched, found, "the payment is in conflict").await
+                }
+                Found::Held(_) | Found::Taken(_) | Found::Nothing => {
+                    self.was_refused(&order, &watched, crate::peers::CAME_BACK).await
+                }
+            },
         }
     }
 

@@ -105,6 +105,16 @@ impl Orders {
         self.settled(command.order, until).await
     }
 
+    /// How often a person has had the order's own step, or this late money, tried again. A refund that was tried before that asks for
+    /// nothing any more.
+    pub(crate) async fn retries(&self, order: OrderId, payment: Option<PaymentId>) -> Result<u32, Error> {
+        let decisions = store::review::decisions(&self.db, &[order.uuid()]).await?;
+        let of_it = decisions
+            .iter()
+            .filter(|(decision, _)| decision.payment == payment && decision.resolution == Resolution::Retry);
+        Ok(u32::try_from(of_it.count()).unwrap_or(u32::MAX))
+    }
+
     /// Whether the same decision was made under this id before.
     pub(crate) async fn was_decided(&self, command: &Resolve) -> Result<bool, Error> {
         let made = store::review::decision(&self.db, command.id).await?;

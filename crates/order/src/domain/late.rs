@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use stampede_types::PaymentId;
+use uuid::Uuid;
 
 use super::order::Order;
 use super::state::{OrderState, PaymentState};
@@ -36,6 +37,8 @@ pub struct Look {
     pub under_way: bool,
     /// What was found on it is being given back already.
     pub giving_back: bool,
+    /// How often a person has said that it is to be given back all the same.
+    pub retries: u32,
     /// How long ago the time to pay ended.
     pub late_by: Duration,
     /// An order may be revived until so long after it.
@@ -59,6 +62,15 @@ pub enum Verdict {
     Person,
 }
 
+/// The refund of late money on this payment: another one for each time a person has it given back all the same ([`Order::refund_id`]).
+#[must_use]
+pub fn refund_id(order: &Order, payment: PaymentId, retries: u32) -> Uuid {
+    match retries {
+        0 => order.id.derive(&format!("late/refund/{payment}")),
+        1.. => order.id.derive(&format!("late/refund/{payment}/{retries}")),
+    }
+}
+
 #[must_use]
 pub fn verdict(order: &Order, look: Look) -> Verdict {
     let present = order.payment == Some(look.payment);
@@ -70,6 +82,12 @@ pub fn verdict(order: &Order, look: Look) -> Verdict {
         // The saga finds the same money and asks for it under an id of its own: only one of the two may.
         Found::Held(_) | Found::Taken(_) | Found::Conflicted(_) if present && look.under_way => {
             Verdict::Later
+        }
+        // It was given back once, by the provider or by other means, and how often it is to be is a person's to say.
+        Found::Held(_) | Found::Taken(_)
+            if present && order.payment_state == PaymentState::Refunded && look.retries == 0 =>
+        {
+            Verdict::Person
         }
         Found::Held(amount) | Found::Taken(amount) if present && may_be_revived(order, look, amount) => {
             Verdict::Revive
@@ -83,20 +101,20 @@ pub fn verdict(order: &Order, look: Look) -> Verdict {
 /// By all of its money, in time, and not by what is on its way back.
 fn may_be_revived(order: &Order, look: Look, amount: i64) -> bool {
     order.state == OrderState::Expired
+        && order.payment_state != PaymentState::Refunded
         && amount >= order.total.amount_minor()
         && look.late_by < look.revive_within
         && !look.giving_back
 }
 
-/// Whether the money of its present payment is the order's to keep, or was settled: to give that back again would be twice.
+/// Whether the money of its present payment is the order's to keep or to settle.
 fn stands_on_it(order: &Order) -> bool {
     match order.payment_state {
-        // By the provider, or by a person with other means.
-        PaymentState::Refunded => true,
         PaymentState::Pending
         | PaymentState::Authorized
         | PaymentState::Paid
-        | PaymentState::PartiallyRefunded => match order.state {
+        | PaymentState::PartiallyRefunded
+        | PaymentState::Refunded => match order.state {
             OrderState::AwaitingPayment
             | OrderState::Confirmed
             | OrderState::Fulfilling

@@ -17,6 +17,7 @@ fn look(order: &Order, attempt: u32, found: Found) -> Look {
         found,
         under_way: false,
         giving_back: false,
+        retries: 0,
         late_by: Duration::ZERO,
         revive_within: HOUR,
     }
@@ -58,11 +59,30 @@ fn money_that_an_order_stands_on_is_never_taken_from_it() {
 }
 
 #[test]
-fn money_that_a_person_gave_back_by_other_means_is_not_given_back_again() {
-    for state in OrderState::ALL {
-        let settled = standing(*state, PaymentState::Refunded);
-        assert_eq!(asked(&settled, 2, Found::Taken(ALL)), Verdict::Ours, "{state}");
+fn money_that_was_given_back_and_is_there_again_when_the_order_has_ended_is_a_persons_to_decide_about() {
+    for state in [OrderState::Expired, OrderState::Cancelled] {
+        let ended = standing(state, PaymentState::Refunded);
+        for (found, back) in [(Found::Held(ALL), Verdict::Void), (Found::Taken(ALL), Verdict::Refund)] {
+            assert_eq!(asked(&ended, 2, found), Verdict::Person, "{state}");
+            let busy = Look { under_way: true, ..look(&ended, 2, found) };
+            assert_eq!(verdict(&ended, busy), Verdict::Later, "{state}");
+            // Never for a second sale: the buyer was told that it is over.
+            let decided = Look { retries: 1, ..look(&ended, 2, found) };
+            assert_eq!(verdict(&ended, decided), back, "{state}");
+        }
     }
+    let undoing = standing(OrderState::Cancelling, PaymentState::Refunded);
+    assert_eq!(asked(&undoing, 2, Found::Taken(ALL)), Verdict::Ours);
+}
+
+#[test]
+fn what_a_person_has_given_back_all_the_same_is_another_refund_each_time() {
+    let (order, payment) = (order(), order().id.payment(2));
+    let mut ids: Vec<_> = (0..3).map(|retries| refund_id(&order, payment, retries)).collect();
+    ids.extend((0..3).map(|retries| order.refund_id(retries)));
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), 6);
 }
 
 #[test]

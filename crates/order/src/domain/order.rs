@@ -96,10 +96,14 @@ impl Order {
         self.id.derive(&format!("capture/{}", self.payment_attempt))
     }
 
-    /// The one refund that undoes this order: cancelling twice refunds once.
+    /// The refund that undoes this order: cancelling twice refunds once. One that was refused is settled and asks for nothing any
+    /// more: each time a person has the step taken again, it is another one. Payment gives back no more than is left, under however many.
     #[must_use]
-    pub fn refund_id(&self) -> Uuid {
-        self.id.derive("cancel/refund")
+    pub fn refund_id(&self, retries: u32) -> Uuid {
+        match retries {
+            0 => self.id.derive("cancel/refund"),
+            1.. => self.id.derive(&format!("cancel/refund/{retries}")),
+        }
     }
 
     /// The one return of stock that undoes this order.

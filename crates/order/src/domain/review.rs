@@ -48,7 +48,7 @@ pub struct Impossible {
 /// What a decision does to late money.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LatePlan {
-    /// It is given back as if nobody had been called: under the same id.
+    /// It is given back as if nobody had been called, by a refund of its own: one that was refused is refused for ever.
     Again,
     /// It was given back by hand: its buyer is told.
     Told,

@@ -6,10 +6,10 @@ use stampede_kit as kit;
 use stampede_types::{Money, PaymentId};
 
 use crate::crash::{CrashPoint, Late};
-use crate::domain::late::{Found, pause};
+use crate::domain::late::{Found, pause, refund_id};
 use crate::domain::order::{EndReason, Order};
 use crate::domain::saga::Outcome;
-use crate::domain::state::OrderState;
+use crate::domain::state::{OrderState, PaymentState};
 use crate::error::Error;
 use crate::events;
 use crate::orders::Orders;
@@ -22,6 +22,7 @@ impl Orders {
         order: &Order,
         watched: &Watched,
         found: Found,
+        retries: u32,
     ) -> Result<(), Error> {
         let (Found::Held(amount) | Found::Taken(amount)) = found else { return Ok(()) };
         if !store::late::giving_back(&self.db, watched, amount).await? {
@@ -32,7 +33,7 @@ impl Orders {
         let outcome = match found {
             Found::Held(_) => self.peers.void(watched.payment).await,
             Found::Taken(_) => {
-                let refund = order.id.derive(&format!("late/refund/{}", watched.payment));
+                let refund = refund_id(order, watched.payment, retries);
                 self.peers.give_back(watched.payment, refund).await
             }
             Found::Nothing | Found::Conflicted(_) => return Ok(()),
@@ -57,7 +58,7 @@ impl Orders {
     }
 
     /// Whoever else moved the money may be why: the payment is looked at again before anybody is called.
-    async fn was_refused(&self, order: &Order, watched: &Watched, why: &str) -> Result<(), Error> {
+    pub(super) async fn was_refused(&self, order: &Order, watched: &Watched, why: &str) -> Result<(), Error> {
         let payment = self.peers.payment(watched.payment).await.map_err(Error::of_peer)?;
         let found = payment.as_ref().map_or(Found::Nothing, crate::peers::money_on);
         match found {
@@ -124,7 +125,9 @@ impl Orders {
         let amount = Money::new(amount, order.total.currency());
         let fact = events::refunded_late(order.id, payment, amount, self.clock.now());
         let ended = matches!(order.state, OrderState::Expired | OrderState::Cancelled);
-        let told = if ended && order.end_reason != Some(EndReason::PaidTooLate) {
+        // What had been given back before was not paid too late.
+        let late = ended && order.payment_state != PaymentState::Refunded;
+        let told = if late && order.end_reason != Some(EndReason::PaidTooLate) {
             let told = Order { end_reason: Some(EndReason::PaidTooLate), ..order };
             if !store::orders::change(conn, &told).await? {
                 return Err(Error::Busy);

@@ -23,6 +23,9 @@ use crate::wire;
 use answers::{amount, authorized, captured, covers, declined, kept, not_voided, pending, refunded, voided};
 pub use answers::{is_unsettled, money_on};
 
+/// Why nobody gives it back by himself.
+pub const CAME_BACK: &str = "what was given back has come back";
+
 impl Peers {
     pub async fn authorize(&self, order: &Order, payment: PaymentId, method: &Method) -> Outcome {
         let message = AuthorizePaymentRequest {
@@ -89,6 +92,8 @@ impl Peers {
         match self.payments.clone().refund_payment(request(message, self.step_within)).await {
             Ok(answer) => match money_on(answer.get_ref()) {
                 Found::Nothing | Found::Conflicted(_) => refunded(answer.get_ref()),
+                // The refund is settled, and asking for it again moves nothing: it came back, or somebody captured more.
+                Found::Taken(_) if !is_unsettled(answer.get_ref()) => Outcome::Refused(CAME_BACK.into()),
                 Found::Held(_) | Found::Taken(_) => pending(answer.get_ref()),
             },
             Err(status) => self.not_refunded(payment, &status).await,

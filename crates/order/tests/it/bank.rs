@@ -1,9 +1,12 @@
 //! A peer that plays payment: one intent an id, captured and refunded at most once. `tok_declined` is declined, `tok_unknown`
 //! stays unknown until the bank finds out.
 
+mod desk;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
+use stampede_kit::refusal::reason_of;
 use stampede_proto::common::v1::{ErrorReason, Money};
 use stampede_proto::payment::v1::payment_service_server::PaymentService;
 use stampede_proto::payment::v1::{
@@ -26,6 +29,8 @@ struct Books {
     payments: HashMap<String, Payment>,
     captures: HashSet<String>,
     refunds: HashSet<String>,
+    /// Refunds the provider has refused: for ever, under their ids.
+    declined: HashSet<String>,
     /// Unknown payments that are let go as soon as they are known.
     voids: HashSet<String>,
     refuses_captures: bool,
@@ -60,38 +65,6 @@ impl Bank {
         for payment in payments.values_mut().filter(|payment| payment.state() == PaymentState::Unknown) {
             let voided = voids.contains(&payment.payment_id);
             payment.set_state(if voided { PaymentState::Voided } else { PaymentState::Authorized });
-        }
-    }
-
-    /// The provider has money on this payment after all.
-    pub fn money_appears(&self, payment: &str, state: PaymentState) {
-        let mut books = self.books.lock().unwrap();
-        let payment = books.payments.get_mut(payment).unwrap();
-        payment.set_state(state);
-        payment.authorized.clone_from(&payment.amount);
-        if state == PaymentState::Captured {
-            payment.captured.clone_from(&payment.amount);
-        }
-    }
-
-    /// Somebody captures all that is authorised, without the shop.
-    pub fn capture_by_hand(&self) {
-        self.capture_part_by_hand(i64::MAX);
-    }
-
-    /// Somebody captures no more than this, and lets go of the rest.
-    pub fn capture_part_by_hand(&self, amount_minor: i64) {
-        for payment in self.books.lock().unwrap().payments.values_mut() {
-            let amount = payment.amount.clone().unwrap();
-            payment.captured = Some(Money { amount_minor: amount.amount_minor.min(amount_minor), ..amount });
-            payment.set_state(PaymentState::Captured);
-        }
-    }
-
-    /// Somebody gives back all that was captured, without the shop.
-    pub fn refund_by_hand(&self) {
-        for payment in self.books.lock().unwrap().payments.values_mut() {
-            payment.refunded.clone_from(&payment.captured);
         }
     }
 
@@ -160,6 +133,9 @@ impl Books {
 
     fn refund(&mut self, request: RefundPaymentRequest) -> Result<Payment, Status> {
         let payment = self.payments.get_mut(&request.payment_id).ok_or_else(not_found)?;
+        if self.declined.contains(&request.refund_id) {
+            return Err(refusal(ErrorReason::PaymentDeclined).into());
+        }
         if self.refunds.contains(&request.refund_id) {
             return Ok(payment.clone());
         }
@@ -198,8 +174,13 @@ impl PaymentService for Bank {
     }
 
     async fn refund_payment(&self, request: Request<RefundPaymentRequest>) -> Answer<Payment> {
-        self.trouble.enter("refund").await?;
-        let payment = self.books.lock().unwrap().refund(request.into_inner())?;
+        let (entered, request) = (self.trouble.enter("refund").await, request.into_inner());
+        let is_declined = |status: &Status| reason_of(status).as_deref() == Some("PAYMENT_DECLINED");
+        if entered.as_ref().is_err_and(is_declined) {
+            self.books.lock().unwrap().declined.insert(request.refund_id.clone());
+        }
+        entered?;
+        let payment = self.books.lock().unwrap().refund(request)?;
         self.trouble.answer("refund", payment)
     }
 

@@ -13,7 +13,7 @@ use crate::shop::{Shop, eventually, fact, reason};
 
 impl Shop {
     /// The one review there is, once it is there.
-    async fn review(&self) -> Review {
+    pub async fn review(&self) -> Review {
         eventually("it waits for a person", async || {
             self.time_to_ask().await;
             self.reviews().await.pop()
@@ -21,7 +21,12 @@ impl Shop {
         .await
     }
 
-    async fn resolve_late(&self, review: &Review, id: Uuid, way: ReviewResolution) -> Result<Order, Status> {
+    pub async fn resolve_late(
+        &self,
+        review: &Review,
+        id: Uuid,
+        way: ReviewResolution,
+    ) -> Result<Order, Status> {
         let message = ResolveReviewRequest {
             order_id: review.order.clone().unwrap().order_id,
             payment_id: review.payment_id.clone(),

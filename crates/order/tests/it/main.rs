@@ -26,6 +26,7 @@ mod process;
 mod promotions;
 mod quote;
 mod recover;
+mod refund_again;
 mod returns;
 mod review;
 mod rivals;
