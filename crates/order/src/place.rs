@@ -173,7 +173,7 @@ async fn write_together(
     let facts: Vec<_> = placed.iter().map(|at| fact(&new[*at])).collect();
     kit::outbox::append_traced(&mut tx, &facts).await?;
     tx.commit().await?;
-    refusals.remember(&found.used_up);
+    refusals.remember(&firsts, &found.used_up);
 
     let known = |at: &usize| placed.contains(at) || found.used_up.contains_key(&new[*at].order.id.uuid());
     let others: Vec<usize> = (0..new.len()).filter(|at| !known(at)).collect();

@@ -67,6 +67,34 @@ async fn a_stream_that_cannot_be_opened_refuses_and_the_next_order_opens_another
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_answers_nothing_is_given_up_and_the_next_order_opens_another() {
+    let shop = Shop::open().await;
+    let trouble = shop.warehouse.trouble.clone();
+    let four = async |word: &str| {
+        let keys: Vec<String> = (0..4).map(|n| format!("{word}{n}")).collect();
+        join_all(keys.iter().map(|key| shop.create("alice", key, want(&[("TEE", "", 1)])))).await
+    };
+    trouble.close("reserve_stock");
+    for answer in four("silent").await {
+        assert_eq!(reason(answer), "UNAVAILABLE");
+    }
+    assert_eq!(trouble.calls("reserve_stream"), 4);
+    let mut round = 0;
+    eventually("each lane has another stream", async || {
+        round += 1;
+        four(&format!("{round}/")).await;
+        (trouble.calls("reserve_stream") >= 8).then_some(())
+    })
+    .await;
+    trouble.open("reserve_stock");
+    eventually("all are answered", async || {
+        round += 1;
+        four(&format!("{round}/")).await.iter().all(Result::is_ok).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refusal_on_the_stream_says_all_that_a_call_says() {
     let shop = Shop::open().await;
     shop.warehouse.run_out("MUG");
@@ -161,10 +189,10 @@ async fn edge_case_12_a_key_whose_tries_died_with_their_holds_makes_another_hold
     let shop = Shop::open().await;
     let held = || -> Vec<String> { shop.warehouse.floor.lock().unwrap().holds.keys().cloned().collect() };
     for dead in 0..3 {
-        // The dead ones answer, and the answer of the next one is lost.
-        shop.warehouse.trouble.lose_after("reserve_stock", dead, 1);
+        // The dead ones say that they are, and the answer of the next one is lost.
+        shop.warehouse.trouble.lose("reserve_stock", 1);
         assert_eq!(reason(shop.create("alice", "k1", want(&[("TEE", "", 1)])).await), "UNAVAILABLE");
-        assert_eq!(held().len(), dead as usize + 1);
+        assert_eq!(held().len(), dead + 1);
         held().iter().for_each(|hold| shop.warehouse.expire(hold));
     }
     let dead = held();

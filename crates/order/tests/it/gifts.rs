@@ -98,11 +98,14 @@ async fn a_try_that_died_with_fewer_gifts_is_taken_up_with_what_it_holds() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_try_that_died_with_a_gift_that_is_gone_is_not_taken_for_another_request() {
     let shop = Shop::open().await;
-    died_with(&shop, "k1", &["TEE", "MUG"]);
+    let hold = died_with(&shop, "k1", &["TEE", "MUG"]);
     assert_eq!(reason(shop.create("alice", "k1", want(&[("TEE", "", 1)])).await), "ORDER_EXPIRED");
     let other = shop.create("alice", "k1", want(&[("MUG", "", 1)])).await;
     assert_eq!(reason(other), "IDEMPOTENCY_KEY_REUSED");
     assert_eq!(shop.count("orders").await, 0);
+    // Its key is not burnt: what has ended is in nobody's way, whatever it held.
+    shop.warehouse.expire(&hold);
+    assert_ne!(shop.tee("k1").await.reservation_id, hold);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -116,9 +116,11 @@ async fn twenty_orders_at_once_on_five_uses_give_exactly_five() {
     shop.promote(Promotion { use_limit: 5, ..ten_percent("P", "SAVE") }).await.unwrap();
     let buyers: Vec<String> = (0..20).map(|at| format!("buyer{at}")).collect();
     let answers = join_all(buyers.iter().map(|buyer| shop.create(buyer, "k", with("SAVE")))).await;
-    let (won, lost): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
+    let answers = buyers.iter().zip(answers);
+    let (won, lost): (Vec<_>, Vec<_>) = answers.partition(|(_, answer)| answer.is_ok());
     assert_eq!(won.len(), 5);
-    for refused in lost {
+    let losers: Vec<&String> = lost.iter().map(|(buyer, _)| *buyer).collect();
+    for (_, refused) in lost {
         // Too late to be written, or already known to be used up.
         let why = (fact(&refused, "total_minor"), fact(&refused, "why"));
         let word = reason(refused);
@@ -136,6 +138,11 @@ async fn twenty_orders_at_once_on_five_uses_give_exactly_five() {
         floor.holds.values().filter(|hold| hold.state() == ReservationState::Pending).count()
     };
     assert_eq!(held(), 5);
+    // Their keys are free at once for an order without it.
+    for buyer in losers {
+        shop.create(buyer, "k", want(&[("TEE", "", 1)])).await.unwrap();
+    }
+    assert_eq!(held(), 20);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

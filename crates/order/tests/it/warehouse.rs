@@ -87,6 +87,15 @@ impl Floor {
         now: OffsetDateTime,
     ) -> Result<Reservation, Status> {
         if let Some(there) = self.holds.get(&request.reservation_id) {
+            if there.buyer_id == request.buyer_id {
+                match there.state() {
+                    ReservationState::Released => return Err(resolved("RELEASED")),
+                    ReservationState::Expired => return Err(resolved("EXPIRED")),
+                    ReservationState::Pending
+                    | ReservationState::Committed
+                    | ReservationState::Unspecified => {}
+                }
+            }
             let same = there.lines == request.lines && there.buyer_id == request.buyer_id;
             return if same {
                 Ok(there.clone())
