@@ -11,6 +11,7 @@ pub mod context;
 pub mod contract;
 pub mod idempotency;
 pub mod inbox;
+pub mod keyring;
 pub mod lanes;
 pub mod metrics;
 pub mod nats;

@@ -6,8 +6,9 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hmac::{Hmac, KeyInit as _, Mac as _};
+use hmac::Mac as _;
 use sha2::{Digest as _, Sha256};
+use stampede_kit::keyring::Keyring;
 use stampede_types::{BuyerId, Currency, Money};
 use time::OffsetDateTime;
 
@@ -18,25 +19,14 @@ const VERSION: u8 = 1;
 const MAC_BYTES: usize = 32;
 /// The contract's longest quote, in characters.
 pub const MAX_CHARACTERS: usize = 2_048;
-/// A key as short as this could be guessed.
-const MIN_KEY_BYTES: usize = 32;
-/// The longest name of a key.
-const MAX_KEY_NAME: usize = 16;
-
-/// A key with its name.
-#[derive(Clone)]
-struct Key {
-    name: String,
-    mac: Hmac<Sha256>,
-}
 
 /// The first signs, all of them verify.
 #[derive(Clone)]
-pub struct Keys(Vec<Key>);
+pub struct Keys(Keyring);
 
 impl std::fmt::Debug for Keys {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.0.iter().map(|key| &key.name)).finish()
+        self.0.fmt(f)
     }
 }
 
@@ -82,24 +72,13 @@ impl Keys {
     /// Keys as `name:hex`, the first to sign with. `None` for none, a name twice, or a key of less than 32 bytes.
     #[must_use]
     pub fn parse<'a>(texts: impl IntoIterator<Item = &'a str>) -> Option<Keys> {
-        let mut keys: Vec<Key> = Vec::new();
-        for text in texts {
-            let (name, secret) = text.split_once(':')?;
-            let secret = hex::decode(secret).ok().filter(|secret| secret.len() >= MIN_KEY_BYTES)?;
-            let named =
-                (1..=MAX_KEY_NAME).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric());
-            if !named || keys.iter().any(|key| key.name == name) {
-                return None;
-            }
-            keys.push(Key { name: name.to_owned(), mac: Hmac::new_from_slice(&secret).ok()? });
-        }
-        if keys.is_empty() { None } else { Some(Keys(keys)) }
+        Keyring::parse(texts).filter(|keys| !keys.0.is_empty()).map(Keys)
     }
 
     /// Signs what this basket costs, until then.
     #[must_use]
     pub fn sign(&self, basket: Basket<'_>, priced: &Priced, valid_until: OffsetDateTime) -> String {
-        let key = self.0.first().expect("there is a key: parse refuses none");
+        let key = self.0.0.first().expect("there is a key: parse refuses none");
         let mut bytes = vec![VERSION, u8::try_from(key.name.len()).expect("a key's name is short")];
         bytes.extend_from_slice(key.name.as_bytes());
         bytes.extend_from_slice(&valid_until.unix_timestamp().to_be_bytes());
@@ -130,7 +109,7 @@ impl Keys {
         }
         let [length] = rest.array()?;
         let name = rest.take(length.into())?;
-        let key = self.0.iter().find(|key| key.name.as_bytes() == name).ok_or(Refused::Altered)?;
+        let key = self.0.0.iter().find(|key| key.name.as_bytes() == name).ok_or(Refused::Altered)?;
         // Compared in constant time: how long it takes says nothing about the right one.
         key.mac.clone().chain_update(signed).verify_slice(mac).map_err(|_| Refused::Altered)?;
         let valid_until = i64::from_be_bytes(rest.array()?);

@@ -1,6 +1,7 @@
 //! What a quote promises.
 
 use proptest::prelude::*;
+use stampede_kit::keyring::MAX_KEY_NAME;
 use stampede_types::Pool;
 
 use super::*;

@@ -2,32 +2,22 @@
 //! Keys have names; all of them verify, and a signature may carry several values, so that either side can rotate first. No
 //! clock is read here, no key is ever shown, and a comparison takes as long whatever it finds.
 
-use hmac::{Hmac, KeyInit as _, Mac as _};
-use sha2::Sha256;
+use hmac::Mac as _;
+use stampede_kit::keyring::{Key, Keyring};
 use time::OffsetDateTime;
 
 /// How far from now a signature may have been made: later ones may be replays.
 const TOLERANCE_SECONDS: u64 = 300;
-/// A key as short as this could be guessed.
-const MIN_KEY_BYTES: usize = 32;
-/// The longest name of a key.
-const MAX_KEY_NAME: usize = 16;
 /// Values of one signature that are looked at.
 const MAX_VALUES: usize = 4;
 
-#[derive(Clone)]
-struct Key {
-    name: String,
-    mac: Hmac<Sha256>,
-}
-
 /// Any of them verifies.
 #[derive(Clone, Default)]
-pub struct Keys(Vec<Key>);
+pub struct Keys(Keyring);
 
 impl std::fmt::Debug for Keys {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.0.iter().map(|key| &key.name)).finish()
+        self.0.fmt(f)
     }
 }
 
@@ -44,18 +34,7 @@ impl Keys {
     /// Keys as `name:hex`. `None` for a name twice or a key of less than 32 bytes; no keys verify nothing.
     #[must_use]
     pub fn parse<'a>(texts: impl IntoIterator<Item = &'a str>) -> Option<Self> {
-        let mut keys: Vec<Key> = Vec::new();
-        for text in texts {
-            let (name, secret) = text.split_once(':')?;
-            let secret = hex::decode(secret).ok().filter(|secret| secret.len() >= MIN_KEY_BYTES)?;
-            let named =
-                (1..=MAX_KEY_NAME).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric());
-            if !named || keys.iter().any(|key| key.name == name) {
-                return None;
-            }
-            keys.push(Key { name: name.to_owned(), mac: Hmac::new_from_slice(&secret).ok()? });
-        }
-        Some(Self(keys))
+        Keyring::parse(texts).map(Self)
     }
 
     /// # Errors
@@ -66,7 +45,7 @@ impl Keys {
             let mac = key.mac.clone().chain_update(at).chain_update(b".").chain_update(body);
             values.iter().any(|value| mac.clone().verify_slice(value).is_ok())
         };
-        if !self.0.iter().any(signed_by) {
+        if !self.0.0.iter().any(signed_by) {
             return Err(Unsigned::Bad);
         }
         let at: i64 = at.parse().map_err(|_| Unsigned::Bad)?;
@@ -90,6 +69,9 @@ fn parts(signature: &str) -> Option<(&str, Vec<Vec<u8>>)> {
 
 #[cfg(test)]
 mod tests {
+    use hmac::{Hmac, KeyInit as _};
+    use sha2::Sha256;
+
     use super::*;
 
     const OLD: &str = "old:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
