@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions as _, PgPool};
+use time::OffsetDateTime;
 
 use crate::{Secret, metrics};
 
@@ -134,4 +135,21 @@ pub fn is_contended(error: &sqlx::Error) -> bool {
     // Lock not available, statement cancelled, deadlock, serialization failure.
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
     code.is_some_and(|code| ["55P03", "57014", "40P01", "40001"].contains(&code.as_ref()))
+}
+
+/// What Postgres keeps of an instant: cut to it, what was said before a commit is what is read after it.
+#[must_use]
+pub fn microseconds(at: OffsetDateTime) -> OffsetDateTime {
+    at.replace_microsecond(at.microsecond()).expect("an instant's own microsecond is in range")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instants_are_cut_to_what_the_store_keeps() {
+        let at = OffsetDateTime::from_unix_timestamp_nanos(1_234_567_891).unwrap();
+        assert_eq!(microseconds(at).nanosecond(), 234_567_000);
+    }
 }

@@ -8,6 +8,7 @@ mod hold;
 use prost::Message as _;
 use sha2::{Digest as _, Sha256};
 use stampede_kit as kit;
+use stampede_kit::postgres::microseconds;
 use stampede_proto::order::v1::{CreateOrderRequest, LineItem};
 use stampede_types::{BuyerId, IdempotencyKey, Money, OrderId, Pool, Quantity};
 use time::OffsetDateTime;
@@ -72,7 +73,9 @@ impl Orders {
         check_price(&asked, quoted.as_ref(), &priced)?;
         let (priced, held) = self.hold_with_gifts(&asked, quoted.as_ref(), priced).await?;
         self.crash_at.reached(CrashPoint::AfterReserve);
-        let order = new_order(asked.id, asked.buyer.clone(), priced, microseconds(self.clock.now()), held);
+        // The first answer says no more than a repeated one can.
+        let now = microseconds(self.clock.now());
+        let order = new_order(asked.id, asked.buyer.clone(), priced, now, held);
         let new = NewOrder {
             order: order.clone(),
             fingerprint: asked.fingerprint.clone(),
@@ -205,11 +208,6 @@ fn new_order(id: OrderId, buyer: BuyerId, priced: Priced, created_at: OffsetDate
     }
 }
 
-/// Postgres keeps microseconds: the first answer says no more than a repeated one can.
-fn microseconds(at: OffsetDateTime) -> OffsetDateTime {
-    at.replace_microsecond(at.microsecond()).expect("an instant's own microsecond is in range")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -224,11 +222,5 @@ mod tests {
             orders.create(cx, request)
         });
         assert!(create <= 3 * 1_024, "{create} bytes");
-    }
-
-    #[test]
-    fn instants_are_cut_to_what_the_store_keeps() {
-        let at = OffsetDateTime::from_unix_timestamp_nanos(1_234_567_891).unwrap();
-        assert_eq!(microseconds(at).nanosecond(), 234_567_000);
     }
 }

@@ -16,6 +16,7 @@ use super::publish::Publisher;
 use super::rows;
 use super::watch::Watch;
 use crate::nats::{self, Stream};
+use crate::postgres::microseconds;
 use crate::task;
 
 /// "STAMPEDE" in ASCII: the advisory lock of the relay that leads.
@@ -155,10 +156,8 @@ impl Relay {
         loop {
             let pass = rows::wait_again(session, after, made_at + SKEW, CHUNK).await?;
             lost += pass.done;
-            match pass.last {
-                Some(last) if !pass.young => after = last,
-                Some(_) | None => break,
-            }
+            let Some(on) = pass.goes_on_after() else { break };
+            after = on;
         }
         rows::set_filled(session, &self.stream.name, made_at).await?;
         if lost > 0 {
@@ -182,9 +181,4 @@ impl Relay {
         ensure!(now_made_at == made_at, "the stream was lost and made again at {now_made_at}");
         Ok(())
     }
-}
-
-/// What Postgres keeps of an instant; NATS says nanoseconds.
-fn microseconds(at: OffsetDateTime) -> OffsetDateTime {
-    at.replace_microsecond(at.microsecond()).expect("an instant's own microsecond is in range")
 }

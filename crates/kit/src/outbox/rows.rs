@@ -121,6 +121,13 @@ pub(super) struct Pass {
     pub done: i64,
 }
 
+impl Pass {
+    /// The position behind which there may be more to do.
+    pub(super) fn goes_on_after(self) -> Option<i64> {
+        self.last.filter(|_| !self.young)
+    }
+}
+
 /// Makes rows written before `before` wait again, of the `limit` that follow position `after`.
 pub(super) async fn wait_again(
     conn: &mut PgConnection,

@@ -71,10 +71,8 @@ pub async fn prune(session: &mut PgConnection) -> Result<(), sqlx::Error> {
     let mut after = i64::MIN;
     for _ in 0..CHUNKS {
         let pass = rows::prune_outbox(session, after, KEEP, CHUNK).await?;
-        match pass.last {
-            Some(last) if !pass.young => after = last,
-            Some(_) | None => break,
-        }
+        let Some(on) = pass.goes_on_after() else { break };
+        after = on;
     }
     Ok(())
 }

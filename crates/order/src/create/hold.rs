@@ -1,11 +1,12 @@
 //! The stock of a new order: all lines or none. A hold that an earlier try with the same key left behind is taken up, or another one is
 //! made when that has ended.
 
+use stampede_kit::postgres::microseconds;
 use stampede_proto::inventory::v1::ReservationState;
 use stampede_types::ReservationId;
 use time::OffsetDateTime;
 
-use super::{Asked, microseconds};
+use super::Asked;
 use crate::domain::pricing::Wanted;
 use crate::error::Error;
 use crate::orders::Orders;

@@ -14,8 +14,8 @@ pub struct Trouble(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
-    /// Answers that arrive before any is lost, and answers that are lost then.
-    lost: HashMap<&'static str, (u32, u32)>,
+    /// Answers that will be lost.
+    lost: HashMap<&'static str, u32>,
     calls: HashMap<&'static str, u32>,
     gates: HashMap<&'static str, Arc<Semaphore>>,
     refused: HashMap<&'static str, ErrorReason>,
@@ -24,12 +24,7 @@ struct State {
 impl Trouble {
     /// The next answers of this method are lost after their effect.
     pub fn lose(&self, method: &'static str, answers: u32) {
-        self.lose_after(method, 0, answers);
-    }
-
-    /// The same, after so many that arrive.
-    pub fn lose_after(&self, method: &'static str, arrive: u32, answers: u32) {
-        self.0.lock().unwrap().lost.insert(method, (arrive, answers));
+        self.0.lock().unwrap().lost.insert(method, answers);
     }
 
     /// Calls of this method have no effect and are refused for this reason, until it is mended.
@@ -74,15 +69,11 @@ impl Trouble {
     pub fn answer<T>(&self, method: &'static str, message: T) -> Result<Response<T>, Status> {
         let mut state = self.0.lock().unwrap();
         match state.lost.get_mut(method) {
-            Some((0, left)) if *left > 0 => {
+            Some(left) if *left > 0 => {
                 *left -= 1;
                 Err(Status::unavailable("the answer was lost"))
             }
-            Some((arrive, _)) => {
-                *arrive = arrive.saturating_sub(1);
-                Ok(Response::new(message))
-            }
-            None => Ok(Response::new(message)),
+            Some(_) | None => Ok(Response::new(message)),
         }
     }
 }
