@@ -1,5 +1,5 @@
-//! CreateOrder: price on the server, hold all lines or none, write the order, answer. The order's id is its buyer's and its
-//! key's, so every repetition meets the first: at the reservation, then at the insert. A crash in between leaves a hold that
+//! CreateOrder: price on the server, hold all lines or none, write the order, answer. The order's id is its buyer's, its key's and
+//! that of the day it was first held (`domain/key.rs`), so every repetition meets the first: at the reservation, then at the insert. A crash in between leaves a hold that
 //! the next try takes up or that ends by itself, after which the next try makes another one: no failed try uses up its key.
 
 mod gifts;
@@ -10,10 +10,11 @@ use sha2::{Digest as _, Sha256};
 use stampede_kit as kit;
 use stampede_kit::postgres::microseconds;
 use stampede_proto::order::v1::{CreateOrderRequest, LineItem};
-use stampede_types::{BuyerId, IdempotencyKey, Money, OrderId, Pool, Quantity};
+use stampede_types::{BuyerId, IdempotencyKey, Money, Pool, Quantity, RequestId};
 use time::OffsetDateTime;
 
 use crate::crash::CrashPoint;
+use crate::domain::key;
 use crate::domain::order::Order;
 use crate::domain::pricing::{Priced, Wanted};
 use crate::domain::promotion::Coupon;
@@ -30,7 +31,7 @@ use hold::Held;
 
 /// Who asks for what, under which key.
 struct Asked {
-    id: OrderId,
+    request: RequestId,
     buyer: BuyerId,
     fingerprint: Vec<u8>,
     lines: Vec<Wanted>,
@@ -51,7 +52,7 @@ impl Orders {
         let buyer = buyer(cx)?;
         let key: IdempotencyKey =
             cx.idempotency_key.as_deref().and_then(|key| key.parse().ok()).ok_or(Error::KeyMissing)?;
-        let id = OrderId::of_request(&buyer, &key);
+        let id = RequestId::of(&buyer, &key);
         let fingerprint = Sha256::digest(request.encode_to_vec()).to_vec();
         let placed = match parse(id, buyer, fingerprint.clone(), cx.repeated, request) {
             Ok(asked) => self.place(asked).await,
@@ -59,10 +60,13 @@ impl Orders {
         };
         match placed {
             // What is refused now may have been accepted when the key first came: then that is the answer.
-            Err(refused) if refused.may_be_a_replay() => match self.replays.find(id).await? {
-                Some(before) => replay(*before, &fingerprint),
-                None => Err(refused),
-            },
+            Err(refused) if refused.may_be_a_replay() => {
+                let before = key::orders_before(id, self.clock.now());
+                match self.replays.find(before).await? {
+                    Some(before) => replay(*before, &fingerprint),
+                    None => Err(refused),
+                }
+            }
             answer @ (Ok(_) | Err(_)) => answer,
         }
     }
@@ -75,7 +79,7 @@ impl Orders {
         self.crash_at.reached(CrashPoint::AfterReserve);
         // The first answer says no more than a repeated one can.
         let now = microseconds(self.clock.now());
-        let order = new_order(asked.id, asked.buyer.clone(), priced, now, held);
+        let order = new_order(asked.buyer.clone(), priced, now, held);
         let new = NewOrder {
             order: order.clone(),
             fingerprint: asked.fingerprint.clone(),
@@ -103,7 +107,7 @@ impl Orders {
     /// with this key has written the order on it. A release that fails leaves the hold to end by itself.
     async fn lost(&self, asked: &Asked, order: &Order, used_up: UsedUp) -> Result<Order, Error> {
         self.promotions.is_stale();
-        if let Some(before) = self.replays.find(asked.id).await? {
+        if let Some(before) = self.replays.find(vec![order.id]).await? {
             return replay(*before, &asked.fingerprint);
         }
         let outcome = self.peers.release(order.reservation()).await;
@@ -137,7 +141,7 @@ pub(crate) fn buyer(cx: &kit::Context) -> Result<BuyerId, Error> {
 }
 
 fn parse(
-    id: OrderId,
+    id: RequestId,
     buyer: BuyerId,
     fingerprint: Vec<u8>,
     repeated: bool,
@@ -148,7 +152,16 @@ fn parse(
         Error::Invalid { field: "expected_total.currency".into(), rule: "must be an ISO 4217 code" }
     })?;
     let coupons = coupons(&request.coupons)?;
-    Ok(Asked { id, buyer, fingerprint, lines, coupons, expected_total, quote: request.quote, repeated })
+    Ok(Asked {
+        request: id,
+        buyer,
+        fingerprint,
+        lines,
+        coupons,
+        expected_total,
+        quote: request.quote,
+        repeated,
+    })
 }
 
 /// Each once, however often it was brought.
@@ -179,9 +192,9 @@ pub(crate) fn wanted(lines: Vec<LineItem>) -> Result<Vec<Wanted>, Error> {
     lines.into_iter().enumerate().map(line).collect()
 }
 
-fn new_order(id: OrderId, buyer: BuyerId, priced: Priced, created_at: OffsetDateTime, held: Held) -> Order {
+fn new_order(buyer: BuyerId, priced: Priced, created_at: OffsetDateTime, held: Held) -> Order {
     Order {
-        id,
+        id: held.order,
         reservation_id: held.reservation,
         buyer,
         state: OrderState::AwaitingPayment,

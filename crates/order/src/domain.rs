@@ -4,6 +4,7 @@
 pub mod cart;
 pub mod diagram;
 pub mod fulfilment;
+pub mod key;
 pub mod late;
 pub mod method;
 pub mod order;

@@ -17,10 +17,13 @@ use crate::store::orders::Stored;
 /// Ids of one statement, statements at once, and callers that may wait.
 const LIMITS: Limits = Limits { batch: 256, writers: 2, queue: 8192 };
 
-pub struct Replays(Batcher<Uuid, Result<Option<Box<Stored>>, Failed>>);
+/// Ids of which one at most is there.
+type Ids = Vec<OrderId>;
+
+pub struct Replays(Batcher<Ids, Result<Option<Box<Stored>>, Failed>>);
 
 pub fn start(db: PgPool) -> Replays {
-    let look = move |ids: Vec<Uuid>| {
+    let look = move |ids: Vec<Ids>| {
         let db = db.clone();
         async move { look_up(&db, &ids).await }
     };
@@ -28,9 +31,9 @@ pub fn start(db: PgPool) -> Replays {
 }
 
 impl Replays {
-    /// What was made of this id before.
-    pub async fn find(&self, id: OrderId) -> Result<Option<Box<Stored>>, Error> {
-        match self.0.submit(id.uuid()).await {
+    /// The order that was made before under one of these ids.
+    pub async fn find(&self, ids: Vec<OrderId>) -> Result<Option<Box<Stored>>, Error> {
+        match self.0.submit(ids).await {
             Ok(found) => found.map_err(Error::from),
             Err(Refused::Full) => Err(Error::Overloaded),
             Err(Refused::Stopped) => Err(Error::Unavailable),
@@ -44,14 +47,16 @@ pub fn replay(before: Stored, fingerprint: &[u8]) -> Result<Order, Error> {
     if before.fingerprint == fingerprint { Ok(before.order) } else { Err(Error::KeyReused) }
 }
 
-async fn look_up(db: &PgPool, ids: &[Uuid]) -> Vec<Result<Option<Box<Stored>>, Failed>> {
-    match read(db, ids).await {
+async fn look_up(db: &PgPool, asked: &[Ids]) -> Vec<Result<Option<Box<Stored>>, Failed>> {
+    let all: Vec<Uuid> = asked.iter().flatten().map(|id| id.uuid()).collect();
+    match read(db, &all).await {
         Ok(stored) => {
-            let stored: HashMap<Uuid, Stored> =
-                stored.into_iter().map(|stored| (stored.order.id.uuid(), stored)).collect();
-            ids.iter().map(|id| Ok(stored.get(id).cloned().map(Box::new))).collect()
+            let stored: HashMap<OrderId, Stored> =
+                stored.into_iter().map(|stored| (stored.order.id, stored)).collect();
+            let found = |ids: &Ids| ids.iter().find_map(|id| stored.get(id)).cloned().map(Box::new);
+            asked.iter().map(|ids| Ok(found(ids))).collect()
         }
-        Err(error) => vec![Err(Failed::of(&error)); ids.len()],
+        Err(error) => vec![Err(Failed::of(&error)); asked.len()],
     }
 }
 

@@ -40,7 +40,7 @@ impl Orders {
         let shipped_at = store::fulfilment::insert(&mut tx, id, shipment, &fingerprint, &units)
             .await?
             .ok_or(Error::ShipmentConflict)?;
-        store::fulfilment::count_shipped(&mut tx, id, &units).await?;
+        store::fulfilment::count_shipped(&mut tx, &order, &units).await?;
         let mut next = order.with(&Change { event: Some(event), ..Change::default() })?;
         let shipment = Shipment { id: shipment, units, shipped_at, delivered_at: None };
         let told = events::shipped(&next, &shipment, self.clock.now());

@@ -6,6 +6,7 @@ pub mod complete;
 pub mod expire;
 pub mod fulfilment;
 pub mod late;
+mod lines;
 pub mod list;
 pub mod orders;
 pub mod place;

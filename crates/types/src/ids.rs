@@ -46,8 +46,13 @@ macro_rules! uuid_id {
 }
 
 uuid_id!(
-    /// An order. Derived from the buyer and the idempotency key, so that a repeated request meets the first.
+    /// An order. Derived from its request and the day its stock was first held, so that a repeated request meets the first and
+    /// orders of one day lie beside each other in every index.
     OrderId
+);
+uuid_id!(
+    /// What a buyer asks for under one idempotency key, however often it is sent.
+    RequestId
 );
 uuid_id!(
     /// A hold on stock; chosen by whoever asks for it.
@@ -58,24 +63,41 @@ uuid_id!(
     PaymentId
 );
 
-/// The namespace of orders: every order id is a version 5 UUID below it.
-const ORDERS: Uuid = Uuid::from_u128(0x5e1f_0a51_57a3_4bed_9e00_0000_0000_0001);
+/// The namespace of requests: every one is a version 5 UUID below it.
+const REQUESTS: Uuid = Uuid::from_u128(0x5e1f_0a51_57a3_4bed_9e00_0000_0000_0001);
 
-impl OrderId {
-    /// The one order that belongs to this buyer and key.
+impl RequestId {
+    /// The one request that belongs to this buyer and key.
     #[must_use]
-    pub fn of_request(buyer: &crate::BuyerId, key: &crate::IdempotencyKey) -> Self {
+    pub fn of(buyer: &crate::BuyerId, key: &crate::IdempotencyKey) -> Self {
         // The length keeps ("ab", "c") and ("a", "bc") apart.
         let name = format!("{}:{}:{}", buyer.as_str().len(), buyer.as_str(), key.as_str());
-        Self(Uuid::new_v5(&ORDERS, name.as_bytes()))
+        Self(Uuid::new_v5(&REQUESTS, name.as_bytes()))
     }
 
-    /// The one reservation that holds this order's stock.
+    /// The reservation that holds its stock first.
     #[must_use]
-    pub fn reservation(self) -> ReservationId {
+    pub fn first_reservation(self) -> ReservationId {
         ReservationId(self.derive("reservation"))
     }
 
+    /// The reservation of a later try, counted from 2: the holds before it have ended.
+    #[must_use]
+    pub fn later_reservation(self, nth: u32) -> ReservationId {
+        ReservationId(self.derive(&format!("reservation/{nth}")))
+    }
+
+    /// Its one order, when its stock was first held on this day, in days since 1970. A version 8 UUID (RFC 9562): the day, then
+    /// this id's own bits.
+    #[must_use]
+    pub fn order(self, day: u16) -> OrderId {
+        let mut bytes = *self.0.as_bytes();
+        bytes[..2].copy_from_slice(&day.to_be_bytes());
+        OrderId(uuid::Builder::from_custom_bytes(bytes).into_uuid())
+    }
+}
+
+impl OrderId {
     /// The payment of the given attempt, counted from 1.
     #[must_use]
     pub fn payment(self, attempt: u32) -> PaymentId {
@@ -88,14 +110,25 @@ mod tests {
     use super::*;
     use crate::{BuyerId, IdempotencyKey};
 
+    fn request(buyer: &str, key: &str) -> RequestId {
+        RequestId::of(&buyer.parse::<BuyerId>().unwrap(), &key.parse::<IdempotencyKey>().unwrap())
+    }
+
     #[test]
-    fn the_same_buyer_and_key_are_the_same_order_and_no_other() {
-        let id = |buyer: &str, key: &str| {
-            OrderId::of_request(&buyer.parse::<BuyerId>().unwrap(), &key.parse::<IdempotencyKey>().unwrap())
-        };
-        assert_eq!(id("alice", "k1"), id("alice", "k1"));
-        assert_ne!(id("alice", "k1"), id("alice", "k2"));
-        assert_ne!(id("ab", "c"), id("a", "bc"));
-        assert_ne!(id("alice", "k1").payment(1), id("alice", "k1").payment(2));
+    fn the_same_buyer_and_key_are_the_same_request_and_no_other() {
+        assert_eq!(request("alice", "k1"), request("alice", "k1"));
+        assert_ne!(request("alice", "k1"), request("alice", "k2"));
+        assert_ne!(request("ab", "c"), request("a", "bc"));
+    }
+
+    #[test]
+    fn an_order_is_its_requests_and_its_days() {
+        let order = request("alice", "k1").order(20_778);
+        assert_eq!(order, request("alice", "k1").order(20_778));
+        assert_ne!(order, request("alice", "k1").order(20_779));
+        assert_ne!(order, request("alice", "k2").order(20_778));
+        assert_ne!(order.payment(1), order.payment(2));
+        assert_eq!(order.uuid().get_version_num(), 8);
+        assert!(request("bob", "any").order(20_777) < order && order < request("carol", "any").order(20_779));
     }
 }

@@ -6,7 +6,7 @@ mod money;
 mod names;
 mod quantity;
 
-pub use ids::{OrderId, PaymentId, ReservationId};
+pub use ids::{OrderId, PaymentId, RequestId, ReservationId};
 pub use key::{IdempotencyKey, InvalidIdempotencyKey};
 pub use money::{Currency, InvalidCurrency, Money, MoneyError};
 pub use names::{BuyerId, CampaignId, InvalidName, Pool, SkuId};

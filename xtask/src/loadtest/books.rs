@@ -127,7 +127,7 @@ async fn read_once(
     let (orders, ordered_units, most_per_buyer): (i64, i64, i64) = sqlx::query_as(
         "SELECT coalesce(sum(orders), 0)::bigint, coalesce(sum(units), 0)::bigint, coalesce(max(units), 0)::bigint
          FROM (SELECT count(DISTINCT o.order_id) AS orders, sum(l.quantity) AS units
-               FROM orders o JOIN order_line l USING (order_id)
+               FROM orders o CROSS JOIN LATERAL jsonb_to_recordset(o.lines) AS l (campaign_id text, quantity integer)
                WHERE l.campaign_id = $1 AND o.state NOT IN ('EXPIRED', 'CANCELLED', 'REJECTED') GROUP BY o.buyer_id) AS by_buyer",
     )
     .bind(campaign)

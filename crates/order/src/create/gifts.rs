@@ -86,7 +86,7 @@ impl Orders {
     /// # Errors
     /// The key holds something else, or a gift that is not to be had any more: the hold of a try that died, which ends by itself.
     async fn gifts_not_held(&self, asked: &Asked, gifts: &[Wanted]) -> Result<Vec<SkuId>, Error> {
-        let held = self.peers.held(asked.id.reservation()).await.map_err(Error::of_peer)?;
+        let held = self.peers.held(asked.request.first_reservation()).await.map_err(Error::of_peer)?;
         let Some((lines, rest)) = held.split_at_checked(asked.lines.len()) else { return Ok(Vec::new()) };
         if lines != asked.lines {
             return Ok(Vec::new());

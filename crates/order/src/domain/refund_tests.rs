@@ -1,7 +1,7 @@
 //! Whatever is sent back, in whatever pieces: nobody gets more than he paid, and who sends all of it back gets all of it.
 
 use proptest::prelude::*;
-use stampede_types::{BuyerId, IdempotencyKey, OrderId, Pool};
+use stampede_types::{BuyerId, IdempotencyKey, Pool, RequestId};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -27,10 +27,10 @@ fn order(lines: &[(i64, u32)]) -> Order {
         discount: eur(0),
         total: eur(*total),
     };
-    let id = OrderId::of_request(&buyer, &key);
+    let request = RequestId::of(&buyer, &key);
     Order {
-        id,
-        reservation_id: id.reservation(),
+        id: request.order(20_778),
+        reservation_id: request.first_reservation(),
         buyer,
         state: OrderState::Delivered,
         payment_state: PaymentState::Paid,

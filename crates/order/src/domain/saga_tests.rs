@@ -2,7 +2,7 @@
 //! ended otherwise has neither.
 
 use proptest::prelude::*;
-use stampede_types::{BuyerId, IdempotencyKey, Money, OrderId};
+use stampede_types::{BuyerId, IdempotencyKey, Money, RequestId};
 use time::OffsetDateTime;
 
 use super::*;
@@ -14,10 +14,10 @@ pub fn order() -> Order {
     let buyer: BuyerId = "alice".parse().unwrap();
     let money = Money::new(100, "EUR".parse().unwrap());
     let key: IdempotencyKey = "k".parse().unwrap();
-    let id = OrderId::of_request(&buyer, &key);
+    let request = RequestId::of(&buyer, &key);
     Order {
-        id,
-        reservation_id: id.reservation(),
+        id: request.order(20_778),
+        reservation_id: request.first_reservation(),
         buyer,
         state: OrderState::AwaitingPayment,
         payment_state: PaymentState::Pending,

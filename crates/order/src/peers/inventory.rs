@@ -128,10 +128,15 @@ impl Peers {
         }
     }
 
+    /// This reservation as it stands.
+    pub async fn reservation(&self, id: ReservationId) -> Result<Reservation, Status> {
+        let message = GetReservationRequest { reservation_id: id.to_string() };
+        Ok(self.stock.clone().get_reservation(request(message, ASK_WITHIN)).await?.into_inner())
+    }
+
     /// What this reservation holds, in the order it was asked for.
     pub async fn held(&self, id: ReservationId) -> Result<Vec<Wanted>, Status> {
-        let message = GetReservationRequest { reservation_id: id.to_string() };
-        let held = self.stock.clone().get_reservation(request(message, ASK_WITHIN)).await?.into_inner();
+        let held = self.reservation(id).await?;
         let line = |line: ReservationLine| {
             let sku = line.sku_id.parse().map_err(|_| malformed("a SKU's name"))?;
             let pool =

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::orders::out_of_range;
 use crate::domain::fulfilment::{MAX_PARTS, Shipment, Units};
+use crate::domain::order::Order;
 
 struct ShipmentRow {
     order_id: Uuid,
@@ -73,18 +74,20 @@ pub async fn insert(
 /// Counts units as shipped; the checks of the table refuse more than was ordered.
 pub async fn count_shipped(
     conn: &mut PgConnection,
-    order: OrderId,
+    order: &Order,
     units: &[Units],
 ) -> Result<(), sqlx::Error> {
     let (numbers, quantities) = columns(units)?;
+    let ordered = |units: &Units| i32::try_from(order.lines[units.line].quantity.get()).map_err(out_of_range);
+    let ordered: Vec<i32> = units.iter().map(ordered).collect::<Result<_, _>>()?;
     sqlx::query!(
         "INSERT INTO line_count (order_id, line_no, ordered, shipped)
-         SELECT line.order_id, line.line_no, line.quantity, units.quantity
-         FROM UNNEST($2::integer[], $3::integer[]) AS units (line_no, quantity)
-         JOIN order_line AS line ON line.order_id = $1 AND line.line_no = units.line_no
+         SELECT $1, line_no, ordered, quantity
+         FROM UNNEST($2::integer[], $3::integer[], $4::integer[]) AS units (line_no, ordered, quantity)
          ON CONFLICT ON CONSTRAINT line_count_once DO UPDATE SET shipped = line_count.shipped + EXCLUDED.shipped",
-        order.uuid(),
+        order.id.uuid(),
         &numbers,
+        &ordered,
         &quantities
     )
     .execute(conn)

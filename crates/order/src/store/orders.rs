@@ -1,14 +1,14 @@
-//! Orders as they are read and changed. Lines never change, so reading them in a second statement sees the same ones.
+//! Orders as they are read and changed. Lines never change, so reading those of old orders in a second statement sees the same ones.
 
 use std::collections::HashMap;
 
 use sqlx::{PgConnection, PgExecutor};
-use stampede_types::{Currency, Money, OrderId, PaymentId, Pool, Quantity, ReservationId};
+use stampede_types::{Currency, Money, OrderId, PaymentId, ReservationId};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{applied, uses};
-use crate::domain::order::{EndReason, Line, Order};
+use super::{applied, lines, uses};
+use crate::domain::order::{EndReason, Order};
 use crate::domain::state::FulfilmentState;
 
 /// An order with what must match when its key comes again.
@@ -32,6 +32,8 @@ pub(super) struct OrderRow {
     pub(super) total_minor: i64,
     pub(super) refunded_minor: i64,
     pub(super) promotions: Option<Vec<u8>>,
+    /// Nothing for an order older than the column.
+    pub(super) lines: Option<String>,
     pub(super) payment_id: Option<Uuid>,
     pub(super) payment_attempt: i32,
     pub(super) fingerprint: Vec<u8>,
@@ -44,24 +46,13 @@ pub(super) struct OrderRow {
     pub(super) version: i64,
 }
 
-struct LineRow {
-    order_id: Uuid,
-    sku_id: String,
-    campaign_id: String,
-    quantity: i32,
-    title: String,
-    unit_price_minor: i64,
-    discount_minor: i64,
-    total_minor: i64,
-}
-
 /// The orders with these ids, each once, in no order.
 pub async fn by_ids(conn: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<Stored>, sqlx::Error> {
     // One lookup an id. `= ANY` lets a plan made while the table was empty scan all of it, for each refusal of a sale.
     let rows = sqlx::query_as!(
         OrderRow,
         "SELECT found.order_id, buyer_id, state, payment_state, stock_state, fulfilment_state, currency, subtotal_minor,
-                discount_minor, shipping_minor, total_minor, refunded_minor, promotions, payment_id, payment_attempt, fingerprint,
+                discount_minor, shipping_minor, total_minor, refunded_minor, promotions, lines::text, payment_id, payment_attempt, fingerprint,
                 decline, reservation_id, end_reason, expires_at, created_at, updated_at, version
          FROM (SELECT DISTINCT UNNEST($1::uuid[])) AS asked (order_id)
          CROSS JOIN LATERAL (SELECT * FROM orders WHERE orders.order_id = asked.order_id LIMIT 1) AS found",
@@ -79,7 +70,7 @@ pub async fn newer(conn: &mut PgConnection, known: &[(OrderId, i64)]) -> Result<
     let rows = sqlx::query_as!(
         OrderRow,
         "SELECT found.order_id, buyer_id, state, payment_state, stock_state, fulfilment_state, currency, subtotal_minor,
-                discount_minor, shipping_minor, total_minor, refunded_minor, promotions, payment_id, payment_attempt, fingerprint,
+                discount_minor, shipping_minor, total_minor, refunded_minor, promotions, lines::text, payment_id, payment_attempt, fingerprint,
                 decline, reservation_id, end_reason, expires_at, created_at, updated_at, version
          FROM UNNEST($1::uuid[], $2::bigint[]) AS known (order_id, told)
          CROSS JOIN LATERAL (SELECT * FROM orders WHERE orders.order_id = known.order_id LIMIT 1) AS found
@@ -161,15 +152,16 @@ pub(super) async fn with_lines(
     if rows.is_empty() {
         return Ok(Vec::new());
     }
-    let ids: Vec<Uuid> = rows.iter().map(|row| row.order_id).collect();
-    let mut lines: HashMap<Uuid, Vec<LineRow>> = HashMap::with_capacity(ids.len());
-    for line in lines_of(&mut *conn, &ids).await? {
-        lines.entry(line.order_id).or_default().push(line);
-    }
+    let old: Vec<Uuid> = rows.iter().filter(|row| row.lines.is_none()).map(|row| row.order_id).collect();
+    let mut elsewhere: HashMap<Uuid, String> = if old.is_empty() {
+        HashMap::new()
+    } else {
+        lines::of_old_orders(&mut *conn, &old).await?.into_iter().collect()
+    };
     let mut orders = rows
         .into_iter()
         .map(|row| {
-            let lines = lines.remove(&row.order_id).unwrap_or_default();
+            let lines = elsewhere.remove(&row.order_id);
             row.into_stored(lines)
         })
         .collect::<Result<Vec<_>, _>>()?;
@@ -203,24 +195,12 @@ async fn with_parts(conn: &mut PgConnection, orders: &mut [Stored]) -> Result<()
     Ok(())
 }
 
-async fn lines_of(executor: impl PgExecutor<'_>, ids: &[Uuid]) -> Result<Vec<LineRow>, sqlx::Error> {
-    sqlx::query_as!(
-        LineRow,
-        "SELECT found.order_id, sku_id, campaign_id, quantity, title, unit_price_minor, discount_minor, total_minor
-         FROM (SELECT DISTINCT UNNEST($1::uuid[])) AS asked (order_id)
-         CROSS JOIN LATERAL (SELECT * FROM order_line WHERE order_line.order_id = asked.order_id
-                             ORDER BY order_line.line_no LIMIT 1000) AS found
-         ORDER BY found.order_id, found.line_no",
-        ids
-    )
-    .fetch_all(executor)
-    .await
-}
-
 impl OrderRow {
-    fn into_stored(self, lines: Vec<LineRow>) -> Result<Stored, sqlx::Error> {
+    fn into_stored(self, elsewhere: Option<String>) -> Result<Stored, sqlx::Error> {
         let currency: Currency = parsed(&self.currency)?;
-        let lines = lines.into_iter().map(|line| line.into_line(currency)).collect::<Result<_, _>>()?;
+        // An order has at least one line.
+        let lines = self.lines.or(elsewhere).ok_or(sqlx::Error::RowNotFound)?;
+        let lines = lines::read(&lines, currency)?;
         let order = Order {
             id: OrderId::new(self.order_id),
             buyer: parsed(&self.buyer_id)?,
@@ -248,21 +228,6 @@ impl OrderRow {
             version: self.version,
         };
         Ok(Stored { order, fingerprint: self.fingerprint })
-    }
-}
-
-impl LineRow {
-    fn into_line(self, currency: Currency) -> Result<Line, sqlx::Error> {
-        Ok(Line {
-            sku: parsed(&self.sku_id)?,
-            pool: Pool::from_campaign_id(&self.campaign_id)
-                .map_err(|error| sqlx::Error::Decode(error.into()))?,
-            quantity: Quantity::try_from(self.quantity).map_err(|error| sqlx::Error::Decode(error.into()))?,
-            title: self.title,
-            unit_price: Money::new(self.unit_price_minor, currency),
-            discount: Money::new(self.discount_minor, currency),
-            total: Money::new(self.total_minor, currency),
-        })
     }
 }
 

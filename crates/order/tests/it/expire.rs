@@ -62,9 +62,10 @@ async fn leave_overdue(shop: &Shop, orders: i32) {
     sqlx::query(
         "INSERT INTO orders (order_id, buyer_id, state, payment_state, stock_state, fulfilment_state, currency,
                              subtotal_minor, discount_minor, total_minor, reservation_id, fingerprint, expires_at,
-                             created_at, updated_at)
+                             created_at, updated_at, lines)
          SELECT gen_random_uuid(), 'b' || n, 'AWAITING_PAYMENT', 'UNPAID', 'HELD', 'NONE', 'EUR', 1, 0, 1,
-                gen_random_uuid(), '', now() - interval '1 minute' + n * interval '1 ms', now(), now()
+                gen_random_uuid(), '', now() - interval '1 minute' + n * interval '1 ms', now(), now(),
+                '[{\"sku_id\": \"TEE\", \"quantity\": 1, \"title\": \"Tee\", \"unit_price_minor\": 1, \"discount_minor\": 0, \"total_minor\": 1}]'
          FROM generate_series(1, $1) AS n",
     )
     .bind(orders)

@@ -7,7 +7,7 @@ use stampede_proto::inventory::v1::{Reservation, ReservationLine, ReservationSta
 use stampede_proto::order::v1::promotion_action::Action;
 use stampede_proto::order::v1::*;
 use stampede_proto::timestamp;
-use stampede_types::OrderId;
+use stampede_types::RequestId;
 
 use crate::parcels::new_id;
 use crate::promotions::{automatic, eur};
@@ -24,7 +24,7 @@ fn promotions(order: &Order) -> Vec<&str> {
 
 /// An earlier try of Alice's with this key, which died when it held these.
 fn died_with(shop: &Shop, key: &str, skus: &[&str]) -> String {
-    let id = OrderId::of_request(&"alice".parse().unwrap(), &key.parse().unwrap()).reservation().to_string();
+    let id = RequestId::of(&"alice".parse().unwrap(), &key.parse().unwrap()).first_reservation().to_string();
     let line =
         |sku: &&str| ReservationLine { sku_id: (*sku).into(), quantity: 1, ..ReservationLine::default() };
     let ends = Clock::system().now() + Duration::from_hours(1);
@@ -34,6 +34,7 @@ fn died_with(shop: &Shop, key: &str, skus: &[&str]) -> String {
         state: ReservationState::Pending.into(),
         lines: skus.iter().map(line).collect(),
         expires_at: Some(timestamp(ends)),
+        created_at: Some(timestamp(Clock::system().now())),
         ..Reservation::default()
     };
     shop.warehouse.floor.lock().unwrap().holds.insert(id.clone(), hold);

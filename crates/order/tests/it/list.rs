@@ -165,11 +165,12 @@ async fn orders_of(conn: &mut PgConnection, buyer: &str, count: i64) {
     sqlx::query(
         "INSERT INTO orders (order_id, buyer_id, state, payment_state, stock_state, fulfilment_state, currency,
                              subtotal_minor, discount_minor, total_minor, reservation_id, fingerprint, expires_at,
-                             created_at, updated_at)
+                             created_at, updated_at, lines)
          SELECT gen_random_uuid(), $1, CASE WHEN n % 100 = 0 THEN 'CONFIRMED' ELSE 'EXPIRED' END,
                 CASE WHEN n % 100 = 0 THEN 'PAID' ELSE 'UNPAID' END,
                 CASE WHEN n % 100 = 0 THEN 'COMMITTED' ELSE 'RELEASED' END, 'NONE', 'EUR', 1, 0, 1,
-                gen_random_uuid(), '', now(), now() - n * interval '1 second', now()
+                gen_random_uuid(), '', now(), now() - n * interval '1 second', now(),
+                '[{\"sku_id\": \"TEE\", \"quantity\": 1, \"title\": \"Tee\", \"unit_price_minor\": 1, \"discount_minor\": 0, \"total_minor\": 1}]'
          FROM generate_series(1, $2) AS n",
     )
     .bind(buyer)

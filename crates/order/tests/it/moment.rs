@@ -23,9 +23,10 @@ async fn at(transaction: &mut sqlx::PgConnection, millis_left: i64) -> (bool, bo
     sqlx::query(
         "INSERT INTO orders (order_id, buyer_id, state, payment_state, stock_state, fulfilment_state, currency,
                              subtotal_minor, discount_minor, total_minor, reservation_id, fingerprint, expires_at,
-                             created_at, updated_at)
+                             created_at, updated_at, lines)
          VALUES ($1, 'alice', 'AWAITING_PAYMENT', 'UNPAID', 'HELD', 'NONE', 'EUR', 1, 0, 1, $1, '',
-                 now() + $2 * interval '1 ms', now(), now())",
+                 now() + $2 * interval '1 ms', now(), now(),
+                 '[{\"sku_id\": \"TEE\", \"quantity\": 1, \"title\": \"Tee\", \"unit_price_minor\": 1, \"discount_minor\": 0, \"total_minor\": 1}]')",
     )
     .bind(order)
     .bind(millis_left)

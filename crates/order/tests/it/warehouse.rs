@@ -30,6 +30,8 @@ pub struct Floor {
     pub sold_out: bool,
     /// Nothing of these is left.
     pub run_out: HashSet<String>,
+    /// How long ago what is held now was held: as if the test had begun then.
+    pub made_ago: std::time::Duration,
     /// Nobody gets an answer about these holds.
     pub silent: HashSet<String>,
 }
@@ -117,7 +119,7 @@ impl Floor {
             state: ReservationState::Pending.into(),
             lines: request.lines,
             expires_at: Some(timestamp(ends)),
-            created_at: Some(timestamp(now)),
+            created_at: Some(timestamp(now - self.made_ago)),
             asked: Vec::new(),
         };
         self.holds.insert(hold.reservation_id.clone(), hold.clone());

@@ -1,5 +1,5 @@
 //! Orders of years gone by, put into the order service's tables as it would have left them, while it is down: completed, one line
-//! each, spread evenly over all ids. It never touches what is not its own.
+//! each, one every three seconds, the youngest of yesterday. It never touches what is not its own.
 
 use std::time::{Duration, Instant};
 
@@ -28,7 +28,7 @@ pub async fn fill(db: &PgPool, orders: u64) -> anyhow::Result<Duration> {
     let mut session = db.acquire().await?.detach();
     sqlx::raw_sql(SESSION).execute(&mut session).await?;
     // What a shop of that size has had long ago: statistics, clean pages, nothing waiting to be written.
-    for settled in ["VACUUM ANALYZE orders", "VACUUM ANALYZE order_line", "CHECKPOINT"] {
+    for settled in ["VACUUM ANALYZE orders", "CHECKPOINT"] {
         sqlx::raw_sql(settled).execute(&mut session).await?;
     }
     Ok(began.elapsed())
@@ -40,27 +40,24 @@ async fn range(db: &PgPool, from: i64, to: i64, all: i64) -> anyhow::Result<()> 
     let mut at = from;
     while at < to {
         let end = (at + CHUNK).min(to);
-        // The first half of an id grows with the number, which fills the indexes from left to right; the second is its hash.
+        // An id begins with its day (RequestId::order) and goes on with a hash.
         sqlx::query(
-            "WITH filled AS (
-               INSERT INTO orders (order_id, buyer_id, state, payment_state, stock_state, fulfilment_state, currency,
-                                   subtotal_minor, discount_minor, total_minor, reservation_id, fingerprint,
-                                   payment_id, payment_attempt, expires_at, created_at, updated_at, delivered_at)
-               SELECT id, 'fill-' || lpad((n / $4)::text, 9, '0'), 'COMPLETED', 'PAID', 'COMMITTED', 'DELIVERED', 'EUR',
-                      999, 0, 999, id, decode(md5(n::text) || md5(n::text), 'hex'), id, 1, day, day, day, day
-               FROM (SELECT n, now() - interval '1 day' - n * interval '3 seconds' AS day,
-                            (lpad(to_hex((n::float8 * 4294967295 / $3)::bigint), 8, '0') || substr(md5(n::text), 9))::uuid AS id
-                     FROM generate_series($1, $2 - 1) AS n) AS old
-               RETURNING order_id
-             )
-             INSERT INTO order_line (order_id, line_no, sku_id, campaign_id, quantity, title, unit_price_minor,
-                                     discount_minor, total_minor)
-             SELECT order_id, 1, 'FILL', '', 1, 'Filled in', 999, 0, 999 FROM filled",
+            "INSERT INTO orders (order_id, buyer_id, state, payment_state, stock_state, fulfilment_state, currency,
+                                 subtotal_minor, discount_minor, total_minor, reservation_id, fingerprint,
+                                 payment_id, payment_attempt, expires_at, created_at, updated_at, delivered_at, lines)
+             SELECT id, 'fill-' || lpad((n / $3)::text, 9, '0'), 'COMPLETED', 'PAID', 'COMMITTED', 'DELIVERED', 'EUR',
+                    999, 0, 999, id, decode(md5(n::text) || md5(n::text), 'hex'), id, 1, at, at, at, at,
+                    '[{\"sku_id\": \"FILL\", \"quantity\": 1, \"title\": \"Filled in\", \"unit_price_minor\": 999,
+                       \"discount_minor\": 0, \"total_minor\": 999}]'
+             FROM (SELECT n, at, (lpad(to_hex(floor(extract(epoch FROM at) / 86400)::bigint), 4, '0')
+                                  || substr(md5(n::text), 5))::uuid AS id
+                   FROM (SELECT n, now() - interval '2 days' - ($2 - n) * interval '3 seconds' AS at
+                         FROM generate_series($1, $4 - 1) AS n) AS counted) AS old",
         )
         .bind(at)
-        .bind(end)
         .bind(all)
         .bind(ORDERS_A_BUYER)
+        .bind(end)
         .execute(&mut session)
         .await
         .context("filling in orders")?;

@@ -3,7 +3,7 @@
 mod kept;
 
 use proptest::prelude::*;
-use stampede_types::{Currency, OrderId};
+use stampede_types::{Currency, OrderId, ReservationId};
 
 use super::spread::spread;
 use super::*;
@@ -83,7 +83,7 @@ fn placed(priced: Priced) -> Order {
         refunded: money(0),
         shipments: Vec::new(),
         returns: Vec::new(),
-        reservation_id: OrderId::new(uuid::Uuid::nil()).reservation(),
+        reservation_id: ReservationId::new(uuid::Uuid::nil()),
         end_reason: None,
         payment: None,
         payment_attempt: 1,
