@@ -19,7 +19,7 @@ impl Payments {
     /// The payment as it stands afterwards: AUTHORIZED, FAILED with its class, UNKNOWN, or whatever it already was.
     ///
     /// # Errors
-    /// The id was used with other terms, or the database does not answer.
+    /// The id was used with other terms, no provider takes the method in this currency, or the database does not answer.
     pub async fn authorize(&self, command: Authorize) -> Result<Payment, Error> {
         let begun = self.begin_authorize(command).await?;
         self.carry_out(begun).await
@@ -27,13 +27,17 @@ impl Payments {
 
     async fn begin_authorize(&self, command: Authorize) -> Result<Begun, Error> {
         let at = self.now();
-        let payment = Payment::new(command.payment, command.terms, self.provider.name(), at);
+        let (method, currency) = (command.terms.method.kind, command.terms.amount.currency());
+        let Some((first, fallbacks)) = self.providers.route(method, currency).split_first() else {
+            return self.unroutable(command).await;
+        };
+        let payment = Payment::new(command.payment, command.terms, first, at).falling_back_to(fallbacks);
         let mut tx = self.db.begin().await?;
         // The id is claimed first: two equal requests must meet here, not at the bank.
         if !intents::insert(&mut tx, &payment).await? {
             let known = payments::lock(&mut tx, payment.id).await?.ok_or(Error::NotFound(payment.id))?;
             tx.rollback().await?;
-            return again(payment, known);
+            return again(payment.id, payment.terms.as_ref(), known);
         }
         for attempt in &payment.attempts {
             attempts::insert(&mut tx, payment.id, attempt, self.lease, at).await?;
@@ -45,10 +49,22 @@ impl Payments {
     }
 }
 
+impl Payments {
+    /// Nobody takes it now; one that was begun while somebody did goes on.
+    async fn unroutable(&self, command: Authorize) -> Result<Begun, Error> {
+        let Authorize { payment: id, terms } = command;
+        let mut conn = self.db.acquire().await?;
+        match payments::read(&mut conn, id).await? {
+            Some(known) => again(id, Some(&terms), known),
+            None => Err(Error::Unroutable { method: terms.method.kind, currency: terms.amount.currency() }),
+        }
+    }
+}
+
 /// The id is known: the same payment goes on, another one is refused. One that was voided first has no terms to compare.
-fn again(asked: Payment, known: Payment) -> Result<Begun, Error> {
-    if known.terms.is_some() && known.terms != asked.terms {
-        return Err(Error::Conflict(asked.id));
+fn again(id: PaymentId, asked: Option<&Terms>, known: Payment) -> Result<Begun, Error> {
+    if known.terms.is_some() && known.terms.as_ref() != asked {
+        return Err(Error::Conflict(id));
     }
     let open = known.open_attempt(Operation::Authorize).filter(|_| !known.void_requested).cloned();
     Ok(match open {

@@ -27,7 +27,7 @@ impl Payments {
         if let Some(known) = payment.attempt(key).cloned() {
             return again(payment, &known, asked);
         }
-        let attempt = payment.begin(operation, key, asked, self.provider.name())?;
+        let attempt = payment.begin(operation, key, asked)?;
         attempts::insert(&mut tx, id, &attempt, self.lease, at).await?;
         intents::save(&mut tx, &payment, at).await?;
         if operation == Operation::Refund {

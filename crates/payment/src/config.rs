@@ -1,16 +1,22 @@
-//! Every setting of the payment service.
+//! Every setting of the payment service. Providers and routes are checked here: what is routed is taken.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use stampede_kit::Secret;
 use stampede_kit::config::{Problems, Reader, Server};
 
 use crate::crash::Crash;
-use crate::domain::Keys;
+use crate::domain::{Keys, Routes};
+use crate::provider::Simulator;
+use crate::providers::{Desk, Providers};
 
 /// Connections to Postgres unless told.
 const CONNECTIONS: u32 = 16;
 const PSP_TIMEOUT: Duration = Duration::from_secs(3);
+/// The providers' names.
+const SIMULATOR: &str = "simulator";
+const SIMULATOR_B: &str = "simulator-b";
 
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -29,6 +35,14 @@ pub struct Config {
     /// `psp.webhook_keys` (`PAYMENT_PSP_WEBHOOK_KEYS`): what the provider signs its webhooks with, as `name:hex` of 32 bytes or more.
     /// To rotate add the new one, have the provider sign with it, and take the old one out. Without any, webhooks are refused.
     pub webhook_keys: Keys,
+    /// `psp_b.url` (`PAYMENT_PSP_B_URL`), `psp_b.webhook_keys` (`PAYMENT_PSP_B_WEBHOOK_KEYS`): a second provider of the same kind, named
+    /// `simulator-b`. None unless told.
+    pub psp_b_url: Option<String>,
+    pub psp_b_webhook_keys: Keys,
+    /// `routes` (`PAYMENT_ROUTES`): who is asked for what, as `method[/CURRENCY]=provider[>provider…]`, such as
+    /// `card/EUR=simulator>simulator-b`; the method `*` is any, and the most particular route wins. `*=simulator` unless told. After `>` stands
+    /// who is asked when the one before cannot.
+    pub routes: Routes,
     /// `crash_at` (`PAYMENT_CRASH_AT`): where to abort, in debug builds only.
     pub crash: Crash,
 }
@@ -45,11 +59,13 @@ impl Config {
         }
         let nats_url = reader.required("nats.url");
         let psp_url: Option<String> = reader.required("psp.url");
-        if psp_url.as_ref().is_some_and(|url| !url.starts_with("http://") && !url.starts_with("https://")) {
-            reader.refuse("psp.url", "must begin with http:// or https://");
-        }
+        check_url(reader, "psp.url", psp_url.as_deref());
+        let psp_b_url: Option<String> = reader.optional("psp_b.url");
+        check_url(reader, "psp_b.url", psp_b_url.as_deref());
         let psp_timeout = reader.or("psp.timeout_ms", PSP_TIMEOUT);
-        let webhook_keys = webhook_keys(reader);
+        let webhook_keys = keys(reader, "psp.webhook_keys");
+        let psp_b_webhook_keys = keys(reader, "psp_b.webhook_keys");
+        let routes = routes(reader, psp_b_url.is_some());
         let crash = Crash::read(reader);
         reader.finish(|| {
             Some(Self {
@@ -60,18 +76,61 @@ impl Config {
                 psp_url: psp_url?,
                 psp_timeout,
                 webhook_keys: webhook_keys?,
+                psp_b_url,
+                psp_b_webhook_keys: psp_b_webhook_keys?,
+                routes: routes?,
                 crash,
             })
         })
     }
 }
 
-fn webhook_keys(reader: &mut Reader) -> Option<Keys> {
-    let texts: Vec<Secret> = reader.or("psp.webhook_keys", Vec::new());
+impl Config {
+    /// The providers that are configured, and the routes to them.
+    ///
+    /// # Errors
+    /// No HTTP client can be made.
+    pub fn providers(&self) -> anyhow::Result<Providers> {
+        let simulator = |name, url: &str, keys: &Keys| {
+            let provider = Arc::new(Simulator::new(name, url, self.psp_timeout)?);
+            anyhow::Ok(Desk { provider, keys: keys.clone() })
+        };
+        let mut desks = vec![simulator(SIMULATOR, &self.psp_url, &self.webhook_keys)?];
+        if let Some(url) = &self.psp_b_url {
+            desks.push(simulator(SIMULATOR_B, url, &self.psp_b_webhook_keys)?);
+        }
+        Ok(Providers::new(desks, self.routes.clone()))
+    }
+}
+
+fn check_url(reader: &mut Reader, key: &str, url: Option<&str>) {
+    if url.is_some_and(|url| !url.starts_with("http://") && !url.starts_with("https://")) {
+        reader.refuse(key, "must begin with http:// or https://");
+    }
+}
+
+fn routes(reader: &mut Reader, second: bool) -> Option<Routes> {
+    let texts: Option<Vec<String>> = reader.optional("routes");
+    let Some(texts) = texts else { return Some(Routes::all_to(SIMULATOR)) };
+    let known = [SIMULATOR, SIMULATOR_B];
+    let known = if second { &known[..] } else { &known[..1] };
+    match Routes::parse(texts.iter().map(String::as_str), known) {
+        Ok(routes) => Some(routes),
+        Err(problems) => {
+            for problem in problems {
+                reader.refuse("routes", problem);
+            }
+            None
+        }
+    }
+}
+
+fn keys(reader: &mut Reader, key: &str) -> Option<Keys> {
+    let texts: Vec<Secret> = reader.or(key, Vec::new());
     let keys = Keys::parse(texts.iter().map(Secret::expose));
     if keys.is_none() {
         // What was found stays out of the complaint.
-        reader.refuse("psp.webhook_keys", "must be name:hex with 32 bytes or more each, every name once");
+        reader.refuse(key, "must be name:hex with 32 bytes or more each, every name once");
     }
     keys
 }
@@ -99,16 +158,40 @@ mod tests {
     }
 
     #[test]
+    fn everything_goes_to_the_one_provider_unless_told_and_a_route_needs_its_provider() {
+        let read = |more: &[(&'static str, &'static str)]| {
+            let pairs = GOOD.into_iter().chain(more.iter().copied());
+            Config::read(&mut Reader::from_pairs("payment", pairs))
+        };
+        assert_eq!(read(&[]).unwrap().routes, Routes::all_to("simulator"));
+        let second = ("routes", "*=simulator,card=simulator>simulator-b");
+        assert!(read(&[second]).is_err(), "there is no second provider");
+        let both = read(&[second, ("psp_b.url", "http://localhost:2")]).unwrap().providers().unwrap();
+        let card = both.route(crate::domain::MethodKind::Card, "EUR".parse().unwrap());
+        assert_eq!(card, ["simulator", "simulator-b"]);
+    }
+
+    #[test]
     fn all_that_is_wrong_is_said_at_once() {
         let wrong = [
             ("psp.url", "localhost"),
             ("database.connections", "1"),
             ("crash_at", "never"),
             ("psp.webhook_keys", "k:00ff"),
+            ("psp_b.url", "ftp://b"),
+            ("routes", "card=simulator>stripe,cash=simulator-b"),
         ];
         let pairs = GOOD.into_iter().filter(|(key, _)| *key != "psp.url").chain(wrong);
         let problems = Config::read(&mut Reader::from_pairs("payment", pairs)).unwrap_err().to_string();
-        for part in ["PSP_URL", "DATABASE_CONNECTIONS", "CRASH_AT", "WEBHOOK_KEYS"] {
+        for part in [
+            "PSP_URL",
+            "DATABASE_CONNECTIONS",
+            "CRASH_AT",
+            "WEBHOOK_KEYS",
+            "PSP_B_URL",
+            "\"stripe\"",
+            "\"cash\"",
+        ] {
             assert!(problems.contains(part), "{part} is not in {problems}");
         }
     }

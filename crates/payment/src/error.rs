@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use stampede_kit::{Refusal, postgres};
 use stampede_proto::common::v1::ErrorReason;
-use stampede_types::PaymentId;
+use stampede_types::{Currency, PaymentId};
 use tonic::Status;
 
-use crate::domain::{IllegalStep, Refused, Unsigned};
+use crate::domain::{IllegalStep, MethodKind, Refused, Unsigned};
 
 /// When a caller may ask for an outcome again.
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(500);
@@ -25,6 +25,8 @@ pub enum Error {
     Illegal(IllegalStep),
     #[error("the amount is larger than what is left")]
     Exceeded { left_minor: Option<i64> },
+    #[error("no provider takes {} in {currency}", method.as_str())]
+    Unroutable { method: MethodKind, currency: Currency },
     #[error("there is no provider of this name")]
     NoProvider,
     #[error(transparent)]
@@ -81,6 +83,9 @@ impl From<Error> for Status {
             }
             Error::Exceeded { left_minor: None } => refuse(ErrorReason::AmountExceeded),
             Error::Declined(class) => refuse(ErrorReason::PaymentDeclined).metadata("decline", class),
+            Error::Unroutable { method, currency } => refuse(ErrorReason::PaymentUnroutable)
+                .metadata("method", method.as_str())
+                .metadata("currency", currency.as_str()),
             Error::NoProvider => refuse(ErrorReason::WebhookProvider),
             Error::Unsigned(Unsigned::Bad) => refuse(ErrorReason::WebhookSignature),
             Error::Unsigned(Unsigned::Stale) => refuse(ErrorReason::WebhookStale),

@@ -12,7 +12,7 @@ use crate::domain::{
 };
 use crate::error::Error;
 use crate::payments::{Begun, Errand, Payments};
-use crate::provider::{Call, Found};
+use crate::provider::Found;
 use crate::store::attempts::{self, Wait};
 use crate::store::{events, intents, ledger, payments};
 use crate::{event, metrics};
@@ -50,15 +50,18 @@ impl Payments {
         self.carry_on(&errand, payment).await
     }
 
-    /// An automatic payment's capture was begun with the fact that it is held; without this the resolver would carry it out.
+    /// The next provider's authorisation was begun with the fact that this one cannot, and an automatic payment's capture with the fact
+    /// that it is held; without this the resolver would carry them out.
     async fn carry_on(&self, errand: &Errand, payment: Payment) -> Result<Payment, Error> {
-        let automatic = errand.terms.capture == CaptureMode::Automatic;
-        if !automatic || errand.attempt.operation != Operation::Authorize {
+        if errand.attempt.operation != Operation::Authorize {
             return Ok(payment);
         }
-        match payment.open_attempt(Operation::Capture).cloned() {
-            Some(capture) if capture.state == AttemptState::Sent => {
-                let begun = Errand::of(&payment, &capture).map(Begun::Fresh);
+        let automatic = errand.terms.capture == CaptureMode::Automatic;
+        let capture = payment.open_attempt(Operation::Capture).filter(|_| automatic);
+        let next = payment.open_attempt(Operation::Authorize).or(capture).cloned();
+        match next {
+            Some(next) if next.state == AttemptState::Sent => {
+                let begun = Errand::of(&payment, &next).map(Begun::Fresh);
                 Box::pin(self.carry_out(begun.unwrap_or(Begun::Settled(Box::new(payment))))).await
             }
             Some(_) | None => Ok(payment),
@@ -68,29 +71,33 @@ impl Payments {
     /// What follows an answer is the resolver's at once, unless whoever heard it carries it on.
     fn leave_alone(&self, follow_up: &Attempt) -> Duration {
         match follow_up.operation {
-            Operation::Capture => self.lease,
-            Operation::Authorize | Operation::Void | Operation::Refund => Duration::ZERO,
+            Operation::Authorize | Operation::Capture => self.lease,
+            Operation::Void | Operation::Refund => Duration::ZERO,
         }
     }
 
     async fn send(&self, errand: &Errand) -> Answer {
-        let call = Call {
-            key: errand.attempt.id,
-            payment: errand.payment,
-            amount_minor: errand.attempt.amount_minor,
-            currency: errand.terms.amount.currency(),
-        };
-        match errand.attempt.operation {
-            Operation::Authorize => self.provider.authorize(&call, &errand.terms.method).await,
-            Operation::Capture => self.provider.capture(&call).await,
-            Operation::Void => self.provider.void(&call).await,
-            Operation::Refund => self.provider.refund(&call).await,
+        let Some(provider) = self.providers.get(&errand.attempt.provider) else { return Answer::Lost };
+        let call = errand.call();
+        match call.operation {
+            Operation::Authorize => provider.authorize(&call, &errand.terms.method).await,
+            Operation::Capture => provider.capture(&call).await,
+            Operation::Void => provider.void(&call).await,
+            Operation::Refund => provider.refund(&call).await,
+        }
+    }
+
+    /// Asks the provider that the attempt was sent to, and no other.
+    pub(crate) async fn query(&self, errand: &Errand) -> Found {
+        match self.providers.get(&errand.attempt.provider) {
+            Some(provider) => provider.query(&errand.call()).await,
+            None => Found::Lost,
         }
     }
 
     /// A key the provider does not know has done nothing: the same key is sent again, never another one.
     async fn ask_then_send(&self, errand: &Errand) -> Answer {
-        match self.provider.query(errand.attempt.id).await {
+        match self.query(errand).await {
             Found::Known(answer) => answer,
             Found::Absent => self.send(errand).await,
             Found::Lost => Answer::Lost,
@@ -104,12 +111,13 @@ impl Payments {
             if settlement != Settlement::Premature {
                 return Ok(payment);
             }
-            let Some(authorization) = payment.open_attempt(Operation::Authorize) else { continue };
-            let heard = match self.provider.query(authorization.id).await {
+            let open = payment.open_attempt(Operation::Authorize);
+            let Some(authorization) = open.and_then(|open| Errand::of(&payment, open)) else { continue };
+            let heard = match self.query(&authorization).await {
                 Found::Known(heard) => heard,
                 Found::Absent | Found::Lost => Answer::Lost,
             };
-            self.apply(errand, authorization.id, &heard).await?;
+            self.apply(errand, authorization.attempt.id, &heard).await?;
         }
         let (payment, _) = self.apply(errand, errand.attempt.id, &Answer::Lost).await?;
         Ok(payment)
@@ -148,6 +156,7 @@ impl Payments {
             Settlement::Lost => {}
             Settlement::Settled { facts, follow_up } => {
                 if let Some(follow_up) = follow_up {
+                    note_fallback(&payment, follow_up);
                     attempts::insert(&mut tx, payment.id, follow_up, self.leave_alone(follow_up), at).await?;
                 }
                 record(&mut tx, &payment, facts).await?;
@@ -178,6 +187,18 @@ impl Payments {
         }
         Ok(())
     }
+}
+
+/// That a provider could not is for whoever runs the house, not for the buyer.
+pub(crate) fn note_fallback(payment: &Payment, follow_up: &Attempt) {
+    if follow_up.operation != Operation::Authorize {
+        return;
+    }
+    let before = payment.attempts.iter().rev().filter(|attempt| attempt.operation == Operation::Authorize);
+    let Some(refused) = before.into_iter().find(|attempt| attempt.id != follow_up.id) else { return };
+    let (from, to) = (refused.provider.as_str(), follow_up.provider.as_str());
+    metrics::fallback(from, to);
+    tracing::warn!(payment = %payment.id, from, to, decline = refused.decline, "another provider is asked");
 }
 
 /// The provider's reference belongs to a fact of another attempt.

@@ -15,13 +15,12 @@ mod grpc;
 mod metrics;
 mod payments;
 mod provider;
+mod providers;
 mod refund;
 mod resolve;
 mod store;
 mod void;
 mod webhook;
-
-use std::sync::Arc;
 
 use anyhow::Context as _;
 use stampede_kit as kit;
@@ -31,11 +30,13 @@ pub use authorize::Authorize;
 pub use config::Config;
 pub use crash::Crash;
 pub use domain::{
-    Amounts, CaptureMode, Heard, Keys, Method, MethodKind, Notice, Payment, Spontaneous, State, Terms, Token,
+    Amounts, CaptureMode, Heard, Keys, Method, MethodKind, Notice, Payment, Routes, Spontaneous, State,
+    Terms, Token,
 };
 pub use error::Error;
 pub use payments::Payments;
 pub use provider::{Call, Found, Provider, Simulator, Told};
+pub use providers::{Desk, Providers};
 
 /// The schema, in order.
 pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations/payment");
@@ -49,10 +50,8 @@ pub async fn app(config: Config) -> anyhow::Result<kit::App> {
     let mut app = kit::App::bind(&config.server, contract).await?;
     let db = kit::postgres::connect(&config.database_url, config.database_connections, &MIGRATIONS).await?;
     let nats = kit::nats::connect(&config.nats_url).await?;
-    let provider = Simulator::new(&config.psp_url, config.psp_timeout)?;
-    let payments =
-        Payments::new(db.clone(), Arc::new(provider), app.clock(), config.psp_timeout, config.crash)
-            .webhook_keys(config.webhook_keys);
+    let providers = config.providers()?;
+    let payments = Payments::new(db.clone(), providers, app.clock(), config.psp_timeout, config.crash);
 
     app.grpc(PaymentServiceServer::new(grpc::Service::new(payments.clone())));
     let ready = db.clone();

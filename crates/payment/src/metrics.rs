@@ -9,11 +9,22 @@ use stampede_kit::metrics::{KeyValue, counter, seconds};
 use crate::domain::{Operation, Settlement};
 
 /// One provider call; no status means its answer was lost.
-pub fn provider_call(path: &'static str, status: Option<u16>, took: Duration) {
+pub fn provider_call(provider: &str, path: &'static str, status: Option<u16>, took: Duration) {
     static CALLS: LazyLock<Histogram<f64>> =
         LazyLock::new(|| seconds("payment_provider_call", "Calls of the payment provider"));
     let status = status.map_or_else(|| "lost".to_owned(), |status| status.to_string());
-    CALLS.record(took.as_secs_f64(), &[KeyValue::new("path", path), KeyValue::new("status", status)]);
+    let provider = KeyValue::new("provider", provider.to_owned());
+    CALLS.record(
+        took.as_secs_f64(),
+        &[provider, KeyValue::new("path", path), KeyValue::new("status", status)],
+    );
+}
+
+/// A provider that cannot was followed by another one.
+pub fn fallback(from: &str, to: &str) {
+    static FALLBACKS: LazyLock<Counter<u64>> =
+        LazyLock::new(|| counter("payment_fallbacks", "Authorisations that went on to another provider"));
+    FALLBACKS.add(1, &[KeyValue::new("from", from.to_owned()), KeyValue::new("to", to.to_owned())]);
 }
 
 /// One webhook heard, at its arrival or later.

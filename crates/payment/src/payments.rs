@@ -1,6 +1,5 @@
 //! The service behind the RPCs: what every verb needs. Each verb is a file of its own.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::PgPool;
@@ -9,24 +8,23 @@ use stampede_kit::outbox::Wake;
 use time::OffsetDateTime;
 
 use crate::crash::Crash;
-use crate::domain::{Attempt, Keys, Payment, Terms};
-use crate::provider::Provider;
+use crate::domain::{Attempt, Payment, Terms};
+use crate::provider::Call;
+use crate::providers::Providers;
 
 /// Beyond the provider's own deadline: our commits before and after the call.
 const MARGIN: Duration = Duration::from_millis(500);
 
-/// Payments over one database and one provider. Cheap to clone.
+/// Payments over one database and the providers there are. Cheap to clone.
 #[derive(Clone)]
 pub struct Payments {
     pub(crate) db: PgPool,
-    pub(crate) provider: Arc<dyn Provider>,
+    pub(crate) providers: Providers,
     pub(crate) clock: Clock,
     /// How long an attempt belongs to whoever began it: the longest call, twice (ask, then send), and a margin.
     pub(crate) lease: Duration,
     pub(crate) wake: Wake,
     pub(crate) crash: Crash,
-    /// What webhooks are signed with; without any, none is taken.
-    pub(crate) webhook_keys: Arc<Keys>,
 }
 
 /// An attempt to carry out, with what its call needs.
@@ -35,6 +33,8 @@ pub(crate) struct Errand {
     pub payment: stampede_types::PaymentId,
     pub terms: Terms,
     pub attempt: Attempt,
+    /// The provider's own name for the hold that a capture, a void or a refund is about, when it is known.
+    pub hold: Option<String>,
 }
 
 /// How a command begins.
@@ -49,29 +49,10 @@ pub(crate) enum Begun {
 }
 
 impl Payments {
-    /// `timeout` is the provider's: after it an answer counts as lost.
+    /// `timeout` is the providers': after it an answer counts as lost.
     #[must_use]
-    pub fn new(
-        db: PgPool,
-        provider: Arc<dyn Provider>,
-        clock: Clock,
-        timeout: Duration,
-        crash: Crash,
-    ) -> Self {
-        Self {
-            db,
-            provider,
-            clock,
-            lease: timeout * 2 + MARGIN,
-            wake: Wake::default(),
-            crash,
-            webhook_keys: Arc::default(),
-        }
-    }
-
-    #[must_use]
-    pub fn webhook_keys(self, keys: Keys) -> Self {
-        Self { webhook_keys: Arc::new(keys), ..self }
+    pub fn new(db: PgPool, providers: Providers, clock: Clock, timeout: Duration, crash: Crash) -> Self {
+        Self { db, providers, clock, lease: timeout * 2 + MARGIN, wake: Wake::default(), crash }
     }
 
     /// In whole microseconds, as the store keeps it: what is answered now is what is read later.
@@ -90,7 +71,24 @@ impl Payments {
 impl Errand {
     /// None when the payment has no terms: then nothing was ever asked of a provider.
     pub fn of(payment: &Payment, attempt: &Attempt) -> Option<Self> {
-        Some(Self { payment: payment.id, terms: payment.terms.clone()?, attempt: attempt.clone() })
+        Some(Self {
+            payment: payment.id,
+            terms: payment.terms.clone()?,
+            attempt: attempt.clone(),
+            hold: payment.hold_at(&attempt.provider).map(str::to_owned),
+        })
+    }
+
+    /// What the provider is sent, or asked about.
+    pub fn call(&self) -> Call {
+        Call {
+            key: self.attempt.id,
+            operation: self.attempt.operation,
+            payment: self.payment,
+            amount_minor: self.attempt.amount_minor,
+            currency: self.terms.amount.currency(),
+            hold: self.hold.clone(),
+        }
     }
 }
 

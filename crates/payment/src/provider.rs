@@ -10,16 +10,19 @@ use uuid::Uuid;
 
 pub use simulator::Simulator;
 
-use crate::domain::{Answer, Method, Notice};
+use crate::domain::{Answer, Method, Notice, Operation};
 
 /// One command to a provider. The same key is the same command, however often it is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
     pub key: Uuid,
+    pub operation: Operation,
     /// Our name for the payment: captures, voids and refunds refer to it.
     pub payment: PaymentId,
     pub amount_minor: i64,
     pub currency: Currency,
+    /// The provider's own name for the hold that this is about, when it has said it.
+    pub hold: Option<String>,
 }
 
 /// What a provider knows of a key.
@@ -43,8 +46,8 @@ pub struct Told {
 
 /// A payment provider.
 pub trait Provider: Send + Sync + 'static {
-    /// Its name in the store.
-    fn name(&self) -> &'static str;
+    /// Its name in the store, in routes and in the address of its webhooks.
+    fn name(&self) -> &str;
 
     /// Holds money.
     fn authorize<'a>(&'a self, call: &'a Call, method: &'a Method) -> BoxFuture<'a, Answer>;
@@ -59,8 +62,8 @@ pub trait Provider: Send + Sync + 'static {
     /// Gives captured money back.
     fn refund<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Answer>;
 
-    /// What became of a key.
-    fn query(&self, key: Uuid) -> BoxFuture<'_, Found>;
+    /// What became of a call.
+    fn query<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Found>;
 
     /// Reads a webhook's body whose signature is good; None when it is no message of this provider's.
     fn told(&self, body: &[u8]) -> Option<Told>;

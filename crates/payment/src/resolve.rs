@@ -84,7 +84,7 @@ impl Payments {
 
     /// A void is waiting for this authorisation. It is never sent again: either it is known, or the provider closes the payment.
     async fn close(&self, errand: Errand) -> Result<(), Error> {
-        match self.provider.query(errand.attempt.id).await {
+        match self.query(&errand).await {
             Found::Known(answer) => self.finish(&errand, &answer).await.map(drop),
             Found::Lost => self.finish(&errand, &crate::domain::Answer::Lost).await.map(drop),
             Found::Absent => {

@@ -29,7 +29,7 @@ impl Payments {
                 None => Box::pin(self.begin_void(id)).await,
             };
         };
-        if let Some(attempt) = payment.open_attempt(Operation::Void).cloned() {
+        if let Some(attempt) = payment.open_void().cloned() {
             return Ok(Begun::resume(payment, &attempt));
         }
         match payment.standing().void().map_err(Error::Illegal)? {
@@ -52,7 +52,7 @@ impl Payments {
         if payment.open_attempt(Operation::Authorize).is_none() {
             return Ok(Begun::Settled(Box::new(payment)));
         }
-        if let Some(attempt) = payment.open_attempt(Operation::Void).cloned() {
+        if let Some(attempt) = payment.open_void().cloned() {
             return Ok(Begun::resume(payment, &attempt));
         }
         self.write_void(tx, payment, 0).await
@@ -65,7 +65,7 @@ impl Payments {
         amount_minor: i64,
     ) -> Result<Begun, Error> {
         let at = self.now();
-        let attempt = payment.begin_void(amount_minor, self.provider.name());
+        let attempt = payment.begin_void(amount_minor);
         attempts::insert(&mut tx, payment.id, &attempt, self.lease, at).await?;
         intents::save(&mut tx, &payment, at).await?;
         tx.commit().await?;

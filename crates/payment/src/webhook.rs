@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::domain::{Conflict, Event, EventKind, Heard, Payment};
 use crate::error::Error;
-use crate::finish::{is_taken, record};
+use crate::finish::{is_taken, note_fallback, record};
 use crate::metrics;
 use crate::payments::Payments;
 use crate::provider::Told;
@@ -35,23 +35,27 @@ const CHUNK: u32 = 5_000;
 const NEVER_CAME: &str = "what it is about never came";
 const TAKEN: &str = "its reference belongs to another fact";
 
+/// One message to be heard. `body` is that of one that has just come, `age` how long another has waited.
+struct Message<'a> {
+    provider: &'a str,
+    told: &'a Told,
+    body: Option<&'a [u8]>,
+    age: Duration,
+}
+
 impl Payments {
     /// Takes one webhook. An error means that nothing of it was kept: the provider sends it again.
     ///
     /// # Errors
     /// No such provider, a signature that is not good, a body that is no message, or the database does not answer.
     pub async fn receive(&self, provider: &str, body: &[u8], signature: &str) -> Result<(), Error> {
-        if provider != self.provider.name() {
-            return Err(Error::NoProvider);
-        }
-        self.webhook_keys
-            .verify(signature, body, self.clock.now())
-            .inspect_err(|_| metrics::webhook("unsigned"))?;
-        let told = self
+        let desk = self.providers.desk(provider).ok_or(Error::NoProvider)?;
+        desk.keys.verify(signature, body, self.clock.now()).inspect_err(|_| metrics::webhook("unsigned"))?;
+        let told = desk
             .provider
             .told(body)
             .ok_or(Error::Invalid { field: "payload", rule: "must be a message of this provider" })?;
-        if self.hear(&told, Some(body), Duration::ZERO).await? {
+        if self.hear(provider, &told, Some(body), Duration::ZERO).await? {
             self.hear_parked_of(told.payment).await?;
         }
         Ok(())
@@ -86,7 +90,7 @@ impl Payments {
     /// The database's, when nothing could be taken. One webhook's trouble is logged and leaves the others alone.
     pub async fn hear_due(&self) -> Result<usize, Error> {
         let mut conn = self.db.acquire().await?;
-        let due = webhooks::take_due(&mut conn, self.provider.name(), BATCH, LEASE).await?;
+        let due = webhooks::take_due(&mut conn, BATCH, LEASE).await?;
         drop(conn);
         let taken = due.len();
         for parked in due {
@@ -116,7 +120,7 @@ impl Payments {
         let mut progress = true;
         while progress {
             let mut conn = self.db.acquire().await?;
-            let parked = webhooks::parked_for(&mut conn, self.provider.name(), payment, BATCH).await?;
+            let parked = webhooks::parked_for(&mut conn, payment, BATCH).await?;
             drop(conn);
             progress = false;
             for parked in parked {
@@ -127,18 +131,27 @@ impl Payments {
     }
 
     async fn hear_again(&self, parked: &Parked) -> Result<bool, Error> {
-        let Some(told) = self.provider.told(&parked.payload) else { return Ok(false) };
-        self.hear(&told, None, Duration::from_secs_f64(parked.age_seconds.max(0.0))).await
+        // One whose provider is not configured any more waits until it is.
+        let Some(provider) = self.providers.get(&parked.provider) else { return Ok(false) };
+        let Some(told) = provider.told(&parked.payload) else { return Ok(false) };
+        self.hear(&parked.provider, &told, None, Duration::from_secs_f64(parked.age_seconds.max(0.0))).await
     }
 
     /// Whether there is a new fact. `body` is that of a message that has just come.
-    async fn hear(&self, told: &Told, body: Option<&[u8]>, age: Duration) -> Result<bool, Error> {
-        let rule = |payment: &mut Payment| payment.hear(self.provider.name(), &told.notice, self.now());
-        match self.write_heard(told, body, age, rule).await {
+    async fn hear(
+        &self,
+        provider: &str,
+        told: &Told,
+        body: Option<&[u8]>,
+        age: Duration,
+    ) -> Result<bool, Error> {
+        let message = Message { provider, told, body, age };
+        let rule = |payment: &mut Payment| payment.hear(provider, &told.notice, self.now());
+        match self.write_heard(&message, rule).await {
             // The provider's reference is another payment's fact: the message is kept, and believed nothing of.
             Err(Error::Database(error)) if is_taken(&error) => {
                 let refuse = |payment: &mut Payment| Heard::Conflict(payment.refuse(&told.notice, TAKEN));
-                self.write_heard(told, body, age, refuse).await
+                self.write_heard(&message, refuse).await
             }
             written @ (Ok(_) | Err(_)) => written,
         }
@@ -146,12 +159,10 @@ impl Payments {
 
     async fn write_heard(
         &self,
-        told: &Told,
-        body: Option<&[u8]>,
-        age: Duration,
+        message: &Message<'_>,
         rule: impl FnOnce(&mut Payment) -> Heard,
     ) -> Result<bool, Error> {
-        let provider = self.provider.name();
+        let Message { provider, told, body, age } = *message;
         let mut tx = self.db.begin().await?;
         // The payment first: whoever changes it waits here, and so does the same message on another way.
         let payment = payments::lock(&mut tx, told.payment).await?;
@@ -208,6 +219,7 @@ impl Payments {
             }
             Heard::Recorded { facts, follow_up } => {
                 if let Some(follow_up) = &follow_up {
+                    note_fallback(&payment, follow_up);
                     attempts::insert(conn, payment.id, follow_up, Duration::ZERO, at).await?;
                 }
                 record(conn, &payment, &facts).await?;

@@ -36,6 +36,18 @@ pub struct Command {
 pub enum Status {
     Succeeded,
     Declined,
+    /// The payer has to do something first.
+    RequiresAction,
+}
+
+/// What the script says about a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Said {
+    Good,
+    /// With its class.
+    Decline(String),
+    /// The payer has to do something by then: milliseconds since 1970.
+    Action(i64),
 }
 
 /// What became of it.
@@ -52,6 +64,9 @@ pub struct Operation {
     pub currency: String,
     /// The provider's name for it.
     pub reference: String,
+    /// Until when the payer may do what is asked of him: milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action_until_ms: Option<i64>,
 }
 
 /// The key was used for something else.
@@ -71,6 +86,8 @@ pub struct Bank {
     accounts: HashMap<String, Truth>,
     /// The source each payment was first authorised with: it scripts the later steps.
     sources: HashMap<String, String>,
+    /// The key of each payment whose payer has to do something.
+    waiting: HashMap<String, String>,
     /// Keys whose one misbehaviour without effect is used up.
     spent: HashSet<String>,
     journal: Journal,
@@ -148,34 +165,69 @@ impl Bank {
         Ok(Some(currency))
     }
 
-    /// Does what the command says, once for its key. `decline` is what the script says about it.
+    /// Does what the command says, once for its key, as the script says.
     pub fn perform(
         &mut self,
         key: &str,
         command: Command,
-        decline: Option<String>,
+        said: Said,
     ) -> anyhow::Result<Result<Done, KeyReused>> {
         match self.known(key, &command) {
             Err(reused) => return Ok(Err(reused)),
             Ok(Some(known)) => return Ok(Ok(Done { operation: known.clone(), fresh: false })),
             Ok(None) => {}
         }
-        let decided = decline.map_or_else(|| self.decide(&command), Err);
-        let (status, amount_minor, decline) = match decided {
-            Ok(amount_minor) => (Status::Succeeded, amount_minor, None),
-            Err(class) => (Status::Declined, 0, Some(class)),
+        let mut action_until_ms = None;
+        let (status, amount_minor, decline) = match said {
+            Said::Decline(class) => (Status::Declined, 0, Some(class)),
+            Said::Good => decided(self.decide(&command)),
+            Said::Action(until) => match self.decide(&command) {
+                Ok(_) => {
+                    action_until_ms = Some(until);
+                    (Status::RequiresAction, 0, None)
+                }
+                refused @ Err(_) => decided(refused),
+            },
         };
         let reference = format!("{}_{key}", command.kind.prefix());
         let currency = match self.accounts.get(&command.payment) {
             Some(account) if command.currency.is_empty() => account.currency.clone(),
             Some(_) | None => command.currency.clone(),
         };
+        let key = key.to_owned();
         let operation =
-            Operation { key: key.to_owned(), command, status, decline, amount_minor, currency, reference };
-        // Written first: what was answered is still true after a kill.
+            Operation { key, command, status, decline, amount_minor, currency, reference, action_until_ms };
+        self.write(&operation)?;
+        if operation.command.kind == Kind::Void
+            && let Some(waiting) = self.waiting.get(&operation.command.payment).cloned()
+        {
+            self.conclude(&waiting, Err("payment_voided".to_owned()))?;
+        }
+        Ok(Ok(Done { operation, fresh: true }))
+    }
+
+    /// Ends what waited for the payer, or turns a decline into the hold that it was after all. What has ended otherwise stays as it is; the
+    /// operation as it stands then, or nothing when there is none.
+    pub fn conclude(&mut self, key: &str, outcome: Result<(), String>) -> anyhow::Result<Option<Operation>> {
+        let Some(mut operation) = self.operations.get(key).cloned() else { return Ok(None) };
+        let open = match operation.status {
+            Status::RequiresAction => true,
+            Status::Declined => outcome.is_ok(),
+            Status::Succeeded => false,
+        };
+        if open {
+            let ended = outcome.and_then(|()| self.decide(&operation.command));
+            (operation.status, operation.amount_minor, operation.decline) = decided(ended);
+            self.write(&operation)?;
+        }
+        Ok(Some(operation))
+    }
+
+    /// Written first: what was answered is still true after a kill.
+    fn write(&mut self, operation: &Operation) -> anyhow::Result<()> {
         self.journal.append(&Entry::Operation(operation.clone()))?;
         self.enter(operation.clone());
-        Ok(Ok(Done { operation, fresh: true }))
+        Ok(())
     }
 
     /// The amount that moves, or the class of the refusal.
@@ -208,7 +260,25 @@ impl Bank {
         if command.kind == Kind::Authorization {
             self.sources.entry(command.payment.clone()).or_insert_with(|| command.source.clone());
         }
+        match operation.status {
+            Status::RequiresAction => {
+                self.waiting.insert(command.payment.clone(), operation.key.clone());
+            }
+            Status::Succeeded | Status::Declined => {
+                if self.waiting.get(&command.payment) == Some(&operation.key) {
+                    self.waiting.remove(&command.payment);
+                }
+            }
+        }
         self.operations.insert(operation.key.clone(), operation);
+    }
+}
+
+/// Status, amount and class of a decision.
+fn decided(decision: Result<i64, String>) -> (Status, i64, Option<String>) {
+    match decision {
+        Ok(amount_minor) => (Status::Succeeded, amount_minor, None),
+        Err(class) => (Status::Declined, 0, Some(class)),
     }
 }
 

@@ -8,7 +8,7 @@ fn command(kind: Kind, amount_minor: i64) -> Command {
 }
 
 fn perform(bank: &mut Bank, key: &str, kind: Kind, amount_minor: i64) -> Done {
-    bank.perform(key, command(kind, amount_minor), None).unwrap().unwrap()
+    bank.perform(key, command(kind, amount_minor), Said::Good).unwrap().unwrap()
 }
 
 #[test]
@@ -16,7 +16,7 @@ fn the_same_key_has_one_effect_and_another_content_is_refused() {
     let mut bank = Bank::default();
     assert!(perform(&mut bank, "k", Kind::Authorization, 100).fresh);
     assert!(!perform(&mut bank, "k", Kind::Authorization, 100).fresh);
-    let other = bank.perform("k", command(Kind::Authorization, 101), None).unwrap();
+    let other = bank.perform("k", command(Kind::Authorization, 101), Said::Good).unwrap();
     assert_eq!(other.map(|done| done.fresh), Err(KeyReused));
     assert_eq!(bank.truth("p1").map(|truth| (truth.authorized_minor, truth.authorizations)), Some((100, 1)));
 }
@@ -63,4 +63,27 @@ fn the_truth_survives_a_kill() {
     perform(&mut bank, "r", Kind::Refund, 10);
     drop(bank);
     assert_eq!(Bank::open(Some(&path)).unwrap().truth("p1").map(|truth| truth.refunded_minor), Some(10));
+}
+
+#[test]
+fn what_waits_for_the_payer_holds_nothing_until_he_has_done_it_and_nothing_after_a_void() {
+    for (voided, held) in [(false, 100), (true, 0)] {
+        let mut bank = Bank::default();
+        let asked = bank.perform("k", command(Kind::Authorization, 100), Said::Action(9)).unwrap().unwrap();
+        assert_eq!(
+            (asked.operation.status, asked.operation.action_until_ms),
+            (Status::RequiresAction, Some(9))
+        );
+        assert_eq!(bank.truth("p1").map(|truth| truth.authorized_minor), Some(0));
+        if voided {
+            perform(&mut bank, "v", Kind::Void, 0);
+            assert_eq!(
+                bank.operation("k").and_then(|known| known.decline.as_deref()),
+                Some("payment_voided")
+            );
+        }
+        bank.conclude("k", Ok(())).unwrap();
+        bank.conclude("k", Err("too late".into())).unwrap();
+        assert_eq!(bank.truth("p1").map(|truth| truth.authorized_minor), Some(held));
+    }
 }

@@ -7,8 +7,12 @@ use std::time::Duration;
 use stampede_kit::Secret;
 use stampede_kit::config::{Problems, Reader};
 
+const MAX_NAME: usize = 32;
+
 #[derive(Debug, Clone)]
 pub struct Config {
+    /// `name` (`PSP_SIMULATOR_NAME`): what the merchant calls this provider, `simulator` unless told; a second one is `simulator-b`.
+    pub name: String,
     /// `listen` (`PSP_SIMULATOR_LISTEN`): plain HTTP, on loopback only.
     pub listen: SocketAddr,
     /// `state` (`PSP_SIMULATOR_STATE`): the journal file; without one the truth ends with the process.
@@ -31,6 +35,10 @@ impl Config {
     /// # Errors
     /// Everything that is wrong with the settings, at once.
     pub fn read(reader: &mut Reader) -> Result<Self, Problems> {
+        let name = reader.or("name", "simulator".to_owned());
+        if !name.starts_with("simulator") || name.len() > MAX_NAME {
+            reader.refuse("name", "must begin with simulator and be short");
+        }
         let listen: Option<SocketAddr> = reader.required("listen");
         if listen.is_some_and(|address| !address.ip().is_loopback()) {
             reader.refuse("listen", "must be on loopback: this provider takes anybody's word");
@@ -47,7 +55,7 @@ impl Config {
             }
             (None, _) => None,
         };
-        reader.finish(|| Some(Self { listen: listen?, state, latency, webhook }))
+        reader.finish(|| Some(Self { name, listen: listen?, state, latency, webhook }))
     }
 }
 

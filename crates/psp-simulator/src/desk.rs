@@ -16,6 +16,8 @@ pub enum What {
     DisputeWon,
     DisputeLost,
     AuthorizationExpired,
+    /// What was declined is held after all; `reference` is the authorisation's key.
+    HeldAfterAll,
 }
 
 /// One thing that happened.
@@ -37,6 +39,7 @@ impl What {
             Self::DisputeWon => "dispute_won",
             Self::DisputeLost => "dispute_lost",
             Self::AuthorizationExpired => "authorization_expired",
+            Self::HeldAfterAll => "held_after_all",
         }
     }
 }
@@ -50,6 +53,8 @@ impl Happening {
             What::DisputeOpened => truth.captured_minor - truth.disputed_minor,
             What::DisputeWon | What::DisputeLost => truth.disputed_minor - truth.lost_minor,
             What::AuthorizationExpired => truth.capturable_minor(),
+            // An operation, and told as one.
+            What::HeldAfterAll => 0,
         };
         self.amount_minor > 0 && self.amount_minor <= left
     }
@@ -66,6 +71,7 @@ impl Happening {
                 truth.voided_minor += amount;
                 truth.closed = true;
             }
+            What::HeldAfterAll => {}
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The provider's face, and its misbehaviour: what the script says happens here, around the books and never in them.
 
+mod payer;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,12 +13,14 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::json;
+use stampede_kit::clock::Clock;
 use stampede_kit::task;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::bank::{Bank, Command, Done, KeyReused, Kind, Operation, Status};
-use crate::desk::Happening;
+use crate::bank::{Bank, Command, Done, KeyReused, Kind, Operation, Said, Status};
+use crate::config::Config;
+use crate::desk::{Happening, What};
 use crate::script::{self, Behaviour};
 use crate::webhooks::Webhooks;
 
@@ -26,6 +30,10 @@ const HANG: Duration = Duration::from_secs(60);
 const MAX_NAME: usize = 128;
 
 pub struct Provider {
+    name: String,
+    /// Where payers come to: this server's own address.
+    base: String,
+    clock: Clock,
     bank: Mutex<Bank>,
     /// When each payment with an outage was first heard of.
     outages: Mutex<HashMap<String, Instant>>,
@@ -47,11 +55,30 @@ struct Body {
 }
 
 impl Provider {
-    pub fn new(bank: Bank, latency: Duration, webhooks: Webhooks, stop: CancellationToken) -> Self {
-        Self { bank: Mutex::new(bank), outages: Mutex::default(), latency, webhooks, stop }
+    pub fn new(
+        config: &Config,
+        base: String,
+        bank: Bank,
+        webhooks: Webhooks,
+        stop: CancellationToken,
+    ) -> Self {
+        Self {
+            name: config.name.clone(),
+            base,
+            clock: Clock::system(),
+            bank: Mutex::new(bank),
+            outages: Mutex::default(),
+            latency: config.latency,
+            webhooks,
+            stop,
+        }
     }
 
-    fn bank(&self) -> MutexGuard<'_, Bank> {
+    pub(super) fn now_ms(&self) -> i64 {
+        i64::try_from(self.clock.now().unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX)
+    }
+
+    pub(super) fn bank(&self) -> MutexGuard<'_, Bank> {
         self.bank.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -90,7 +117,7 @@ impl Provider {
         let known = self.bank().known(key, &command).map(|known| known.cloned());
         match known {
             Err(KeyReused) => return Ok(refusal(StatusCode::UNPROCESSABLE_ENTITY, "key_reused")),
-            Ok(Some(known)) => return Ok(answer(&known)),
+            Ok(Some(known)) => return Ok(self.answer(&known)),
             Ok(None) => {}
         }
         let behaviour = script::behaviour(&source, command.kind);
@@ -107,21 +134,28 @@ impl Provider {
             | Behaviour::ErrorBefore
             | Behaviour::ErrorAfter
             | Behaviour::Outage(_)
-            | Behaviour::Webhook(_) => {}
+            | Behaviour::Webhook(_)
+            | Behaviour::Action(_)
+            | Behaviour::ActionFails => {}
         }
         self.perform(key, command, behaviour).await
     }
 
     async fn perform(&self, key: &str, command: Command, behaviour: Behaviour) -> anyhow::Result<Response> {
-        let decline = if let Behaviour::Declined(class) = &behaviour { Some(class.clone()) } else { None };
-        let performed = self.bank().perform(key, command, decline)?;
+        let action = script::action(&command.source).filter(|_| command.kind == Kind::Authorization);
+        let within = |action: script::Action| i64::try_from(action.within.as_millis()).unwrap_or(i64::MAX);
+        let said = match (action, &behaviour) {
+            // What is said of the authorisation comes after what the payer does.
+            (Some(action), _) => Said::Action(self.now_ms().saturating_add(within(action))),
+            (None, Behaviour::Declined(class)) => Said::Decline(class.clone()),
+            (None, _) => Said::Good,
+        };
+        let performed = self.bank().perform(key, command, said)?;
         let Ok(Done { operation, fresh }) = performed else {
             return Ok(refusal(StatusCode::UNPROCESSABLE_ENTITY, "key_reused"));
         };
         if fresh {
-            let source = self.bank().source(&operation.command).to_owned();
-            let deliveries = script::deliveries(&source, operation.command.kind);
-            self.webhooks.tell(&operation, &deliveries).await;
+            self.tell(&operation).await;
         }
         match behaviour {
             Behaviour::TimeoutAfter if fresh => Ok(self.hang().await),
@@ -134,8 +168,44 @@ impl Provider {
             | Behaviour::ErrorBefore
             | Behaviour::ErrorAfter
             | Behaviour::Outage(_)
-            | Behaviour::Webhook(_) => Ok(answer(&operation)),
+            | Behaviour::Webhook(_)
+            | Behaviour::Action(_)
+            | Behaviour::ActionFails => Ok(self.answer(&operation)),
         }
+    }
+
+    /// As the script says.
+    pub(super) async fn tell(&self, operation: &Operation) {
+        let source = self.bank().source(&operation.command).to_owned();
+        let deliveries = script::deliveries(&source, operation.command.kind);
+        self.webhooks.tell(operation, &deliveries).await;
+    }
+
+    fn answer(&self, operation: &Operation) -> Response {
+        let status = match operation.status {
+            Status::Succeeded => StatusCode::OK,
+            Status::Declined => StatusCode::PAYMENT_REQUIRED,
+            Status::RequiresAction => StatusCode::ACCEPTED,
+        };
+        (status, Json(self.body_of(operation))).into_response()
+    }
+
+    /// Never the source: a provider does not echo what one pays with.
+    pub(super) fn body_of(&self, operation: &Operation) -> serde_json::Value {
+        let action = operation.action_until_ms.map(|until| {
+            json!({ "url": format!("{}/v1/actions/{}", self.base, operation.key), "expires_at_ms": until })
+        });
+        json!({
+            "key": operation.key,
+            "payment": operation.command.payment,
+            "kind": operation.command.kind,
+            "status": operation.status,
+            "decline": operation.decline,
+            "amount_minor": operation.amount_minor,
+            "currency": operation.currency,
+            "reference": operation.reference,
+            "action": action,
+        })
     }
 }
 
@@ -146,6 +216,7 @@ pub fn router(provider: Arc<Provider>) -> Router {
         .route("/v1/voids", post(|p, h, b| command(Kind::Void, p, h, b)))
         .route("/v1/refunds", post(|p, h, b| command(Kind::Refund, p, h, b)))
         .route("/v1/desk", post(desk))
+        .route("/v1/actions/{key}", get(payer::look).post(payer::act))
         .route("/v1/operations/{key}", get(operation))
         .route("/v1/truth/{payment}", get(truth))
         .route("/v1/truth", get(async |State(provider): State<Arc<Provider>>| Json(provider.bank().totals())))
@@ -166,6 +237,7 @@ async fn command(
         return refusal(StatusCode::BAD_REQUEST, "malformed");
     }
     let Body { payment, amount_minor, currency, source } = body;
+    let source = script::here(&source, &provider.name);
     let command = Command { kind, payment, amount_minor, currency, source };
     // A task of its own: what a caller has sent takes effect although the caller hangs up.
     let done = task::spawn("command", async move { provider.command(&key, command).await }).await;
@@ -181,6 +253,9 @@ async fn command(
 async fn desk(State(provider): State<Arc<Provider>>, Json(happening): Json<Happening>) -> Response {
     if !(1..=MAX_NAME).contains(&happening.reference.len()) {
         return refusal(StatusCode::BAD_REQUEST, "malformed");
+    }
+    if happening.what == What::HeldAfterAll {
+        return payer::conclude(&provider, &happening.reference, Ok(())).await;
     }
     let happened = provider.bank().happen(happening.clone());
     match happened {
@@ -200,35 +275,13 @@ async fn operation(State(provider): State<Arc<Provider>>, Path(key): Path<String
     if provider.is_out_by_operation(&key) {
         return refusal(StatusCode::SERVICE_UNAVAILABLE, "outage");
     }
-    let found = provider.bank().operation(&key).map(body_of);
+    let found = provider.bank().operation(&key).map(|operation| provider.body_of(operation));
     found.map_or_else(|| refusal(StatusCode::NOT_FOUND, "no_operation"), |body| Json(body).into_response())
 }
 
 async fn truth(State(provider): State<Arc<Provider>>, Path(payment): Path<String>) -> Response {
     let truth = provider.bank().truth(&payment).cloned();
     truth.map_or_else(|| refusal(StatusCode::NOT_FOUND, "no_payment"), |truth| Json(truth).into_response())
-}
-
-fn answer(operation: &Operation) -> Response {
-    let status = match operation.status {
-        Status::Succeeded => StatusCode::OK,
-        Status::Declined => StatusCode::PAYMENT_REQUIRED,
-    };
-    (status, Json(body_of(operation))).into_response()
-}
-
-/// Never the source: a provider does not echo what one pays with.
-fn body_of(operation: &Operation) -> serde_json::Value {
-    json!({
-        "key": operation.key,
-        "payment": operation.command.payment,
-        "kind": operation.command.kind,
-        "status": operation.status,
-        "decline": operation.decline,
-        "amount_minor": operation.amount_minor,
-        "currency": operation.currency,
-        "reference": operation.reference,
-    })
 }
 
 fn refusal(status: StatusCode, error: &'static str) -> Response {

@@ -9,12 +9,14 @@
 //! | `POST /v1/authorizations` | `{"payment", "amount_minor", "currency", "source"}` |
 //! | `POST /v1/captures`, `/v1/refunds` | `{"payment", "amount_minor", "currency"}` |
 //! | `POST /v1/voids` | `{"payment"}`: lets go of what is not captured; nothing authorised: closes the payment for good |
+//! | `POST /v1/actions/{key}` | `{"outcome": "completed" or "failed"}`: what the payer does who was asked for something; `GET`: how it stands |
 //! | `GET /v1/operations/{key}` | the operation that was done under this key; 404: nothing happened |
 //! | `POST /v1/desk` | `{"payment", "what", "reference", "amount_minor"}`: what nobody asked for (`desk.rs`), told by webhook only |
 //! | `GET /v1/truth/{payment}`, `GET /v1/truth` | amounts and how often each thing took effect, of one payment and of all |
 //! | `GET /healthz` | 200 |
 //!
-//! A command answers 200 with the operation when it succeeded and 402 with it when it was declined.
+//! A command answers 200 with the operation when it succeeded, 402 with it when it was declined, and 202 when the payer has to do
+//! something first: `action` says where (`url`) and until when (`expires_at_ms`, since 1970).
 //!
 //! Misbehaviour is scripted by the payment's token (`source`), one or more directives joined by `__`:
 //!
@@ -28,10 +30,14 @@
 //! | `tok_error_500_once` | the first call has no effect and answers 500 |
 //! | `tok_error_500_after` | the first call takes effect and answers 500 |
 //! | `tok_outage`, `tok_outage_<ms>` | from the first call on, everything about the payment answers 503 for 5 s or that long |
+//! | `tok_3ds`, `tok_3ds_<ms>` | the payer has to do something within 10 minutes or that long; what else the token says comes after |
+//! | `tok_3ds_fails` | the same, and what he does fails |
 //! | any other `tok_…` | declined as `invalid_token` |
 //!
+//! A directive that begins with `at_a_` is for the provider named `simulator` alone, one with `at_b_` for `simulator-b` (`name`).
+//!
 //! With `webhook.url` and `webhook.key` every operation is told of by a webhook, signed `t=<unix seconds>,v1=<HMAC-SHA256 of "<t>.<body>">` in
-//! the header `simulator-signature`, and sent again until it is answered with 2xx. A token says how, per step like the rest:
+//! the header `<name>-signature`, and sent again until it is answered with 2xx. A token says how, per step like the rest:
 //!
 //! | directive | what happens to the message |
 //! | --- | --- |
@@ -70,8 +76,9 @@ pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()
         .await
         .with_context(|| format!("listen: cannot listen on {}", config.listen))?;
     let bank = bank::Bank::open(config.state.as_deref())?;
-    let webhooks = webhooks::Webhooks::new(config.webhook.as_ref(), stop.clone())?;
-    let provider = Arc::new(http::Provider::new(bank, config.latency, webhooks, stop.clone()));
+    let webhooks = webhooks::Webhooks::new(&config.name, config.webhook.as_ref(), stop.clone())?;
+    let base = format!("http://{}", listener.local_addr()?);
+    let provider = Arc::new(http::Provider::new(&config, base, bank, webhooks, stop.clone()));
     tracing::info!(address = %listener.local_addr()?, "the provider is open");
     axum::serve(listener, http::router(provider))
         .with_graceful_shutdown(stop.cancelled_owned())

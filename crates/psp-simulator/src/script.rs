@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use crate::bank::Kind;
 
+/// What the payer is asked for, when the token names no length.
+const ACTION: Duration = Duration::from_secs(600);
 /// An outage whose token names no length.
 const OUTAGE: Duration = Duration::from_secs(5);
 /// Longest misbehaviour a token may ask for.
@@ -23,6 +25,10 @@ pub enum Behaviour {
     Outage(Duration),
     /// How the merchant is told; the step itself is good.
     Webhook(Delivery),
+    /// The payer has this long to do something first.
+    Action(Duration),
+    /// What the payer does fails.
+    ActionFails,
 }
 
 /// How the merchant is told of one step.
@@ -43,7 +49,12 @@ pub enum Delivery {
 pub fn behaviour(source: &str, step: Kind) -> Behaviour {
     directives(source)
         .filter_map(|(at, behaviour)| (at == step).then_some(behaviour))
-        .find(|behaviour| !matches!(behaviour, Behaviour::Outage(_) | Behaviour::Webhook(_)))
+        .find(|behaviour| {
+            !matches!(
+                behaviour,
+                Behaviour::Outage(_) | Behaviour::Webhook(_) | Behaviour::Action(_) | Behaviour::ActionFails
+            )
+        })
         .unwrap_or(Behaviour::Good)
 }
 
@@ -59,7 +70,9 @@ pub fn deliveries(source: &str, step: Kind) -> Vec<Delivery> {
         | Behaviour::TimeoutAfter
         | Behaviour::Slow(_)
         | Behaviour::ErrorBefore
-        | Behaviour::ErrorAfter => None,
+        | Behaviour::ErrorAfter
+        | Behaviour::Action(_)
+        | Behaviour::ActionFails => None,
     };
     directives(source).filter_map(told).collect()
 }
@@ -75,8 +88,52 @@ pub fn outage(source: &str) -> Option<Duration> {
         | Behaviour::Slow(_)
         | Behaviour::ErrorBefore
         | Behaviour::ErrorAfter
-        | Behaviour::Webhook(_) => None,
+        | Behaviour::Webhook(_)
+        | Behaviour::Action(_)
+        | Behaviour::ActionFails => None,
     })
+}
+
+/// What the payer has to do before the authorisation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Action {
+    pub within: Duration,
+    pub fails: bool,
+}
+
+/// What the payer has to do, when he has to do anything.
+pub fn action(source: &str) -> Option<Action> {
+    let asked: Vec<Behaviour> =
+        directives(source).filter(|(at, _)| *at == Kind::Authorization).map(|(_, asked)| asked).collect();
+    let fails = asked.contains(&Behaviour::ActionFails);
+    let within = asked.iter().find_map(|asked| match asked {
+        Behaviour::Action(within) => Some(*within),
+        Behaviour::ActionFails => Some(ACTION),
+        Behaviour::Good
+        | Behaviour::Declined(_)
+        | Behaviour::TimeoutBefore
+        | Behaviour::TimeoutAfter
+        | Behaviour::Slow(_)
+        | Behaviour::ErrorBefore
+        | Behaviour::ErrorAfter
+        | Behaviour::Outage(_)
+        | Behaviour::Webhook(_) => None,
+    })?;
+    Some(Action { within, fails })
+}
+
+/// What of a token is meant for the provider of this name: `at_b_…` is for `simulator-b` alone, `at_a_…` for `simulator`.
+pub fn here(source: &str, name: &str) -> String {
+    let Some(script) = source.strip_prefix("tok_") else { return source.to_owned() };
+    let place = name.strip_prefix("simulator-").unwrap_or("a");
+    let kept: Vec<&str> = script
+        .split("__")
+        .filter_map(|directive| match directive.strip_prefix("at_") {
+            Some(rest) => rest.strip_prefix(place)?.strip_prefix('_'),
+            None => Some(directive),
+        })
+        .collect();
+    if kept.is_empty() { "tok_visa".to_owned() } else { format!("tok_{}", kept.join("__")) }
 }
 
 fn directives(source: &str) -> impl Iterator<Item = (Kind, Behaviour)> {
@@ -102,6 +159,8 @@ fn parse(text: &str) -> Option<Behaviour> {
         "error_500_once" => Some(Behaviour::ErrorBefore),
         "error_500_after" => Some(Behaviour::ErrorAfter),
         "outage" => Some(Behaviour::Outage(OUTAGE)),
+        "3ds" => Some(Behaviour::Action(ACTION)),
+        "3ds_fails" => Some(Behaviour::ActionFails),
         "webhook_never" => Some(Behaviour::Webhook(Delivery::Never)),
         "webhook_twice" => Some(Behaviour::Webhook(Delivery::Twice)),
         "webhook_early" => Some(Behaviour::Webhook(Delivery::Early)),
@@ -114,6 +173,9 @@ fn parse(text: &str) -> Option<Behaviour> {
             let late = other.strip_prefix("webhook_late_").and_then(length);
             if let Some(late) = late {
                 return Some(Behaviour::Webhook(Delivery::Late(late)));
+            }
+            if let Some(within) = other.strip_prefix("3ds_").and_then(length) {
+                return Some(Behaviour::Action(within));
             }
             let slow = other.strip_prefix("slow_").and_then(length).map(Behaviour::Slow);
             slow.or_else(|| other.strip_prefix("outage_").and_then(length).map(Behaviour::Outage))
@@ -152,6 +214,24 @@ mod tests {
             Behaviour::Declined("invalid_token".into())
         );
         assert_eq!(behaviour("session-1", Kind::Authorization), Behaviour::Good);
+    }
+
+    #[test]
+    fn a_directive_for_another_provider_is_not_meant_here() {
+        let token = "tok_at_a_declined_issuer_unavailable__at_b_timeout_after__webhook_twice";
+        assert_eq!(here(token, "simulator"), "tok_declined_issuer_unavailable__webhook_twice");
+        assert_eq!(here(token, "simulator-b"), "tok_timeout_after__webhook_twice");
+        assert_eq!(here("tok_at_b_outage", "simulator"), "tok_visa");
+        assert_eq!(here("session-1", "simulator"), "session-1");
+    }
+
+    #[test]
+    fn the_payer_is_asked_for_something_beside_what_happens_then() {
+        let token = "tok_3ds_250__declined_insufficient_funds";
+        assert_eq!(action(token), Some(Action { within: Duration::from_millis(250), fails: false }));
+        assert_eq!(behaviour(token, Kind::Authorization), Behaviour::Declined("insufficient_funds".into()));
+        assert_eq!(action("tok_3ds_fails"), Some(Action { within: ACTION, fails: true }));
+        assert_eq!((action("tok_visa"), behaviour("tok_3ds", Kind::Authorization)), (None, Behaviour::Good));
     }
 
     #[test]

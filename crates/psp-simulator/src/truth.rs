@@ -41,6 +41,7 @@ impl Truth {
         match operation.status {
             Status::Declined => self.declines += 1,
             Status::Succeeded => self.apply(operation),
+            Status::RequiresAction => {}
         }
     }
 

@@ -40,15 +40,24 @@ struct Sender {
 struct Address {
     http: reqwest::Client,
     url: String,
+    /// `simulator-signature` of the provider `simulator`.
+    header: String,
     mac: Hmac<Sha256>,
 }
 
 impl Webhooks {
-    pub fn new(webhook: Option<&Webhook>, stop: CancellationToken) -> anyhow::Result<Self> {
+    /// `name` is the provider's.
+    pub fn new(name: &str, webhook: Option<&Webhook>, stop: CancellationToken) -> anyhow::Result<Self> {
         let address = |webhook: &Webhook| {
             let secret = config::secret(&webhook.key).context("webhook.key is name:hex")?;
             let http = reqwest::Client::builder().no_proxy().timeout(ANSWER_WITHIN).build()?;
-            anyhow::Ok(Address { http, url: webhook.url.clone(), mac: Hmac::new_from_slice(&secret)? })
+            let header = format!("{name}-signature");
+            anyhow::Ok(Address {
+                http,
+                url: webhook.url.clone(),
+                header,
+                mac: Hmac::new_from_slice(&secret)?,
+            })
         };
         let to = webhook.map(address).transpose()?;
         Ok(Self(Arc::new(Sender { to, held: Mutex::default(), stop })))
@@ -59,7 +68,7 @@ impl Webhooks {
         if self.0.to.is_none() {
             return;
         }
-        let message = message(operation, deliveries);
+        let Some(message) = message(operation, deliveries) else { return };
         let payment = &operation.command.payment;
         let mut delay = Duration::ZERO;
         for delivery in deliveries {
@@ -144,19 +153,21 @@ impl Address {
         let at = Clock::system().now().unix_timestamp().to_string();
         let mac = self.mac.clone().chain_update(&at).chain_update(b".").chain_update(&body);
         let signature = format!("t={at},v1={}", hex::encode(mac.finalize().into_bytes()));
-        let request = self.http.post(&self.url).header("simulator-signature", signature);
+        let request = self.http.post(&self.url).header(&self.header, signature);
         Ok(request.header("content-type", "application/json").body(body).send().await?.status())
     }
 }
 
-fn message(operation: &Operation, deliveries: &[Delivery]) -> Value {
+/// None while there is no outcome to tell of.
+fn message(operation: &Operation, deliveries: &[Delivery]) -> Option<Value> {
     let wrong = deliveries.contains(&Delivery::WrongAmount);
     let what = match operation.status {
         Status::Succeeded => "operation_succeeded",
         Status::Declined => "operation_declined",
+        Status::RequiresAction => return None,
     };
-    json!({
-        "id": format!("evt_{}{}", operation.reference, if wrong { "_wrong" } else { "" }),
+    Some(json!({
+        "id": format!("evt_{what}_{}{}", operation.reference, if wrong { "_wrong" } else { "" }),
         "type": what,
         "key": operation.key,
         "payment": operation.command.payment,
@@ -164,5 +175,5 @@ fn message(operation: &Operation, deliveries: &[Delivery]) -> Value {
         "decline": operation.decline,
         "amount_minor": operation.amount_minor + i64::from(wrong),
         "currency": operation.currency,
-    })
+    }))
 }

@@ -25,10 +25,10 @@ pub struct Amounts {
 
 impl Amounts {
     #[must_use]
-    pub fn of(events: &[Event]) -> Self {
-        let mut seen = HashSet::with_capacity(events.len());
+    pub fn of<'a>(events: impl IntoIterator<Item = &'a Event>) -> Self {
+        let mut seen = HashSet::new();
         let mut sum = Self::default();
-        for event in events.iter().filter(|event| seen.insert(event.id)) {
+        for event in events.into_iter().filter(|event| seen.insert(event.id)) {
             match event.kind {
                 EventKind::Authorized => sum.authorized_minor += event.amount_minor,
                 EventKind::Captured => sum.captured_minor += event.amount_minor,

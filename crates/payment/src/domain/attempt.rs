@@ -78,6 +78,12 @@ impl Attempt {
         }
     }
 
+    /// Whether it asks this provider for a hold, and the outcome is not known.
+    #[must_use]
+    pub fn is_asking(&self, provider: &str) -> bool {
+        self.operation == Operation::Authorize && self.is_open() && self.provider == provider
+    }
+
     #[must_use]
     pub const fn is_open(&self) -> bool {
         match self.state {

@@ -126,12 +126,11 @@ impl Payment {
     fn is_another_amount(&self, index: usize, answer: &Answer) -> bool {
         let attempt = &self.attempts[index];
         let Answer::Done { amount_minor, currency, .. } = answer else { return false };
-        let foreign = *amount_minor > 0
-            && self.terms.as_ref().is_some_and(|terms| terms.amount.currency().as_str() != currency);
+        let foreign = *amount_minor > 0 && self.is_foreign(currency);
         let other = match (attempt.operation, attempt.state) {
             (Operation::Void, AttemptState::Sent | AttemptState::Lost) => {
-                let known = self.open_attempt(Operation::Authorize).is_none();
-                known && *amount_minor > 0 && *amount_minor != self.held_minor()
+                let known = !self.is_asking(&attempt.provider);
+                known && *amount_minor > 0 && *amount_minor != self.held_at(&attempt.provider)
             }
             // What was let go is compared with the fact.
             (Operation::Void, AttemptState::Succeeded | AttemptState::Refused) => false,
@@ -188,7 +187,7 @@ impl Payment {
     }
 
     fn fits(&self, provider: &str, what: Spontaneous, reference: &str, amount_minor: i64) -> Fits {
-        let (amounts, pending) = (self.amounts(), self.standing().pending);
+        let (amounts, pending) = (self.amounts_at(provider), self.standing().pending);
         let once = |holds: bool, why| if holds { Fits::Yes } else { Fits::NotYet(why) };
         let amount_of = |kind| self.told(provider, kind, reference).map(|event| event.amount_minor);
         match what {
@@ -217,7 +216,7 @@ impl Payment {
             Spontaneous::Expired => once(
                 amounts.authorized_minor > 0
                     && pending.capture_minor == 0
-                    && amount_minor == self.held_minor(),
+                    && amount_minor == self.held_at(provider),
                 "not what is known to be held",
             ),
         }

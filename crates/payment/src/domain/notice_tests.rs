@@ -18,7 +18,7 @@ fn held(capture: CaptureMode, captures: &[i64]) -> Payment {
     let key = payment.attempts[0].id;
     assert!(matches!(payment.hear(PSP, &done(key, 100), AT), Heard::Recorded { .. }));
     for amount in captures {
-        payment.begin(Operation::Capture, capture_id(*amount), Some(*amount), PSP).unwrap();
+        payment.begin(Operation::Capture, capture_id(*amount), Some(*amount)).unwrap();
     }
     payment
 }
@@ -113,7 +113,7 @@ fn a_hold_that_lapses_is_expired_and_after_a_part_was_taken_captured_whichever_i
 fn a_void_that_meets_a_lapsed_hold_ends_it_as_expired_whichever_is_heard_first() {
     for first in [0, 1] {
         let mut payment = held(CaptureMode::Manual, &[]);
-        let void = payment.begin_void(100, PSP);
+        let void = payment.begin_void(100);
         let mut notices = [done(void.id, 0), fact(Spontaneous::Expired, "e", 100)];
         notices.rotate_left(first);
         assert_eq!(tell(&mut payment, &notices), []);

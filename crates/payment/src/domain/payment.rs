@@ -19,6 +19,8 @@ pub struct Payment {
     pub conflict: Option<String>,
     /// Why the authorisation was declined, as a class.
     pub decline: Option<String>,
+    /// The providers that are asked in turn when the one before cannot; none of them twice.
+    pub fallbacks: Vec<String>,
     pub attempts: Vec<Attempt>,
     pub events: Vec<Event>,
     pub created_at: OffsetDateTime,
@@ -63,14 +65,32 @@ impl Payment {
             void_requested: false,
             conflict: None,
             decline: None,
+            fallbacks: Vec::new(),
             attempts: Vec::new(),
             events: Vec::new(),
             created_at: at,
         }
     }
 
+    /// What came of the authorisation that counts. A hold that was left behind elsewhere is none of the buyer's money for us.
     #[must_use]
     pub fn amounts(&self) -> Amounts {
+        match self.holder() {
+            Some(holder) => self.amounts_at(holder),
+            None => self.totals(),
+        }
+    }
+
+    /// What came of this payment at one provider.
+    #[must_use]
+    pub fn amounts_at(&self, provider: &str) -> Amounts {
+        let of_it = |event: &&Event| event.provider == provider || event.provider == OURSELVES;
+        Amounts::of(self.events.iter().filter(of_it))
+    }
+
+    /// What came of it everywhere: the sums of all its facts, as the books have them.
+    #[must_use]
+    pub fn totals(&self) -> Amounts {
         Amounts::of(&self.events)
     }
 
@@ -99,43 +119,40 @@ impl Payment {
     ///
     /// # Errors
     /// The standing does not allow it, or it is more than is left.
-    pub fn begin(
-        &mut self,
-        operation: Operation,
-        id: Uuid,
-        asked: Option<i64>,
-        provider: &str,
-    ) -> Result<Attempt, Refused> {
+    pub fn begin(&mut self, operation: Operation, id: Uuid, asked: Option<i64>) -> Result<Attempt, Refused> {
         let standing = self.standing();
         let amount = match operation {
             Operation::Capture => standing.capture(asked)?,
             Operation::Refund => standing.refund(asked)?,
             Operation::Authorize | Operation::Void => return Err(standing.never(operation).into()),
         };
-        let attempt = Attempt::new(id, operation, provider, amount);
+        let holder = self.holder().ok_or_else(|| standing.never(operation))?;
+        let attempt = Attempt::new(id, operation, holder, amount);
         self.attempts.push(attempt.clone());
         Ok(attempt)
     }
 
     /// The capture of all that is held, when the terms say that nobody else will begin it.
-    pub(super) fn begin_automatic(&mut self, provider: &str) -> Option<Attempt> {
+    pub(super) fn begin_automatic(&mut self) -> Option<Attempt> {
         match self.terms.as_ref()?.capture {
             CaptureMode::Manual => None,
             // In conflict nothing moves: a person decides.
             CaptureMode::Automatic => {
                 let id = attempt_id(self.id, Operation::Capture, AUTOMATIC);
-                self.begin(Operation::Capture, id, None, provider).ok()
+                self.begin(Operation::Capture, id, None).ok()
             }
         }
     }
 
     /// The void of what is authorised and not captured; 0 when it is not known whether anything is.
-    pub fn begin_void(&mut self, amount_minor: i64, provider: &str) -> Attempt {
+    pub fn begin_void(&mut self, amount_minor: i64) -> Attempt {
         let id = attempt_id(self.id, Operation::Void, FIRST);
         if let Some(begun) = self.attempt(id) {
             return begun.clone();
         }
-        let attempt = Attempt::new(id, Operation::Void, provider, amount_minor);
+        // Who was asked for nothing has nothing to let go.
+        let holder = self.holder().unwrap_or(OURSELVES);
+        let attempt = Attempt::new(id, Operation::Void, holder, amount_minor);
         self.void_requested = true;
         self.attempts.push(attempt.clone());
         attempt

@@ -47,7 +47,7 @@ impl Payment {
             return Settlement::Unchanged;
         };
         if !self.attempts[index].is_open() {
-            return self.compare(index, answer);
+            return self.compare(index, answer, at);
         }
         match answer {
             Answer::Lost => {
@@ -79,7 +79,7 @@ impl Payment {
         self.conflict(index, answer, reason)
     }
 
-    fn compare(&mut self, index: usize, answer: &Answer) -> Settlement {
+    fn compare(&mut self, index: usize, answer: &Answer, at: OffsetDateTime) -> Settlement {
         let attempt = &self.attempts[index];
         let reason = match (attempt.state, answer) {
             (_, Answer::Lost)
@@ -95,6 +95,11 @@ impl Payment {
                 "another amount or reference than before"
             }
             (AttemptState::Succeeded, Answer::Refused { .. }) => "refused after it was done",
+            (AttemptState::Refused, Answer::Done { reference, amount_minor, currency })
+                if self.is_left_behind(attempt) && self.is_as_asked(attempt, *amount_minor, currency) =>
+            {
+                return self.hold_left_behind(index, reference, at);
+            }
             (AttemptState::Refused, Answer::Done { .. }) => "done after it was refused",
         };
         self.conflict(index, answer, reason)
@@ -112,9 +117,11 @@ impl Payment {
         attempt.reference.clone_from(&reference);
         attempt.decline = Some(decline.to_owned());
         let attempt = attempt.clone();
+        let follow_up = self.begin_fallback(&attempt, decline);
         let kind = match attempt.operation {
             Operation::Authorize => {
-                self.decline = Some(decline.to_owned());
+                // While another provider is asked nothing is declined yet.
+                self.decline = follow_up.is_none().then(|| decline.to_owned());
                 EventKind::Declined
             }
             Operation::Refund => EventKind::RefundFailed,
@@ -125,10 +132,7 @@ impl Payment {
                 return self.conflict(index, &answer, "a hold that cannot be let go");
             }
         };
-        Settlement::Settled {
-            facts: vec![self.add(&attempt, kind, attempt.amount_minor, at)],
-            follow_up: None,
-        }
+        Settlement::Settled { facts: vec![self.add(&attempt, kind, attempt.amount_minor, at)], follow_up }
     }
 
     fn done(
@@ -140,16 +144,15 @@ impl Payment {
         at: OffsetDateTime,
     ) -> Settlement {
         let attempt = &self.attempts[index];
-        let asked =
-            if attempt.operation == Operation::Void { self.held_minor() } else { attempt.amount_minor };
-        if attempt.operation == Operation::Void
-            && amount > 0
-            && self.open_attempt(Operation::Authorize).is_some()
-        {
+        let asked = if attempt.operation == Operation::Void {
+            self.held_at(&attempt.provider)
+        } else {
+            attempt.amount_minor
+        };
+        if attempt.operation == Operation::Void && amount > 0 && self.is_asking(&attempt.provider) {
             return Settlement::Premature;
         }
-        let foreign = amount > 0
-            && self.terms.as_ref().is_some_and(|terms| terms.amount.currency().as_str() != currency);
+        let foreign = amount > 0 && self.is_foreign(currency);
         // Nothing was left to let go: the hold has lapsed and nobody has told us yet.
         let lapsed = attempt.operation == Operation::Void && amount == 0 && asked > 0;
         if (amount != asked && !lapsed) || foreign {
@@ -164,15 +167,18 @@ impl Payment {
         attempt.state = AttemptState::Succeeded;
         attempt.reference = Some(reference.to_owned());
         let attempt = attempt.clone();
+        if attempt.operation == Operation::Authorize {
+            self.decline = None;
+        }
         let mut facts = vec![self.add(&attempt, attempt.operation.done(), amount, at)];
         if lapsed {
             facts.push(self.add(&attempt, EventKind::Expired, asked, at));
         }
         let follow_up = match attempt.operation {
-            Operation::Authorize if self.void_requested => Some(self.begin_void(amount, &attempt.provider)),
-            Operation::Authorize => self.begin_automatic(&attempt.provider),
+            Operation::Authorize if self.void_requested => Some(self.begin_void(amount)),
+            Operation::Authorize => self.begin_automatic(),
             Operation::Void => {
-                self.close_authorization();
+                self.close_authorization(&attempt.provider);
                 None
             }
             Operation::Capture | Operation::Refund => None,
@@ -181,8 +187,8 @@ impl Payment {
     }
 
     /// The provider has closed the payment with nothing held: what was asked for before can no longer happen.
-    fn close_authorization(&mut self) {
-        let open = |attempt: &&mut Attempt| attempt.operation == Operation::Authorize && attempt.is_open();
+    fn close_authorization(&mut self, provider: &str) {
+        let open = |attempt: &&mut Attempt| attempt.is_asking(provider);
         if let Some(attempt) = self.attempts.iter_mut().find(open) {
             attempt.state = AttemptState::Refused;
             attempt.decline = Some(VOIDED_FIRST.to_owned());
@@ -195,7 +201,13 @@ impl Payment {
         self.add(&ours, EventKind::RefundPending, attempt.amount_minor, at)
     }
 
-    fn add(&mut self, attempt: &Attempt, kind: EventKind, amount_minor: i64, at: OffsetDateTime) -> Event {
+    pub(super) fn add(
+        &mut self,
+        attempt: &Attempt,
+        kind: EventKind,
+        amount_minor: i64,
+        at: OffsetDateTime,
+    ) -> Event {
         let id = Event::id_of(attempt.id, kind);
         let (provider, reference) = (attempt.provider.clone(), attempt.reference.clone());
         let event = Event { id, kind, amount_minor, provider, reference, at };
@@ -217,10 +229,14 @@ impl Payment {
         Settlement::Conflict(Conflict { attempt, kind, reference, amount_minor, reason })
     }
 
-    /// Authorised and neither captured nor let go.
-    pub(super) fn held_minor(&self) -> i64 {
-        let amounts = self.amounts();
+    /// Authorised at a provider and neither captured nor let go.
+    pub(super) fn held_at(&self, provider: &str) -> i64 {
+        let amounts = self.amounts_at(provider);
         amounts.authorized_minor - amounts.captured_minor - amounts.voided_minor
+    }
+
+    pub(super) fn is_foreign(&self, currency: &str) -> bool {
+        self.terms.as_ref().is_some_and(|terms| terms.amount.currency().as_str() != currency)
     }
 }
 

@@ -28,7 +28,7 @@ fn authorized() -> Payment {
 
 fn begin(payment: &mut Payment, operation: Operation, word: &str, amount: i64) -> Attempt {
     let id = attempt_id(payment.id, operation, word);
-    payment.begin(operation, id, Some(amount), "psp").unwrap()
+    payment.begin(operation, id, Some(amount)).unwrap()
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn a_void_that_was_waiting_follows_the_authorisation() {
 #[test]
 fn a_payment_closed_before_it_was_authorised_is_voided_and_its_question_is_over() {
     let mut payment = payment();
-    let void = payment.begin_void(0, "psp");
+    let void = payment.begin_void(0);
     payment.settle(void.id, &done(&void, 0), AT);
     assert_eq!(payment.standing().state, State::Voided);
     assert!(payment.open_attempt(Operation::Authorize).is_none());
@@ -87,7 +87,7 @@ fn a_payment_closed_before_it_was_authorised_is_voided_and_its_question_is_over(
 #[test]
 fn a_void_of_money_we_have_not_heard_of_waits_for_the_authorisation() {
     let mut payment = payment();
-    let void = payment.begin_void(0, "psp");
+    let void = payment.begin_void(0);
     assert_eq!(payment.settle(void.id, &done(&void, 100), AT), Settlement::Premature);
     let attempt = payment.attempts[0].clone();
     payment.settle(attempt.id, &done(&attempt, 100), AT);
@@ -98,7 +98,7 @@ fn a_void_of_money_we_have_not_heard_of_waits_for_the_authorisation() {
 #[test]
 fn a_decline_heard_beside_a_void_is_a_decline_for_good() {
     let mut payment = payment();
-    let void = payment.begin_void(0, "psp");
+    let void = payment.begin_void(0);
     let refused = Answer::Refused { reference: None, decline: "stolen_card".into() };
     payment.settle(payment.attempts[0].id, &refused, AT);
     assert_eq!(payment.standing().state, State::Failed);
@@ -110,7 +110,7 @@ fn a_decline_heard_beside_a_void_is_a_decline_for_good() {
 #[test]
 fn a_void_that_finds_the_hold_gone_ends_it_as_lapsed_and_one_of_a_part_is_a_conflict() {
     let mut lapsed = authorized();
-    let void = lapsed.begin_void(100, "psp");
+    let void = lapsed.begin_void(100);
     let mut part = lapsed.clone();
     assert!(matches!(lapsed.settle(void.id, &done(&void, 0), AT), Settlement::Settled { .. }));
     assert_eq!((lapsed.standing().state, lapsed.amounts().voided_minor), (State::Expired, 100));
@@ -144,7 +144,7 @@ fn try_begin(
     at: usize,
     amount: i64,
 ) -> Result<Attempt, crate::domain::Refused> {
-    payment.begin(operation, attempt_id(payment.id, operation, &at.to_string()), Some(amount), "psp")
+    payment.begin(operation, attempt_id(payment.id, operation, &at.to_string()), Some(amount))
 }
 
 proptest! {

@@ -1,4 +1,4 @@
-//! The adapter of `psp-simulator`'s HTTP API. Calls in flight are bounded; each has one deadline, waiting for its turn included.
+//! The adapter of `psp-simulator`'s HTTP API, for as many of them as there are, each under its own name. Calls in flight are bounded; each has one deadline, waiting for its turn included.
 
 use std::time::Duration;
 
@@ -24,6 +24,7 @@ const MAX_ANSWER_BYTES: usize = 64 * 1024;
 const MALFORMED: &str = "rejected_by_provider";
 
 pub struct Simulator {
+    name: String,
     http: reqwest::Client,
     base: String,
     timeout: Duration,
@@ -50,7 +51,7 @@ enum Status {
 impl Simulator {
     /// # Errors
     /// No HTTP client can be made.
-    pub fn new(url: &str, timeout: Duration) -> anyhow::Result<Self> {
+    pub fn new(name: &str, url: &str, timeout: Duration) -> anyhow::Result<Self> {
         let http = reqwest::Client::builder()
             .connect_timeout(CONNECT_WITHIN)
             .pool_max_idle_per_host(MAX_IN_FLIGHT)
@@ -60,7 +61,7 @@ impl Simulator {
             .build()
             .context("making the provider's HTTP client")?;
         let base = url.trim_end_matches('/').to_owned();
-        Ok(Self { http, base, timeout, turns: Semaphore::new(MAX_IN_FLIGHT) })
+        Ok(Self { name: name.to_owned(), http, base, timeout, turns: Semaphore::new(MAX_IN_FLIGHT) })
     }
 
     async fn command(&self, path: &'static str, key: Uuid, body: Value) -> Answer {
@@ -109,7 +110,12 @@ impl Simulator {
             tracing::warn!(path, "the provider took too long");
             None
         });
-        metrics::provider_call(path, answer.as_ref().map(|(status, _)| status.as_u16()), started.elapsed());
+        metrics::provider_call(
+            &self.name,
+            path,
+            answer.as_ref().map(|(status, _)| status.as_u16()),
+            started.elapsed(),
+        );
         answer
     }
 }
@@ -136,8 +142,8 @@ fn body(call: &Call) -> Value {
 }
 
 impl Provider for Simulator {
-    fn name(&self) -> &'static str {
-        "simulator"
+    fn name(&self) -> &str {
+        &self.name
     }
 
     fn authorize<'a>(&'a self, call: &'a Call, method: &'a Method) -> BoxFuture<'a, Answer> {
@@ -158,8 +164,8 @@ impl Provider for Simulator {
         self.command("refunds", call.key, body(call)).boxed()
     }
 
-    fn query(&self, key: Uuid) -> BoxFuture<'_, Found> {
-        self.ask(key).boxed()
+    fn query<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Found> {
+        self.ask(call.key).boxed()
     }
 
     fn told(&self, body: &[u8]) -> Option<Told> {
@@ -207,14 +213,14 @@ mod tests {
     async fn asked(answer: String) -> Found {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let provider = Simulator::new(&url, Duration::from_secs(10)).unwrap();
+        let provider = Simulator::new("simulator", &url, Duration::from_secs(10)).unwrap();
         let answering = async {
             let (mut caller, _) = listener.accept().await.unwrap();
             let _ = caller.read(&mut [0; 4096]).await.unwrap();
             // A caller that has read enough hangs up.
             let _ = caller.write_all(answer.as_bytes()).await;
         };
-        tokio::join!(provider.query(Uuid::nil()), answering).0
+        tokio::join!(provider.ask(Uuid::nil()), answering).0
     }
 
     fn ok(padding: usize) -> String {

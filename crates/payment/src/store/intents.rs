@@ -19,6 +19,7 @@ struct Row {
     void_requested: bool,
     conflict: Option<String>,
     decline: Option<String>,
+    fallbacks: Vec<String>,
     created_at: OffsetDateTime,
 }
 
@@ -30,8 +31,8 @@ pub async fn insert(conn: &mut PgConnection, payment: &Payment) -> Result<bool, 
     let terms = payment.terms.as_ref();
     let inserted = sqlx::query!(
         "INSERT INTO payment_intent (payment_id, order_id, currency, amount_minor, method_kind, method_token, fingerprint,
-                                     capture_mode, state, void_requested, created_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11)
+                                     capture_mode, state, void_requested, fallbacks, created_at, updated_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12)
          ON CONFLICT ON CONSTRAINT payment_intent_once DO NOTHING",
         payment.id.uuid(),
         terms.map(|terms| terms.order.uuid()),
@@ -43,6 +44,7 @@ pub async fn insert(conn: &mut PgConnection, payment: &Payment) -> Result<bool, 
         terms.map_or(CaptureMode::Manual, |terms| terms.capture).as_str(),
         payment.standing().state.as_str(),
         payment.void_requested,
+        &payment.fallbacks,
         payment.created_at,
     )
     .execute(conn)
@@ -56,7 +58,8 @@ pub async fn insert(conn: &mut PgConnection, payment: &Payment) -> Result<bool, 
 /// A ceiling's constraint, or the database's.
 pub async fn save(conn: &mut PgConnection, payment: &Payment, at: OffsetDateTime) -> Result<(), sqlx::Error> {
     let standing = payment.standing();
-    let (amounts, pending) = (standing.amounts, standing.pending);
+    // What a provider left behind holds is a fact too: the row has the sums of all of them, the state is that of what counts.
+    let (amounts, pending) = (payment.totals(), standing.pending);
     sqlx::query!(
         "UPDATE payment_intent
          SET state = $2, void_requested = $3, conflict = $4, decline = $5, authorized_minor = $6,
@@ -91,7 +94,7 @@ pub async fn lock(conn: &mut PgConnection, id: PaymentId) -> Result<Option<Payme
     let row = sqlx::query_as!(
         Row,
         "SELECT payment_id, order_id, currency, amount_minor, method_kind, method_token, capture_mode, void_requested,
-                conflict, decline, created_at
+                conflict, decline, fallbacks, created_at
          FROM payment_intent WHERE payment_id = $1 FOR UPDATE",
         id.uuid(),
     )
@@ -108,7 +111,7 @@ pub async fn read(conn: &mut PgConnection, id: PaymentId) -> Result<Option<Payme
     let row = sqlx::query_as!(
         Row,
         "SELECT payment_id, order_id, currency, amount_minor, method_kind, method_token, capture_mode, void_requested,
-                conflict, decline, created_at
+                conflict, decline, fallbacks, created_at
          FROM payment_intent WHERE payment_id = $1",
         id.uuid(),
     )
@@ -138,6 +141,7 @@ impl TryFrom<Row> for Payment {
             void_requested: row.void_requested,
             conflict: row.conflict,
             decline: row.decline,
+            fallbacks: row.fallbacks,
             attempts: Vec::new(),
             events: Vec::new(),
             created_at: row.created_at,

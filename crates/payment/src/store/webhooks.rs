@@ -18,6 +18,7 @@ pub enum Standing {
 /// A parked webhook.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Parked {
+    pub provider: String,
     pub event: String,
     pub payment: Uuid,
     pub payload: Vec<u8>,
@@ -114,16 +115,14 @@ pub async fn is_parked(conn: &mut PgConnection, provider: &str, event: &str) -> 
 /// The database's.
 pub async fn parked_for(
     conn: &mut PgConnection,
-    provider: &str,
     payment: PaymentId,
     limit: i64,
 ) -> Result<Vec<Parked>, sqlx::Error> {
     sqlx::query_as!(
         Parked,
-        r#"SELECT event_id AS event, payment_id AS payment, payload,
+        r#"SELECT provider, event_id AS event, payment_id AS payment, payload,
                   extract(epoch FROM now() - received_at)::float8 AS "age_seconds!"
-           FROM webhook WHERE state = 'PARKED' AND provider = $1 AND payment_id = $2 ORDER BY received_at LIMIT $3"#,
-        provider,
+           FROM webhook WHERE state = 'PARKED' AND payment_id = $1 ORDER BY received_at LIMIT $2"#,
         payment.uuid(),
         limit,
     )
@@ -137,20 +136,18 @@ pub async fn parked_for(
 /// The database's.
 pub async fn take_due(
     conn: &mut PgConnection,
-    provider: &str,
     limit: i64,
     lease: Duration,
 ) -> Result<Vec<Parked>, sqlx::Error> {
     sqlx::query_as!(
         Parked,
-        r#"UPDATE webhook SET next_try_at = now() + make_interval(secs => $3)
+        r#"UPDATE webhook SET next_try_at = now() + make_interval(secs => $2)
            WHERE (provider, event_id) IN (
                SELECT provider, event_id FROM webhook
-               WHERE state = 'PARKED' AND provider = $1 AND next_try_at <= now()
-               ORDER BY next_try_at LIMIT $2 FOR UPDATE SKIP LOCKED)
-           RETURNING event_id AS event, payment_id AS payment, payload,
+               WHERE state = 'PARKED' AND next_try_at <= now()
+               ORDER BY next_try_at LIMIT $1 FOR UPDATE SKIP LOCKED)
+           RETURNING provider, event_id AS event, payment_id AS payment, payload,
                      extract(epoch FROM now() - received_at)::float8 AS "age_seconds!""#,
-        provider,
         limit,
         lease.as_secs_f64(),
     )

@@ -15,8 +15,8 @@ use stampede_kit::clock::Clock;
 use stampede_kit::task;
 use stampede_kit::testing::{self, TestDatabase};
 use stampede_payment::{
-    Authorize, CaptureMode, Crash, Error, Keys, MIGRATIONS, Method, MethodKind, Payment, Payments, Simulator,
-    State as Standing, Terms, Token,
+    Authorize, CaptureMode, Crash, Desk, Error, Keys, MIGRATIONS, Method, MethodKind, Payment, Payments,
+    Providers, Routes, Simulator, State as Standing, Terms, Token,
 };
 use stampede_types::{Money, OrderId, PaymentId};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -52,7 +52,7 @@ impl Bench {
     /// What is left open stays open.
     pub async fn without_resolver() -> Self {
         let database = testing::database(&MIGRATIONS).await;
-        let psp = Psp::start(None).await;
+        let psp = Psp::start("simulator", None).await;
         let payments = service(&database, &psp, TIMEOUT);
         Self { payments, psp, database, _resolver: None }
     }
@@ -61,14 +61,30 @@ impl Bench {
     pub async fn told() -> Self {
         let database = testing::database(&MIGRATIONS).await;
         let door = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/webhooks/simulator", door.local_addr().unwrap());
-        let psp = Psp::start(Some(url)).await;
+        let psp = Psp::start("simulator", Some(format!("http://{}", door.local_addr().unwrap()))).await;
         let payments = service(&database, &psp, TIMEOUT);
-        let stop = CancellationToken::new();
-        let (hearing, until, opened) = (payments.clone(), stop.clone(), payments.clone());
-        drop(task::spawn("webhooks", async move { hearing.hear_parked_until(until).await }));
-        drop(task::spawn("door", async move { axum::serve(door, front(opened)).await }));
+        let stop = open(&payments, door);
         Self { payments, psp, database, _resolver: Some(stop.drop_guard()) }
+    }
+
+    /// Two providers that tell what happens, `simulator` and `simulator-b`, and these routes; with the resolver running.
+    pub async fn pair(routes: &[&str]) -> (Self, Psp) {
+        let database = testing::database(&MIGRATIONS).await;
+        let door = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", door.local_addr().unwrap());
+        let (psp, b) = (Psp::start(NAMES[0], Some(url.clone())).await, Psp::start(NAMES[1], Some(url)).await);
+        let desk = |name, psp: &Psp| Desk {
+            provider: Arc::new(Simulator::new(name, &psp.url(), TIMEOUT).unwrap()),
+            keys: Keys::parse([WEBHOOK_KEY]).unwrap(),
+        };
+        let desks = vec![desk(NAMES[0], &psp), desk(NAMES[1], &b)];
+        let providers = Providers::new(desks, Routes::parse(routes.iter().copied(), &NAMES).unwrap());
+        let payments =
+            Payments::new(database.pool.clone(), providers, Clock::system(), TIMEOUT, Crash::default());
+        let (stop, resolving) = (open(&payments, door), payments.clone());
+        let until = stop.clone();
+        drop(task::spawn("resolver", async move { resolving.resolve_until(until).await }));
+        (Self { payments, psp, database, _resolver: Some(stop.drop_guard()) }, b)
     }
 
     /// How many webhooks stand like this.
@@ -120,7 +136,7 @@ impl Bench {
 
     /// One number of the provider's truth about a payment.
     pub async fn truth(&self, id: PaymentId, what: &str) -> i64 {
-        self.psp.truth(id).await.map_or(0, |truth| truth[what].as_i64().unwrap())
+        self.psp.number(id, what).await
     }
 
     /// Our amounts, the provider's and the books' are the same.
@@ -149,6 +165,13 @@ impl Bench {
         assert_eq!(self.balance(id, "%").await, 0, "the books of {id} do not balance");
     }
 
+    /// The books of the payment balance, and this much of it is held and owed to us.
+    pub async fn assert_booked(&self, id: PaymentId, held_minor: i64, receivable_minor: i64) {
+        assert_eq!(self.balance(id, "provider_holds").await, held_minor);
+        assert_eq!(self.balance(id, "provider_receivable").await, receivable_minor);
+        assert_eq!(self.balance(id, "%").await, 0, "the books of {id} do not balance");
+    }
+
     /// Debits less credits of one account (or `%`, all of them) over the payment's transfers.
     async fn balance(&self, id: PaymentId, account: &str) -> i64 {
         sqlx::query_scalar(
@@ -165,10 +188,30 @@ impl Bench {
 }
 
 pub fn service(database: &TestDatabase, psp: &Psp, timeout: Duration) -> Payments {
-    let provider = Simulator::new(&psp.url(), timeout).unwrap();
-    let keys = Keys::parse([WEBHOOK_KEY]).unwrap();
-    Payments::new(database.pool.clone(), Arc::new(provider), Clock::system(), timeout, Crash::default())
-        .webhook_keys(keys)
+    service_with(database, psp, timeout, [WEBHOOK_KEY])
+}
+
+/// With these keys for webhooks.
+pub fn service_with<const N: usize>(
+    database: &TestDatabase,
+    psp: &Psp,
+    timeout: Duration,
+    keys: [&str; N],
+) -> Payments {
+    let provider = Simulator::new("simulator", &psp.url(), timeout).unwrap();
+    let providers = Providers::one(provider, Keys::parse(keys).unwrap());
+    Payments::new(database.pool.clone(), providers, Clock::system(), timeout, Crash::default())
+}
+
+const NAMES: [&str; 2] = ["simulator", "simulator-b"];
+
+/// Opens the door for webhooks and hears parked ones, until it is stopped.
+fn open(payments: &Payments, door: tokio::net::TcpListener) -> CancellationToken {
+    let stop = CancellationToken::new();
+    let (hearing, until, opened) = (payments.clone(), stop.clone(), payments.clone());
+    drop(task::spawn("webhooks", async move { hearing.hear_parked_until(until).await }));
+    drop(task::spawn("door", async move { axum::serve(door, front(opened)).await }));
+    stop
 }
 
 /// What the gateway does with a webhook: its bytes and its signature, and 2xx only when they are taken.
@@ -182,7 +225,7 @@ async fn take(
     headers: HeaderMap,
     body: Bytes,
 ) -> StatusCode {
-    let signature = headers["simulator-signature"].to_str().unwrap();
+    let signature = headers[&format!("{provider}-signature")].to_str().unwrap();
     match payments.receive(&provider, &body, signature).await {
         Ok(()) => StatusCode::OK,
         Err(_) => StatusCode::SERVICE_UNAVAILABLE,
@@ -213,6 +256,7 @@ pub fn card(id: PaymentId, amount_minor: i64, token: &str) -> Authorize {
 
 /// The provider's process. It dies with this value.
 pub struct Psp {
+    name: &'static str,
     child: Child,
     address: SocketAddr,
     folder: tempfile::TempDir,
@@ -220,11 +264,13 @@ pub struct Psp {
 }
 
 impl Psp {
-    async fn start(webhooks: Option<String>) -> Self {
+    /// `door` is where it tells what happens.
+    async fn start(name: &'static str, door: Option<String>) -> Self {
+        let webhooks = door.map(|door| format!("{door}/webhooks/{name}"));
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let child = spawn(address, &folder, webhooks.as_deref());
-        let psp = Self { child, address, folder, webhooks };
+        let child = spawn(name, address, &folder, webhooks.as_deref());
+        let psp = Self { name, child, address, folder, webhooks };
         psp.wait().await;
         psp
     }
@@ -237,7 +283,7 @@ impl Psp {
 
     /// The same address and journal.
     pub async fn restart(&mut self) {
-        self.child = spawn(self.address, &self.folder, self.webhooks.as_deref());
+        self.child = spawn(self.name, self.address, &self.folder, self.webhooks.as_deref());
         self.wait().await;
     }
 
@@ -252,6 +298,11 @@ impl Psp {
         });
         let request = reqwest::Client::new().post(format!("{}/v1/desk", self.url())).json(&body);
         assert_eq!(request.send().await.unwrap().status(), 200, "{body}");
+    }
+
+    /// One number of its truth about a payment.
+    pub async fn number(&self, id: PaymentId, what: &str) -> i64 {
+        self.truth(id).await.map_or(0, |truth| truth[what].as_i64().unwrap())
     }
 
     async fn truth(&self, id: PaymentId) -> Option<Value> {
@@ -275,12 +326,13 @@ impl Drop for Psp {
     }
 }
 
-fn spawn(address: SocketAddr, folder: &tempfile::TempDir, webhooks: Option<&str>) -> Child {
+fn spawn(name: &str, address: SocketAddr, folder: &tempfile::TempDir, webhooks: Option<&str>) -> Child {
     let mut command = Command::new(binary());
     if let Some(url) = webhooks {
         command.env("PSP_SIMULATOR_WEBHOOK_URL", url).env("PSP_SIMULATOR_WEBHOOK_KEY", WEBHOOK_KEY);
     }
     command
+        .env("PSP_SIMULATOR_NAME", name)
         .env("PSP_SIMULATOR_LISTEN", address.to_string())
         .env("PSP_SIMULATOR_STATE", folder.path().join("journal.jsonl"))
         .stdout(Stdio::null())

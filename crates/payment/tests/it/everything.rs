@@ -69,6 +69,7 @@ async fn repeat(command: impl AsyncFn() -> Result<Payment, Error>, enough: impl 
                 | Error::Conflict(_)
                 | Error::Invalid { .. }
                 | Error::NoProvider
+                | Error::Unroutable { .. }
                 | Error::Unsigned(_)
                 | Error::Database(_)),
             ) => panic!("{other}"),

@@ -9,5 +9,6 @@ mod capture;
 mod everything;
 mod forget;
 mod refund;
+mod routes;
 mod void;
 mod webhook;

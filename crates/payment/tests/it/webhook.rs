@@ -4,11 +4,11 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};
 use sha2::Sha256;
 use stampede_kit::clock::Clock;
-use stampede_payment::{Error, Keys, State};
+use stampede_payment::{Error, State};
 use stampede_types::PaymentId;
 use uuid::Uuid;
 
-use crate::bench::{Bench, TIMEOUT, WEBHOOK_KEY, eur, new_id, service};
+use crate::bench::{Bench, TIMEOUT, WEBHOOK_KEY, eur, new_id, service_with};
 
 /// `t=,v1=` of the body, made that many seconds ago.
 fn signed(body: &str, key: &str, seconds_ago: i64) -> String {
@@ -65,8 +65,7 @@ async fn what_is_not_signed_or_signed_long_ago_or_of_nobody_is_refused_and_leave
         sqlx::query_scalar("SELECT count(*) FROM webhook").fetch_one(&bench.database.pool).await.unwrap();
     assert_eq!(kept, 0);
     // With the other key added the same message is good: rotation.
-    let rotated = service(&bench.database, &bench.psp, TIMEOUT)
-        .webhook_keys(Keys::parse([WEBHOOK_KEY, other]).unwrap());
+    let rotated = service_with(&bench.database, &bench.psp, TIMEOUT, [WEBHOOK_KEY, other]);
     rotated.receive("simulator", body.as_bytes(), &signed(&body, other, 0)).await.unwrap();
     assert_eq!(bench.webhooks("APPLIED").await, 1);
 }
