@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::orders::Orders;
 use crate::store;
+use crate::store::late::Brings;
 
 /// The consumer's name at NATS and in the inbox.
 const NAME: &str = "order-payments";
@@ -52,17 +53,17 @@ fn hear<'a>(conn: &'a mut PgConnection, message: &'a Message) -> BoxFuture<'a, a
         let payment: PaymentId =
             changed.payment_id.parse().map_err(|_| Poison("the payment is no UUID".to_owned()))?;
         let kind = changed.event.as_ref().map_or(PaymentEventKind::Unspecified, |event| event.kind());
-        store::late::heard(conn, payment, order, brings_money(kind)).await.context("writing what was heard")
+        store::late::heard(conn, payment, order, brings(kind)).await.context("writing what was heard")
     })
 }
 
-fn brings_money(kind: PaymentEventKind) -> bool {
+fn brings(kind: PaymentEventKind) -> Brings {
     match kind {
+        PaymentEventKind::RefundReversed => Brings::MoneyAgain,
         PaymentEventKind::Authorized
         | PaymentEventKind::Captured
         | PaymentEventKind::RefundFailed
-        | PaymentEventKind::RefundReversed
-        | PaymentEventKind::DisputeClosed => true,
+        | PaymentEventKind::DisputeClosed => Brings::Money,
         PaymentEventKind::Unspecified
         | PaymentEventKind::Declined
         | PaymentEventKind::Voided
@@ -70,6 +71,6 @@ fn brings_money(kind: PaymentEventKind) -> bool {
         | PaymentEventKind::Refunded
         | PaymentEventKind::DisputeOpened
         | PaymentEventKind::DisputeLost
-        | PaymentEventKind::Expired => false,
+        | PaymentEventKind::Expired => Brings::NoMoney,
     }
 }

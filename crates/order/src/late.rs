@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::crash::{CrashPoint, Late};
-use crate::domain::late::{Found, Look, QUIET_AFTER, Verdict, pause, verdict};
+use crate::domain::late::{Found, Look, QUIET_AFTER, Verdict, loose, pause, verdict};
 use crate::domain::order::{Change, Order};
 use crate::domain::pricing::Wanted;
 use crate::domain::saga::Step;
@@ -71,7 +71,7 @@ impl Orders {
         let payment = self.peers.payment(watched.payment).await.map_err(Error::of_peer)?;
         let found = payment.as_ref().map_or(Found::Nothing, crate::peers::money_on);
         // Asked for before the order is read: a saga that has ended since has left its mark on the order.
-        let under_way = store::saga::is_under_way(&self.db, watched.order).await?;
+        let saga = store::saga::of_order(&self.db, watched.order).await?;
         let order = self.order(watched.order).await?.ok_or(Error::NotFound)?;
         let retries = match found {
             Found::Nothing => 0,
@@ -82,12 +82,14 @@ impl Orders {
         let look = Look {
             payment: watched.payment,
             found,
-            under_way,
+            came_back: payment.as_ref().map_or(0, crate::peers::came_back),
+            saga,
             giving_back: watched.giving_back.is_some(),
             retries,
             late_by: (self.clock.now() - order.expires_at).try_into().unwrap_or(Duration::ZERO),
             revive_within: self.late_hold,
         };
+        let loose = loose(&order, watched.payment, found, look.came_back);
         match verdict(&order, look) {
             Verdict::Quiet => match watched.giving_back {
                 // On its way back: it is told of when it is there.
@@ -109,12 +111,12 @@ impl Orders {
                 if self.revive(&order, &watched).await? {
                     return Ok(());
                 }
-                self.give_back(&order, &watched, found, retries).await
+                self.give_back(&order, &watched, loose, retries).await
             }
-            Verdict::Void | Verdict::Refund => self.give_back(&order, &watched, found, retries).await,
-            Verdict::Person => match found {
+            Verdict::Void | Verdict::Refund => self.give_back(&order, &watched, loose, retries).await,
+            Verdict::Person => match loose {
                 Found::Conflicted(_) => {
-                    self.leave_to_a_person(&order, &watched, found, "the payment is in conflict").await
+                    self.leave_to_a_person(&order, &watched, loose, "the payment is in conflict").await
                 }
                 Found::Held(_) | Found::Taken(_) | Found::Nothing => {
                     self.was_refused(&order, &watched, crate::peers::CAME_BACK).await

@@ -9,6 +9,7 @@ use stampede_types::OrderId;
 use tokio::time::Instant;
 
 use crate::crash::CrashPoint;
+use crate::domain::late::Saga;
 use crate::domain::method::Method;
 use crate::domain::order::Order;
 use crate::domain::saga::Step;
@@ -102,7 +103,7 @@ impl Orders {
         let place = self.waiting.take_place(id);
         loop {
             let news = place.news();
-            let resting = !store::saga::is_under_way(&self.db, id).await?;
+            let resting = store::saga::of_order(&self.db, id).await? != Saga::UnderWay;
             if resting || Instant::now() + TOO_LATE >= until {
                 break;
             }

@@ -18,7 +18,7 @@ use tonic::Status;
 use tonic_types::StatusExt as _;
 
 pub use inventory::refused_cell;
-pub use payment::{CAME_BACK, is_unsettled, money_on};
+pub use payment::{CAME_BACK, came_back, is_unsettled, money_on};
 
 use crate::config::Config;
 use crate::domain::saga::Outcome;

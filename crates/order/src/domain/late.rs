@@ -1,5 +1,5 @@
-//! Money that is found on a payment after it was given up, and what becomes of it: the order takes it once more if it can, else it goes
-//! back. Decided from what the order and the payment are, whoever told of it and how often.
+//! Money that is found on a payment after it was given up, or given back, and what becomes of it: the order takes it once more if it
+//! can, else it goes back. Decided from what the order and the payment are, whoever told of it and how often.
 
 use std::time::Duration;
 
@@ -33,8 +33,9 @@ pub enum Found {
 pub struct Look {
     pub payment: PaymentId,
     pub found: Found,
-    /// A saga of the order is on its way: parked ones are not.
-    pub under_way: bool,
+    /// Of what was given back, what has ever come back, in minor units.
+    pub came_back: i64,
+    pub saga: Saga,
     /// What was found on it is being given back already.
     pub giving_back: bool,
     /// How often a person has said that it is to be given back all the same.
@@ -43,6 +44,27 @@ pub struct Look {
     pub late_by: Duration,
     /// An order may be revived until so long after it.
     pub revive_within: Duration,
+}
+
+/// Whether somebody is at the order's money already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Saga {
+    None,
+    UnderWay,
+    /// It waits for a person.
+    Parked,
+}
+
+/// Whose the money on an order's present payment is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    /// The order is being paid for with it.
+    Paying,
+    /// The order was sold for it: its price, less what returns give back.
+    Sale,
+    /// It is being given back, or a person says how the order goes on.
+    Undoing,
+    Nobody,
 }
 
 /// What to do.
@@ -71,16 +93,42 @@ pub fn refund_id(order: &Order, payment: PaymentId, retries: u32) -> Uuid {
     }
 }
 
+/// What the order may keep of this payment, in minor units.
+#[must_use]
+pub fn keeps(order: &Order, payment: PaymentId) -> i64 {
+    match owner(order, payment) {
+        Owner::Sale => order.total.amount_minor() - order.refunded.amount_minor(),
+        Owner::Paying | Owner::Undoing | Owner::Nobody => 0,
+    }
+}
+
+/// Of what was found, what no order stands on. Of a sale's money only what came back: what a person gave back by other means is
+/// still on the payment and is nobody's to move.
+#[must_use]
+pub fn loose(order: &Order, payment: PaymentId, found: Found, came_back: i64) -> Found {
+    match (owner(order, payment), found) {
+        (Owner::Sale, Found::Taken(kept)) => match (kept - keeps(order, payment)).min(came_back) {
+            ..=0 => Found::Nothing,
+            beyond => Found::Taken(beyond),
+        },
+        (Owner::Sale | Owner::Paying | Owner::Undoing | Owner::Nobody, found) => found,
+    }
+}
+
 #[must_use]
 pub fn verdict(order: &Order, look: Look) -> Verdict {
+    let owner = owner(order, look.payment);
+    match owner {
+        Owner::Paying if look.found != Found::Nothing => return Verdict::Ours,
+        Owner::Sale => return of_sale(order, look),
+        Owner::Undoing if look.found != Found::Nothing => return Verdict::Later,
+        Owner::Paying | Owner::Undoing | Owner::Nobody => {}
+    }
     let present = order.payment == Some(look.payment);
     match look.found {
         Found::Nothing => Verdict::Quiet,
-        Found::Held(_) | Found::Taken(_) | Found::Conflicted(_) if present && stands_on_it(order) => {
-            Verdict::Ours
-        }
         // The saga finds the same money and asks for it under an id of its own: only one of the two may.
-        Found::Held(_) | Found::Taken(_) | Found::Conflicted(_) if present && look.under_way => {
+        Found::Held(_) | Found::Taken(_) | Found::Conflicted(_) if present && look.saga == Saga::UnderWay => {
             Verdict::Later
         }
         // It was given back once, by the provider or by other means, and how often it is to be is a person's to say.
@@ -98,6 +146,20 @@ pub fn verdict(order: &Order, look: Look) -> Verdict {
     }
 }
 
+/// The order stands on its payment, but for what its returns had given back and what has come back since.
+fn of_sale(order: &Order, look: Look) -> Verdict {
+    match loose(order, look.payment, look.found, look.came_back) {
+        Found::Nothing if look.found == Found::Nothing || look.giving_back => Verdict::Quiet,
+        Found::Nothing | Found::Held(_) | Found::Conflicted(_) => Verdict::Ours,
+        // A return that is to be refunded still, or that a person looks at, counts as refunded.
+        Found::Taken(_) => match look.saga {
+            Saga::UnderWay | Saga::Parked => Verdict::Later,
+            Saga::None if look.retries == 0 => Verdict::Person,
+            Saga::None => Verdict::Refund,
+        },
+    }
+}
+
 /// By all of its money, in time, and not by what is on its way back.
 fn may_be_revived(order: &Order, look: Look, amount: i64) -> bool {
     order.state == OrderState::Expired
@@ -107,25 +169,34 @@ fn may_be_revived(order: &Order, look: Look, amount: i64) -> bool {
         && !look.giving_back
 }
 
-/// Whether the money of its present payment is the order's to keep or to settle.
-fn stands_on_it(order: &Order) -> bool {
-    match order.payment_state {
-        PaymentState::Pending
-        | PaymentState::Authorized
-        | PaymentState::Paid
-        | PaymentState::PartiallyRefunded
-        | PaymentState::Refunded => match order.state {
-            OrderState::AwaitingPayment
-            | OrderState::Confirmed
+fn owner(order: &Order, payment: PaymentId) -> Owner {
+    if order.payment != Some(payment) {
+        return Owner::Nobody;
+    }
+    match (order.payment_state, order.state) {
+        (PaymentState::Unpaid | PaymentState::Voided, _)
+        | (_, OrderState::Rejected | OrderState::Expired | OrderState::Cancelled) => Owner::Nobody,
+        (PaymentState::Refunded, OrderState::AwaitingPayment)
+        | (_, OrderState::Cancelling | OrderState::ManualReview) => Owner::Undoing,
+        (
+            PaymentState::Pending
+            | PaymentState::Authorized
+            | PaymentState::Paid
+            | PaymentState::PartiallyRefunded,
+            OrderState::AwaitingPayment,
+        ) => Owner::Paying,
+        (
+            PaymentState::Pending
+            | PaymentState::Authorized
+            | PaymentState::Paid
+            | PaymentState::PartiallyRefunded
+            | PaymentState::Refunded,
+            OrderState::Confirmed
             | OrderState::Fulfilling
             | OrderState::Shipped
             | OrderState::Delivered
-            | OrderState::Completed
-            | OrderState::Cancelling
-            | OrderState::ManualReview => true,
-            OrderState::Rejected | OrderState::Expired | OrderState::Cancelled => false,
-        },
-        PaymentState::Unpaid | PaymentState::Voided => false,
+            | OrderState::Completed,
+        ) => Owner::Sale,
     }
 }
 

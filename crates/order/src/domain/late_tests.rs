@@ -1,5 +1,7 @@
 //! Whose money it is that is found late, whatever the order has come to.
 
+use stampede_types::Money;
+
 use super::*;
 use crate::domain::saga::tests::order;
 
@@ -15,7 +17,8 @@ fn look(order: &Order, attempt: u32, found: Found) -> Look {
     Look {
         payment: order.id.payment(attempt),
         found,
-        under_way: false,
+        came_back: 0,
+        saga: Saga::None,
         giving_back: false,
         retries: 0,
         late_by: Duration::ZERO,
@@ -36,9 +39,9 @@ fn money_on_a_payment_that_was_left_behind_always_goes_back() {
     for state in OrderState::ALL {
         for payment_state in PaymentState::ALL {
             let order = standing(*state, *payment_state);
-            for under_way in [false, true] {
+            for saga in [Saga::None, Saga::UnderWay, Saga::Parked] {
                 // Its saga is about another payment.
-                let asked = |found| verdict(&order, Look { under_way, ..look(&order, 1, found) });
+                let asked = |found| verdict(&order, Look { saga, ..look(&order, 1, found) });
                 assert_eq!(asked(Found::Held(ALL)), Verdict::Void, "{state}");
                 assert_eq!(asked(Found::Taken(ALL)), Verdict::Refund, "{state}");
                 assert_eq!(asked(Found::Conflicted(ALL)), Verdict::Person, "{state}");
@@ -64,15 +67,59 @@ fn money_that_was_given_back_and_is_there_again_when_the_order_has_ended_is_a_pe
         let ended = standing(state, PaymentState::Refunded);
         for (found, back) in [(Found::Held(ALL), Verdict::Void), (Found::Taken(ALL), Verdict::Refund)] {
             assert_eq!(asked(&ended, 2, found), Verdict::Person, "{state}");
-            let busy = Look { under_way: true, ..look(&ended, 2, found) };
+            let busy = Look { saga: Saga::UnderWay, ..look(&ended, 2, found) };
             assert_eq!(verdict(&ended, busy), Verdict::Later, "{state}");
             // Never for a second sale: the buyer was told that it is over.
             let decided = Look { retries: 1, ..look(&ended, 2, found) };
             assert_eq!(verdict(&ended, decided), back, "{state}");
         }
     }
-    let undoing = standing(OrderState::Cancelling, PaymentState::Refunded);
-    assert_eq!(asked(&undoing, 2, Found::Taken(ALL)), Verdict::Ours);
+}
+
+#[test]
+fn money_that_is_there_again_while_an_order_is_undone_is_looked_at_when_that_is_over() {
+    let states = [OrderState::Cancelling, OrderState::ManualReview, OrderState::AwaitingPayment];
+    for (state, saga) in states.into_iter().zip([Saga::UnderWay, Saga::Parked, Saga::UnderWay]) {
+        let undoing = standing(state, PaymentState::Refunded);
+        for found in [Found::Held(ALL), Found::Taken(ALL), Found::Conflicted(ALL)] {
+            assert_eq!(verdict(&undoing, Look { saga, ..look(&undoing, 2, found) }), Verdict::Later, "{state}");
+        }
+    }
+}
+
+/// A sold order of 100 of which returns gave 30 back.
+fn partly_returned(state: OrderState) -> Order {
+    let sold = standing(state, PaymentState::PartiallyRefunded);
+    Order { refunded: Money::new(30, sold.total.currency()), ..sold }
+}
+
+#[test]
+fn what_a_return_gave_back_and_is_there_again_is_a_persons_and_the_rest_is_the_orders() {
+    for state in [OrderState::Fulfilling, OrderState::Delivered, OrderState::Completed] {
+        let order = partly_returned(state);
+        let there = |kept, came_back| Look { came_back, ..look(&order, 2, Found::Taken(kept)) };
+        assert_eq!(verdict(&order, there(70, 0)), Verdict::Ours);
+        assert_eq!(verdict(&order, there(100, 30)), Verdict::Person, "{state}");
+        assert_eq!(verdict(&order, Look { retries: 1, ..there(100, 30) }), Verdict::Refund);
+        assert_eq!(verdict(&order, Look { giving_back: true, ..there(70, 30) }), Verdict::Quiet);
+        for saga in [Saga::UnderWay, Saga::Parked] {
+            assert_eq!(verdict(&order, Look { saga, ..there(100, 30) }), Verdict::Later);
+        }
+    }
+}
+
+#[test]
+fn of_a_sale_only_what_came_back_is_anybodys_to_move() {
+    let order = partly_returned(OrderState::Delivered);
+    let payment = order.id.payment(2);
+    assert_eq!(keeps(&order, payment), 70);
+    assert_eq!(loose(&order, payment, Found::Taken(90), 30), Found::Taken(20));
+    // 20 were given back by hand, past the provider: they are still on the payment.
+    assert_eq!(loose(&order, payment, Found::Taken(100), 10), Found::Taken(10));
+    assert_eq!(loose(&order, payment, Found::Taken(100), 0), Found::Nothing);
+    // Of a payment that was left behind nothing is the order's.
+    assert_eq!(loose(&order, order.id.payment(1), Found::Taken(100), 0), Found::Taken(100));
+    assert_eq!(keeps(&order, order.id.payment(1)), 0);
 }
 
 #[test]
@@ -91,7 +138,7 @@ fn money_that_a_saga_is_about_to_find_is_left_to_it() {
         for payment_state in [PaymentState::Unpaid, PaymentState::Voided] {
             let order = standing(*state, payment_state);
             for found in [Found::Held(ALL), Found::Taken(ALL), Found::Conflicted(ALL)] {
-                let busy = Look { under_way: true, ..look(&order, 2, found) };
+                let busy = Look { saga: Saga::UnderWay, ..look(&order, 2, found) };
                 assert_eq!(verdict(&order, busy), Verdict::Later, "{state}");
             }
         }

@@ -6,7 +6,7 @@ use stampede_kit as kit;
 use stampede_types::{Money, PaymentId};
 
 use crate::crash::{CrashPoint, Late};
-use crate::domain::late::{Found, pause, refund_id};
+use crate::domain::late::{Found, keeps, loose, pause, refund_id};
 use crate::domain::order::{EndReason, Order};
 use crate::domain::saga::Outcome;
 use crate::domain::state::{OrderState, PaymentState};
@@ -34,7 +34,13 @@ impl Orders {
             Found::Held(_) => self.peers.void(watched.payment).await,
             Found::Taken(_) => {
                 let refund = refund_id(order, watched.payment, retries);
-                self.peers.give_back(watched.payment, refund).await
+                match keeps(order, watched.payment) {
+                    0 => self.peers.give_back(watched.payment, refund).await,
+                    keeps => {
+                        let part = Money::new(amount, order.total.currency());
+                        self.peers.give_part_back(watched.payment, refund, part, keeps).await
+                    }
+                }
             }
             Found::Nothing | Found::Conflicted(_) => return Ok(()),
         };
@@ -61,6 +67,8 @@ impl Orders {
     pub(super) async fn was_refused(&self, order: &Order, watched: &Watched, why: &str) -> Result<(), Error> {
         let payment = self.peers.payment(watched.payment).await.map_err(Error::of_peer)?;
         let found = payment.as_ref().map_or(Found::Nothing, crate::peers::money_on);
+        let came_back = payment.as_ref().map_or(0, crate::peers::came_back);
+        let found = loose(order, watched.payment, found, came_back);
         match found {
             Found::Nothing => self.look_again(watched).await,
             Found::Held(_) | Found::Taken(_) | Found::Conflicted(_) => {

@@ -21,7 +21,7 @@ use crate::domain::saga::Outcome;
 use crate::wire;
 
 use answers::{amount, authorized, captured, covers, declined, kept, not_voided, pending, refunded, voided};
-pub use answers::{is_unsettled, money_on};
+pub use answers::{came_back, is_unsettled, money_on};
 
 /// Why nobody gives it back by himself.
 pub const CAME_BACK: &str = "what was given back has come back";
@@ -84,13 +84,35 @@ impl Peers {
 
     /// Gives back whatever is kept of a payment that no order stands on, or not any more.
     pub async fn give_back(&self, payment: PaymentId, refund: Uuid) -> Outcome {
+        self.give_back_beyond(payment, refund, None, 0).await
+    }
+
+    /// Gives back this much of a payment of which an order keeps so many minor units.
+    pub async fn give_part_back(
+        &self,
+        payment: PaymentId,
+        refund: Uuid,
+        part: Money,
+        keeps: i64,
+    ) -> Outcome {
+        self.give_back_beyond(payment, refund, Some(part), keeps).await
+    }
+
+    async fn give_back_beyond(
+        &self,
+        payment: PaymentId,
+        refund: Uuid,
+        part: Option<Money>,
+        keeps: i64,
+    ) -> Outcome {
         let message = RefundPaymentRequest {
             payment_id: payment.to_string(),
             refund_id: refund.to_string(),
-            amount: None,
+            amount: part.map(Into::into),
         };
         match self.payments.clone().refund_payment(request(message, self.step_within)).await {
             Ok(answer) => match money_on(answer.get_ref()) {
+                Found::Taken(kept) if kept <= keeps => refunded(answer.get_ref()),
                 Found::Nothing | Found::Conflicted(_) => refunded(answer.get_ref()),
                 // The refund is settled, and asking for it again moves nothing: it came back, or somebody captured more.
                 Found::Taken(_) if !is_unsettled(answer.get_ref()) => Outcome::Refused(CAME_BACK.into()),

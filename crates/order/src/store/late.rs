@@ -71,13 +71,22 @@ async fn give_up(
     Ok(())
 }
 
-/// Something has happened to this payment: the saga that may wait for it looks at once. `money` says that there may be some on it; on
-/// one that its order does not stand on, it is looked for at once, before all that is merely due.
+/// What has happened to a payment brings to its order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Brings {
+    NoMoney,
+    Money,
+    /// What was given back is there again.
+    MoneyAgain,
+}
+
+/// Something has happened to this payment: the saga that may wait for it looks at once. Money on a payment that its order does not
+/// stand on is looked for at once, before all that is merely due; money that has come back wherever the order stands.
 pub async fn heard(
     conn: &mut PgConnection,
     payment: PaymentId,
     order: OrderId,
-    money: bool,
+    brings: Brings,
 ) -> Result<(), sqlx::Error> {
     // The saga's row first, as whoever moves an order takes them.
     sqlx::query!(
@@ -86,17 +95,18 @@ pub async fn heard(
     )
     .execute(&mut *conn)
     .await?;
-    if !money {
+    if brings == Brings::NoMoney {
         return Ok(());
     }
     sqlx::query!(
         "INSERT INTO given_up_payment (payment_id, order_id, next_at)
          SELECT $1, order_id, 'epoch' FROM orders
          WHERE order_id = $2
-           AND (payment_id IS DISTINCT FROM $1 OR state IN ('EXPIRED', 'CANCELLED') OR payment_state = 'UNPAID')
+           AND ($3 OR payment_id IS DISTINCT FROM $1 OR state IN ('EXPIRED', 'CANCELLED') OR payment_state = 'UNPAID')
          ON CONFLICT ON CONSTRAINT given_up_payment_once DO UPDATE SET next_at = 'epoch', asked = 0",
         payment.uuid(),
-        order.uuid()
+        order.uuid(),
+        brings == Brings::MoneyAgain
     )
     .execute(conn)
     .await?;

@@ -14,7 +14,7 @@ use crate::domain::method::Method;
 use crate::domain::retry::Pace;
 use crate::domain::saga::Step;
 
-pub use standing::{Backlog, backlog, is_parked, is_under_way, moves_the_order};
+pub use standing::{Backlog, backlog, is_parked, moves_the_order, of_order};
 
 /// What is to be done for one order, and the claim that lets us do it.
 #[derive(Debug, Clone)]

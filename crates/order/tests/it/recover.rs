@@ -6,6 +6,7 @@ use std::time::Duration;
 use sqlx::PgPool;
 use stampede_kit::testing::{self, TestDatabase};
 use stampede_order::MIGRATIONS;
+use stampede_order::domain::late::Saga;
 use stampede_order::domain::method::{Method, MethodKind};
 use stampede_order::domain::retry::Pace;
 use stampede_order::domain::saga::Step;
@@ -135,7 +136,7 @@ async fn an_order_has_one_saga_at_a_time() {
     assert!(saga::begin(&mut conn, &work(order, Step::Authorize), LONG).await.unwrap());
     assert!(!saga::begin(&mut conn, &work(order, Step::ReleaseCancelled), LONG).await.unwrap());
     assert_eq!(expire::begin(&database.pool, Uuid::now_v7(), LONG, None, 10).await.unwrap(), []);
-    assert!(saga::is_under_way(&database.pool, order).await.unwrap());
+    assert_eq!(saga::of_order(&database.pool, order).await.unwrap(), Saga::UnderWay);
 }
 
 #[tokio::test]
@@ -174,7 +175,7 @@ async fn work_that_failed_waits_for_its_time_and_parked_work_for_ever() {
     let mut conn = database.pool.acquire().await.unwrap();
     assert!(saga::park(&mut conn, &second, "no rule").await.unwrap());
     assert!(claim().await.is_none());
-    assert!(!saga::is_under_way(&database.pool, order).await.unwrap());
+    assert_eq!(saga::of_order(&database.pool, order).await.unwrap(), Saga::Parked);
     assert!(saga::is_parked(&database.pool, order).await.unwrap());
     assert_eq!(saga::backlog(&database.pool).await.unwrap(), saga::Backlog { open: 0, parked: 1 });
 }

@@ -1,7 +1,7 @@
 //! What payment's answers and refusals mean to an order. A lost answer is never a no.
 
 use stampede_proto::common::v1::ErrorReason;
-use stampede_proto::payment::v1::{Payment, PaymentState};
+use stampede_proto::payment::v1::{Payment, PaymentEventKind, PaymentState};
 use stampede_types::Money;
 use tonic::Status;
 
@@ -43,6 +43,12 @@ pub fn money_on(payment: &Payment) -> Found {
         | PaymentState::Expired
         | PaymentState::Unspecified => Found::Nothing,
     }
+}
+
+/// Of what was given back, what has ever come back, in minor units.
+pub fn came_back(payment: &Payment) -> i64 {
+    let reversed = payment.events.iter().filter(|event| event.kind() == PaymentEventKind::RefundReversed);
+    reversed.map(|event| amount(event.amount.as_ref())).sum()
 }
 
 pub(super) fn authorized(payment: &Payment) -> Outcome {

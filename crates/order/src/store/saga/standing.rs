@@ -3,6 +3,8 @@
 use sqlx::PgExecutor;
 use stampede_types::OrderId;
 
+use crate::domain::late::Saga;
+
 /// Whether a person decides how the order goes on.
 pub async fn is_parked(executor: impl PgExecutor<'_>, order: OrderId) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar!(
@@ -13,17 +15,22 @@ pub async fn is_parked(executor: impl PgExecutor<'_>, order: OrderId) -> Result<
     .await
 }
 
-/// Whether something is being done, or waits to be done, for an order. Parked work is not under way.
-pub async fn is_under_way(executor: impl PgExecutor<'_>, order: OrderId) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar!(
-        r#"SELECT EXISTS (SELECT FROM saga WHERE order_id = $1 AND parked_at IS NULL) AS "under_way!""#,
+/// Whether something is being done, or waits to be done, for an order, or waits for a person.
+pub async fn of_order(executor: impl PgExecutor<'_>, order: OrderId) -> Result<Saga, sqlx::Error> {
+    let parked = sqlx::query_scalar!(
+        r#"SELECT parked_at IS NOT NULL AS "parked!" FROM saga WHERE order_id = $1"#,
         order.uuid()
     )
-    .fetch_one(executor)
-    .await
+    .fetch_optional(executor)
+    .await?;
+    Ok(match parked {
+        None => Saga::None,
+        Some(false) => Saga::UnderWay,
+        Some(true) => Saga::Parked,
+    })
 }
 
-/// The same of the order itself: a return whose money and units go back is another matter.
+/// Whether something is being done, or waits to be done, with the order itself: a return whose money and units go back is another matter.
 pub async fn moves_the_order(executor: impl PgExecutor<'_>, order: OrderId) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar!(
         r#"SELECT EXISTS (SELECT FROM saga WHERE order_id = $1 AND parked_at IS NULL AND return_id IS NULL) AS "moves!""#,

@@ -1,7 +1,7 @@
 //! What happens at the bank without the shop.
 
 use stampede_proto::common::v1::Money;
-use stampede_proto::payment::v1::PaymentState;
+use stampede_proto::payment::v1::{PaymentEvent, PaymentEventKind, PaymentState};
 
 use super::Bank;
 
@@ -41,7 +41,9 @@ impl Bank {
     /// A buyer's bank sends back what it was given.
     pub fn refunds_come_back(&self) {
         for payment in self.books.lock().unwrap().payments.values_mut() {
-            payment.refunded = None;
+            let amount = payment.refunded.take();
+            let kind = PaymentEventKind::RefundReversed.into();
+            payment.events.push(PaymentEvent { kind, amount, ..PaymentEvent::default() });
         }
     }
 }
