@@ -1,6 +1,6 @@
 //! A shop of one's own for a story, and what is true of it at the end of every story.
 
-mod books;
+pub mod books;
 mod buyer;
 pub mod datacentres;
 pub mod feed;
@@ -10,7 +10,7 @@ mod shop;
 pub mod stage;
 
 pub use buyer::{Answer, Buyer};
-pub use shop::{CAMPAIGN, SKU, Shop, UNIT_PRICE, eventually};
+pub use shop::{CAMPAIGN, SKU, Shop, UNIT_PRICE, eventually, within};
 
 /// A number from the environment, by which somebody steers a history.
 pub fn number(variable: &str) -> Option<u64> {

@@ -1,6 +1,7 @@
 //! What is true of a shop when a story has ended: stock conserved, money conserved, nothing stuck, everything told.
 
 use serde_json::Value;
+use sqlx::PgPool;
 
 use super::shop::{Shop, eventually};
 
@@ -52,9 +53,12 @@ impl Shop {
             if fits { Ok(()) } else { Err(said) }
         })
         .await;
-        self.levels_follow_from_movements().await;
-        self.money_is_booked().await;
-        self.uses_follow_their_orders().await;
+        are_whole(
+            &self.database("order").await,
+            &self.database("inventory").await,
+            &self.database("payment").await,
+        )
+        .await;
     }
 
     async fn untold(&self) -> i64 {
@@ -68,49 +72,55 @@ impl Shop {
         }
         backlog
     }
+}
 
-    async fn levels_follow_from_movements(&self) {
-        let wrong: Vec<(String, String)> = sqlx::query_as(
-            "SELECT s.sku_id, s.pool FROM stock s LEFT JOIN movement m USING (sku_id, pool)
+/// The books of every service, each against itself: what a story ends with, and a history.
+pub async fn are_whole(orders: &PgPool, inventory: &PgPool, payments: &PgPool) {
+    levels_follow_from_movements(inventory).await;
+    money_is_booked(payments).await;
+    uses_follow_their_orders(orders).await;
+}
+
+async fn levels_follow_from_movements(inventory: &PgPool) {
+    let wrong: Vec<(String, String)> = sqlx::query_as(
+        "SELECT s.sku_id, s.pool FROM stock s LEFT JOIN movement m USING (sku_id, pool)
              GROUP BY s.sku_id, s.pool, s.on_hand, s.held, s.committed
              HAVING (s.on_hand, s.held, s.committed) IS DISTINCT FROM
                     (coalesce(sum(m.on_hand_delta), 0)::bigint, coalesce(sum(m.held_delta), 0)::bigint,
                      coalesce(sum(m.committed_delta), 0)::bigint)",
-        )
-        .fetch_all(&self.database("inventory").await)
-        .await
-        .unwrap();
-        assert_eq!(wrong, [], "levels that do not follow from their movements");
-    }
+    )
+    .fetch_all(inventory)
+    .await
+    .unwrap();
+    assert_eq!(wrong, [], "levels that do not follow from their movements");
+}
 
-    async fn money_is_booked(&self) {
-        let mut payments = self.database("payment").await.acquire().await.unwrap();
-        let found = xtask::books::check::differences(&mut payments).await.unwrap();
-        assert_eq!(found, [], "the books of the payment service");
-    }
+async fn money_is_booked(payments: &PgPool) {
+    let mut payments = payments.acquire().await.unwrap();
+    let found = xtask::books::check::differences(&mut payments).await.unwrap();
+    assert_eq!(found, [], "the books of the payment service");
+}
 
-    /// Every use of a promotion stands where its order stands, and every counter is the sum of its uses.
-    async fn uses_follow_their_orders(&self) {
-        let db = self.database("order").await;
-        let (astray,): (i64,) = sqlx::query_as(
+/// Every use of a promotion stands where its order stands, and every counter is the sum of its uses.
+async fn uses_follow_their_orders(orders: &PgPool) {
+    let (astray,): (i64,) = sqlx::query_as(
             "SELECT count(*) FROM order_promotion u JOIN orders o USING (order_id)
              WHERE u.state <> CASE
                WHEN o.state IN ('CONFIRMED', 'FULFILLING', 'SHIPPED', 'DELIVERED', 'COMPLETED') THEN 'COMMITTED'
                WHEN o.state IN ('EXPIRED', 'CANCELLED', 'REJECTED') THEN 'RELEASED' ELSE u.state END",
         )
-        .fetch_one(&db)
+        .fetch_one(orders)
         .await
         .unwrap();
-        assert_eq!(astray, 0, "uses that are not where their orders are");
-        let (wrong,): (i64,) = sqlx::query_as(
-            "SELECT count(*) FROM promotion p WHERE
+    assert_eq!(astray, 0, "uses that are not where their orders are");
+    let (wrong,): (i64,) = sqlx::query_as(
+        "SELECT count(*) FROM promotion p WHERE
                (use_limit IS NOT NULL OR budget_minor IS NOT NULL) AND (uses_taken, budget_taken) <>
                (SELECT count(*), coalesce(sum(amount_minor), 0)::bigint
                 FROM order_promotion u WHERE u.promotion_id = p.promotion_id AND u.state <> 'RELEASED')",
-        )
-        .fetch_one(&db)
-        .await
-        .unwrap();
-        assert_eq!(wrong, 0, "promotions whose counters are not the sums of their uses");
-    }
+    )
+    .fetch_one(orders)
+    .await
+    .unwrap();
+    assert_eq!(wrong, 0, "promotions whose counters are not the sums of their uses");
 }

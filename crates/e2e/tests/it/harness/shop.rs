@@ -150,8 +150,13 @@ impl Drop for Shop {
 }
 
 /// Asks until the answer is yes; the last answer explains a no.
-pub async fn eventually<T, F: AsyncFnMut() -> Result<T, String>>(mut ask: F) -> T {
-    let deadline = Instant::now() + PATIENCE;
+pub async fn eventually<T, F: AsyncFnMut() -> Result<T, String>>(ask: F) -> T {
+    within(PATIENCE, ask).await
+}
+
+/// The same for what takes its time.
+pub async fn within<T, F: AsyncFnMut() -> Result<T, String>>(patience: Duration, mut ask: F) -> T {
+    let deadline = Instant::now() + patience;
     loop {
         match ask().await {
             Ok(value) => return value,

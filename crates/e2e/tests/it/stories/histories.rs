@@ -13,9 +13,9 @@ use crate::harness::history::check;
 use crate::harness::history::faults::{self, Fault, Plan};
 use crate::harness::history::market;
 use crate::harness::history::program::{Board, Client};
-use crate::harness::history::record::{Cell, History, Recorder};
+use crate::harness::history::record::{Answer, Cell, History, Recorder};
 use crate::harness::history::settle;
-use crate::harness::history::talk::Processes;
+use crate::harness::history::talk::{INTERNAL, Processes};
 use crate::harness::history::watch::Reader;
 use crate::harness::stage::Stage;
 use crate::harness::{eventually, number};
@@ -44,12 +44,12 @@ async fn keeps_every_promise(seed: u64, menu: &'static [Fault]) {
         (0..CLIENTS).map(|n| tokio::spawn(Client::new(board.clone(), seed ^ (n + 1) << 32).run(until)));
     let clients: Vec<_> = clients.collect();
     let (stack, names) = (stage.stack.clone(), stage.names.clone());
-    let plan = Plan { seed, menu, pause_ms: PAUSE_MS, recovers: false };
+    let plan = Plan { seed, menu, pause_ms: PAUSE_MS, recovers: false, all: false };
     let hurting =
         tokio::task::spawn_blocking(move || faults::hurt(&stack, &names, &plan, || Instant::now() < until));
     let done = hurting.await.unwrap();
     for client in futures::future::join_all(clients).await {
-        client.unwrap_or_else(|error| panic!("seed {seed}: {error}; faults: {done:#?}"));
+        client.unwrap_or_else(|error| panic!("seed {seed}: {error}; faults:\n{}", faults::told(&done)));
     }
 
     let db = stage.database("inventory").await;
@@ -65,13 +65,17 @@ async fn keeps_every_promise(seed: u64, menu: &'static [Fault]) {
     .await;
     let history = History { terms, calls: board.recorder.calls(), heard: reader.heard() };
     let mut broken = check::broken_rules(&history, &Books::read(&db).await);
+    let internal = history.calls.iter().filter(|call| call.answer == Answer::Unknown(INTERNAL.to_owned()));
+    let faults = faults::unexcused(internal.map(|call| (call.begun, call.ended)), &done);
+    broken.extend((faults > 0).then(|| format!("{faults} answers say INTERNAL while every server stood")));
     broken.extend(reader.refused().into_iter().map(|status| format!("feed: refused {status}")));
     let summary = summary(&history, done.len());
     assert!(
         broken.is_empty(),
-        "seed {seed}, {summary}: {} rules broken:\n{}\nfaults: {done:#?}",
+        "seed {seed}, {summary}: {} rules broken:\n{}\nfaults:\n{}",
         broken.len(),
-        broken.join("\n")
+        broken.join("\n"),
+        faults::told(&done)
     );
     eprintln!("seed {seed}: {summary}");
 }

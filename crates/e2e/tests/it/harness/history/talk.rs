@@ -20,8 +20,10 @@ use crate::harness::stage;
 
 /// A stream is watched for as long as a history may take.
 const WATCH_FOR: Duration = Duration::from_secs(3_600);
-/// Answers that do not tell whether the call was carried out.
-pub const UNKNOWN: [&str; 4] = ["UNAVAILABLE", "DEADLINE_EXCEEDED", "OVERLOADED", "INTERNAL"];
+/// Answers that do not tell whether the call was carried out. The last is a fault of ours.
+pub const UNKNOWN: [&str; 4] = ["UNAVAILABLE", "DEADLINE_EXCEEDED", "OVERLOADED", INTERNAL];
+/// Asked again like the others, and excused only while a server is away.
+pub const INTERNAL: &str = "INTERNAL";
 
 /// A way to each process.
 #[derive(Clone)]

@@ -1,6 +1,6 @@
 //! The books of all services, the provider's own, and what a consumer has heard, as they are when everything has settled. Only read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use sqlx::{PgPool, Row as _};
@@ -72,6 +72,10 @@ pub struct Books {
     pub promotions: BTreeMap<String, Promotion>,
     /// Decisions of a person, by order.
     pub decisions: BTreeMap<Uuid, i64>,
+    /// Orders, and payments with late money, of which a person said that it was done by hand.
+    pub by_hand: BTreeSet<Uuid>,
+    /// Messages of the provider that contradict what is known.
+    pub refused_webhooks: i64,
     /// By position.
     pub written: Vec<Told>,
     /// In the order in which they were handled.
@@ -105,6 +109,18 @@ impl Books {
                 .unwrap()
                 .into_iter()
                 .collect(),
+            by_hand: sqlx::query_scalar(
+                "SELECT coalesce(payment_id, order_id) FROM review_resolution WHERE resolution = 'STEP_DONE'",
+            )
+            .fetch_all(&order)
+            .await
+            .unwrap()
+            .into_iter()
+            .collect(),
+            refused_webhooks: sqlx::query_scalar("SELECT count(*) FROM webhook WHERE state = 'REFUSED'")
+                .fetch_one(&payment)
+                .await
+                .unwrap(),
             written: told(&order, "SELECT event_id, event_key, subject FROM outbox ORDER BY position").await,
             heard: told(&order, "SELECT event_id, event_key, subject FROM heard ORDER BY place").await,
             payments,

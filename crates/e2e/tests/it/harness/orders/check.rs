@@ -13,8 +13,10 @@ use uuid::Uuid;
 
 use super::books::Books;
 use super::model::{self, answer};
-use super::record::{Life, View};
+use super::record::{Answer, Life, View};
+use crate::harness::history::faults::{self, Struck};
 use crate::harness::history::record::{Cell, Terms};
+use crate::harness::history::talk::INTERNAL;
 
 /// A rule that broke: of which history, and how.
 #[derive(Debug)]
@@ -35,7 +37,12 @@ impl Known<'_> {
     }
 }
 
-pub fn broken_rules(lives: &[Life], books: &Books, terms: &BTreeMap<Cell, Terms>) -> Vec<Broken> {
+pub fn broken_rules(
+    lives: &[Life],
+    books: &Books,
+    terms: &BTreeMap<Cell, Terms>,
+    done: &[Struck],
+) -> Vec<Broken> {
     let known = |life| Some((Life::last(life)?.id, Known { life, last: Life::last(life)? }));
     let orders: BTreeMap<Uuid, Known<'_>> = lives.iter().filter_map(known).collect();
     let mut broken: Vec<Broken> = lives.iter().flat_map(of_life).collect();
@@ -44,12 +51,28 @@ pub fn broken_rules(lives: &[Life], books: &Books, terms: &BTreeMap<Cell, Terms>
     broken.extend(stock::broken(&orders, books, terms));
     broken.extend(uses::broken(&orders, books));
     broken.extend(events::broken(&orders, books));
+    broken.extend(faults(lives, done));
+    let refused = books.refused_webhooks;
+    let what = format!("money: {refused} webhooks contradict what is known");
+    broken.extend((refused > 0).then_some(Broken { history: None, what }));
     broken
+}
+
+/// INTERNAL is nobody's fault but ours, unless a server was away.
+fn faults(lives: &[Life], done: &[Struck]) -> impl Iterator<Item = Broken> {
+    let of_life = |life: &Life| {
+        let internal = life.calls.iter().filter(|call| call.answer == Answer::Unknown(INTERNAL.to_owned()));
+        let faults = faults::unexcused(internal.map(|call| (call.begun, call.ended)), done);
+        let what = format!("faults: {faults} answers say INTERNAL while every server stood");
+        (faults > 0).then_some(Broken { history: Some(life.number), what })
+    };
+    lives.iter().filter_map(of_life)
 }
 
 /// Every answer is one that the call may get, and what was told of the order is one way through the model.
 fn of_life(life: &Life) -> Vec<Broken> {
     let broken = |what| Broken { history: Some(life.number), what };
+    let late = model::may_be_late(life);
     let mut found: Vec<Broken> = Vec::new();
     for call in &life.calls {
         let wrong = answer::unexpected(life, call);
@@ -58,10 +81,10 @@ fn of_life(life: &Life) -> Vec<Broken> {
     let mut views: Vec<&View> = life.calls.iter().filter_map(|call| call.answer.view()).collect();
     views.sort_by_key(|view| view.version);
     for pair in views.windows(2) {
-        found.extend(model::follows(pair[0], pair[1]).err().map(|why| broken(format!("model: {why}"))));
+        found.extend(model::follows(pair[0], pair[1], late).err().map(|why| broken(format!("model: {why}"))));
     }
     let first = views.first().and_then(|view| {
-        let there = model::after(model::PLACED, view.version - 1).contains(&view.standing);
+        let there = model::after(model::PLACED, view.version - 1, late).contains(&view.standing);
         (!there).then(|| broken(format!("model: nothing leads to {view:?}")))
     });
     found.extend(first);

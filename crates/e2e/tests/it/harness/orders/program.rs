@@ -2,18 +2,22 @@
 //! time. What nobody answered is asked again until it is known. Each call is taken down; nothing is checked here.
 
 mod hand;
+pub mod moves;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use hand::Hand;
+use moves::Move;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use stampede_kit::clock::Clock;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::model::till::Basket;
 use super::record::{Answer, Call, Invocation, Life, Recorder, View};
 use super::talk::Counter;
 use crate::harness::stage::{Bearer, Stage};
@@ -39,14 +43,14 @@ pub struct Board {
 }
 
 impl Board {
-    pub fn of(stage: &Stage) -> Self {
+    pub async fn of(stage: &Stage) -> Self {
         let buyer = |number: u64| {
             let name = format!("buyer-{number}");
             let bearer = stage.bearer(&name, xtask::token::Role::Buyer);
             (name, bearer)
         };
         Self {
-            counter: Counter::of(stage),
+            counter: Counter::of(stage).await,
             buyers: (0..BUYERS).map(buyer).collect(),
             answered: AtomicU64::new(0),
         }
@@ -72,6 +76,10 @@ pub struct Client {
     buyer: usize,
     order: Option<Uuid>,
     known: Option<View>,
+    /// With which key, and for what.
+    placed: Option<(Uuid, Basket)>,
+    /// What was done and answered for certain.
+    done: BTreeSet<Move>,
 }
 
 impl Client {
@@ -79,7 +87,8 @@ impl Client {
         let mut rng = StdRng::seed_from_u64(seed ^ (number + 1) << 32);
         let buyer = rng.random_range(0..board.buyers.len());
         let recorder = Recorder::start(Clock::system().now());
-        Self { board, recorder, rng, number, buyer, order: None, known: None }
+        let (placed, done) = (None, BTreeSet::new());
+        Self { board, recorder, rng, number, buyer, order: None, known: None, placed, done }
     }
 
     /// The history of an order from its first call to its last.
@@ -87,8 +96,11 @@ impl Client {
         self.place().await;
         if self.order.is_some() {
             for _ in 0..self.rng.random_range(MOVES) {
-                self.step().await;
+                let step = self.hand().next();
+                self.step(step).await;
             }
+            // One in turn, whether it makes sense or not, so that everything is done by somebody.
+            self.step(Move::ALL[self.number as usize % Move::ALL.len()]).await;
         }
         self
     }
@@ -101,26 +113,32 @@ impl Client {
         }
     }
 
+    pub fn done(&self) -> &BTreeSet<Move> {
+        &self.done
+    }
+
     pub fn order(&self) -> Option<Uuid> {
         self.order
     }
 
-    /// Baskets until one is accepted; without coupons once one of them was refused, another one when there is too little.
+    /// Baskets until one is accepted; without coupons once one of them was refused, another one when there is too little. What was
+    /// refused has written nothing: its key is as good as a new one.
     async fn place(&mut self) {
-        let mut basket = self.hand().basket();
+        let (mut key, mut basket) = (self.hand().id(), self.hand().basket());
         for _ in 0..BASKETS {
-            let key = self.hand().id();
             match self.until_known(Call::Place { key, basket: basket.clone() }).await {
-                Answer::Refused { reason, .. } if reason == "ORDER_EXPIRED" => {}
                 Answer::Refused { .. } if !basket.coupons.is_empty() => basket.coupons.clear(),
                 Answer::Refused { .. } => basket = self.hand().basket(),
-                Answer::Order(_) | Answer::Back(_) | Answer::Unknown(_) => return,
+                Answer::Order(_) | Answer::Back(_) | Answer::CameBack { .. } | Answer::Unknown(_) => return,
+            }
+            if self.rng.random_bool(0.5) {
+                key = self.hand().id();
             }
         }
     }
 
-    async fn step(&mut self) {
-        let calls = self.hand().calls();
+    async fn step(&mut self, step: Move) {
+        let calls = self.hand().calls(step);
         if calls.is_empty() {
             let pause = Duration::from_millis(self.rng.random_range(REST_MS));
             tokio::time::sleep(pause).await;
@@ -129,17 +147,23 @@ impl Client {
         // Those of one move go to different processes, at once.
         let asked = calls.into_iter().enumerate().map(|(at, call)| self.ask_until_known(from + at, call));
         let answers = futures::future::join_all(asked).await;
+        if !answers.iter().all(Answer::is_unknown) || step == Move::Rest {
+            self.done.insert(step);
+        }
         answers.iter().for_each(|answer| self.learn(answer));
     }
 
     fn hand(&mut self) -> Hand<'_> {
-        Hand { rng: &mut self.rng, known: self.known.as_ref() }
+        Hand { rng: &mut self.rng, known: self.known.as_ref(), placed: self.placed.as_ref() }
     }
 
     /// Asks, and remembers what the order is by the answer.
     pub async fn until_known(&mut self, call: Call) -> Answer {
         let from = self.rng.random_range(0..self.board.counter.processes());
-        let answer = self.ask_until_known(from, call).await;
+        let answer = self.ask_until_known(from, call.clone()).await;
+        if let (Call::Place { key, basket }, Answer::Order(_)) = (call, &answer) {
+            self.placed = Some((key, basket));
+        }
         self.learn(&answer);
         answer
     }

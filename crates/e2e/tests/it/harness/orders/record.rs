@@ -57,6 +57,8 @@ pub struct View {
     pub parcels: BTreeMap<Uuid, Parcel>,
     pub backs: BTreeMap<Uuid, Back>,
     pub decline: String,
+    /// Why it ended, where its states do not say it.
+    pub end_reason: String,
     pub payment: Option<Uuid>,
     pub reservation: Uuid,
     pub expires_at: Micros,
@@ -70,17 +72,40 @@ pub enum Verdict {
     Receive { restock: bool },
 }
 
-/// What is asked for. Webhooks of the provider belong here when payments have them.
+/// What is asked for, or happens at the provider.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Call {
-    Place { key: Uuid, basket: Basket },
-    Pay { card: &'static Card },
+    Place {
+        key: Uuid,
+        basket: Basket,
+    },
+    Pay {
+        card: &'static Card,
+    },
     Cancel,
-    Ship { id: Uuid, units: Units },
-    Deliver { id: Uuid },
-    AskBack { id: Uuid, units: Units },
-    Decide { id: Uuid, verdict: Verdict },
-    Resolve { id: Uuid, resolution: ReviewResolution },
+    Ship {
+        id: Uuid,
+        units: Units,
+    },
+    Deliver {
+        id: Uuid,
+    },
+    AskBack {
+        id: Uuid,
+        units: Units,
+    },
+    Decide {
+        id: Uuid,
+        verdict: Verdict,
+    },
+    /// About the order, or about late money on this payment of it.
+    Resolve {
+        id: Uuid,
+        payment: Option<Uuid>,
+        resolution: ReviewResolution,
+    },
+    /// The buyer's bank sends back something that he was given back for the order.
+    ComesBack,
     Look,
 }
 
@@ -88,6 +113,11 @@ pub enum Call {
 pub enum Answer {
     Order(Box<View>),
     Back(Back),
+    /// So much has come back to this payment.
+    CameBack {
+        payment: Uuid,
+        amount: i64,
+    },
     /// Refused for certain, with the facts of the refusal.
     Refused {
         reason: String,
@@ -105,7 +135,7 @@ impl Answer {
     pub fn view(&self) -> Option<&View> {
         match self {
             Answer::Order(view) => Some(view),
-            Answer::Back(_) | Answer::Refused { .. } | Answer::Unknown(_) => None,
+            Answer::Back(_) | Answer::CameBack { .. } | Answer::Refused { .. } | Answer::Unknown(_) => None,
         }
     }
 }
@@ -120,6 +150,14 @@ pub struct Life {
 }
 
 impl Life {
+    /// What the buyer's bank sent back, with when it began: payment and minor units.
+    pub fn came_back(&self) -> impl Iterator<Item = (Micros, Uuid, i64)> {
+        self.calls.iter().filter_map(|call| {
+            let Answer::CameBack { payment, amount } = call.answer else { return None };
+            Some((call.begun, payment, amount))
+        })
+    }
+
     /// The order as it was last told: the highest version.
     pub fn last(&self) -> Option<&View> {
         self.calls.iter().filter_map(|call| call.answer.view()).max_by_key(|view| view.version)
@@ -166,6 +204,7 @@ impl View {
             parcels: parcels.collect(),
             backs: order.returns.iter().map(Back::of).map(|back| (back.id, back)).collect(),
             decline: order.decline.clone(),
+            end_reason: order.end_reason.clone(),
             payment: (!order.payment_id.is_empty()).then(|| id(&order.payment_id)),
             reservation: id(&order.reservation_id),
             expires_at: order.expires_at.as_ref().and_then(stampede_proto::time).map(micros).unwrap(),

@@ -21,6 +21,7 @@ use tonic_types::StatusExt as _;
 use uuid::Uuid;
 use xtask::token::Role;
 
+use super::bank::Bank;
 use super::record::{Answer, Back, Call, Verdict, View, lines};
 use crate::harness::history::talk::UNKNOWN;
 use crate::harness::stage::{self, Bearer, Stage};
@@ -34,16 +35,18 @@ pub struct Counter {
     reviews: Vec<ReviewServiceClient<Channel>>,
     promotions: PromotionServiceClient<Channel>,
     staff: Bearer,
+    pub bank: Bank,
 }
 
 impl Counter {
-    pub fn of(stage: &Stage) -> Self {
+    pub async fn of(stage: &Stage) -> Self {
         let channels: Vec<Channel> = stage.names_of("order").iter().map(|name| stage.channel(name)).collect();
         Self {
             orders: channels.iter().cloned().map(OrderServiceClient::new).collect(),
             reviews: channels.iter().cloned().map(ReviewServiceClient::new).collect(),
             promotions: PromotionServiceClient::new(channels[0].clone()),
             staff: stage.bearer("sam", Role::Staff),
+            bank: Bank::of(stage).await,
         }
     }
 
@@ -113,17 +116,18 @@ impl Counter {
                 let wanted = decision(*id, *verdict);
                 Answer::Back(Back::of(client.resolve_return(request(staff, wanted)).await?.get_ref()))
             }
-            Call::Resolve { id, resolution } => {
+            Call::Resolve { id, payment, resolution } => {
                 let wanted = ResolveReviewRequest {
                     order_id,
                     resolution_id: id.to_string(),
                     resolution: (*resolution).into(),
                     note: "a history".to_owned(),
-                    payment_id: String::new(),
+                    payment_id: payment.map(|id| id.to_string()).unwrap_or_default(),
                 };
                 let mut client = self.reviews[process].clone();
                 told(client.resolve_review(request(staff, wanted)).await?.get_ref())
             }
+            Call::ComesBack => self.bank.comes_back(order).await,
             Call::Look => {
                 told(client.get_order(request(buyer, GetOrderRequest { order_id })).await?.get_ref())
             }

@@ -56,7 +56,8 @@ fn unfit(known: &Known<'_>) -> Option<String> {
     };
     let reviewed = life.calls.iter().filter_map(|call| call.answer.view());
     let reviewed = reviewed.into_iter().any(|view| view.standing.state == O::ManualReview);
-    if reviewed && !life.cards(Micros::MAX).any(|card| card.needs_a_person()) {
+    let came_back = life.came_back().next().is_some();
+    if reviewed && !came_back && !life.cards(Micros::MAX).any(|card| card.needs_a_person()) {
         return Some("it waited for a person and nothing in it needs one".to_owned());
     }
     (!fits).then(|| format!("it cannot end as {state:?}"))

@@ -7,7 +7,7 @@ use stampede_proto::order::v1::ReturnState;
 use uuid::Uuid;
 
 use super::super::books::{Books, Told};
-use super::super::model::is_sold;
+use super::super::model::{is_over, is_sold, may_be_late};
 use super::super::record::View;
 use super::{Broken, Known};
 
@@ -46,6 +46,16 @@ fn by_key(all: &[Told]) -> BTreeMap<&str, Vec<&Told>> {
     by_key
 }
 
+/// How often it may have been told that what came back went again: at least once when it came back to an order that was over, at most as
+/// often as something came back.
+fn given_back_late(known: &Known<'_>) -> (usize, usize) {
+    let is_over = |view: &View| is_over(view.standing.state);
+    let over = known.life.calls.iter().filter(|call| call.answer.view().is_some_and(is_over));
+    let over = over.map(|call| call.ended).min();
+    let least = known.life.came_back().any(|back| over.is_some_and(|over| over <= back.0));
+    (usize::from(least), known.life.came_back().count())
+}
+
 /// What is missing, or too much.
 fn unfit(known: &Known<'_>, told: &[&str], decisions: i64) -> Option<String> {
     let last = known.last;
@@ -59,13 +69,11 @@ fn unfit(known: &Known<'_>, told: &[&str], decisions: i64) -> Option<String> {
     let received = in_state(&[ReturnState::Received, ReturnState::Refunded]);
     let exact = [
         ("order.placed", 1),
-        ("order.expired", usize::from(state == O::Expired)),
         ("order.cancelled", usize::from(state == O::Cancelled)),
         ("order.completed", usize::from(state == O::Completed)),
         ("order.shipped", last.parcels.len()),
         ("order.delivered", arrived),
         ("order.needs_review", usize::try_from(decisions).unwrap()),
-        ("order.refunded_late", 0),
         ("return.requested", last.backs.len()),
         ("return.refunded", in_state(&[ReturnState::Refunded])),
     ];
@@ -73,6 +81,16 @@ fn unfit(known: &Known<'_>, told: &[&str], decisions: i64) -> Option<String> {
         if times(subject) != want {
             return Some(format!("{subject} should be there {want} times"));
         }
+    }
+    let late = may_be_late(known.life);
+    // An order that late money has bought may expire once more.
+    let expired = usize::from(state == O::Expired);
+    if times("order.expired") < expired || (!late && times("order.expired") > expired) {
+        return Some(format!("order.expired should be there {expired} times"));
+    }
+    let (least, most) = given_back_late(known);
+    if times("order.refunded_late") < least || (!late && times("order.refunded_late") > most) {
+        return Some(format!("order.refunded_late should be there {least} to {most} times"));
     }
     if times("order.confirmed") > 1 || ((is_sold(state) || confirmed) && times("order.confirmed") == 0) {
         return Some("order.confirmed should be there once".to_owned());

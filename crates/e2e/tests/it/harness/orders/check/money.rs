@@ -26,7 +26,7 @@ pub fn broken(orders: &BTreeMap<Uuid, Known<'_>>, books: &Books) -> Vec<Broken> 
         };
         let known = payment.order.and_then(|order| orders.get(&order));
         let history = known.map(|known| known.life.number);
-        let wrong = of_payment(*id, payment, known);
+        let wrong = of_payment(*id, payment, known, by_hand(*id, payment, books));
         broken.extend(wrong.into_iter().map(|why| Broken { history, what: format!("money: {why}") }));
     }
     if sum != books.provider {
@@ -44,7 +44,12 @@ pub fn broken(orders: &BTreeMap<Uuid, Known<'_>>, books: &Books) -> Vec<Broken> 
     broken
 }
 
-fn of_payment(id: Uuid, payment: &Payment, known: Option<&Known<'_>>) -> Vec<String> {
+/// Whether a person has said of the order's money, or of this payment's, that it was given back past the provider.
+fn by_hand(id: Uuid, payment: &Payment, books: &Books) -> bool {
+    books.by_hand.contains(&id) || payment.order.is_some_and(|order| books.by_hand.contains(&order))
+}
+
+fn of_payment(id: Uuid, payment: &Payment, known: Option<&Known<'_>>, by_hand: bool) -> Vec<String> {
     let (ours, theirs) = (payment.ours, payment.providers);
     let mut broken = Vec::new();
     if ours != theirs || payment.pending != 0 {
@@ -63,7 +68,11 @@ fn of_payment(id: Uuid, payment: &Payment, known: Option<&Known<'_>>) -> Vec<Str
     let cards: Vec<&Card> = known.life.cards(Micros::MAX).collect();
     let is_kept = |word: fn(&Card) -> Word| cards.iter().any(|card| word(card) != Word::Yes);
     // What a provider refuses to give back is given back by hand, past it.
-    let fits = theirs.kept() == want
+    let came_back: i64 = known.life.came_back().filter(|back| back.1 == id).map(|back| back.2).sum();
+    let beyond = theirs.kept() - want;
+    // What has come back is given back once more, or past the provider.
+    let fits = beyond == 0
+        || (by_hand && (1..=came_back).contains(&beyond))
         || (is_kept(|card| card.refund) && theirs.refunded == 0 && theirs.captured >= want);
     if !fits {
         broken.push(format!(

@@ -55,7 +55,9 @@ fn of_order(last: &View, books: &Books) -> Option<String> {
 /// Whoever is told that the stock was released finds it on sale: nobody waits for the hold to end by itself.
 fn kept_after_its_end(known: &Known<'_>, books: &Books) -> Option<String> {
     let row = books.stock.rows.get(&known.last.reservation)?;
-    let is_told = |view: &View| view.standing.stock == S::Released;
+    // Late money may have bought another hold since.
+    let is_told =
+        |view: &View| view.standing.stock == S::Released && view.reservation == known.last.reservation;
     let told = known.life.calls.iter().filter(|call| call.answer.view().is_some_and(is_told));
     let told = told.map(|call| call.ended).min()?;
     let gone = row.resolved_at.into_iter().chain(row.expires_at).min();

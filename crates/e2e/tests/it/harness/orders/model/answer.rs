@@ -6,17 +6,18 @@ use std::collections::BTreeSet;
 use stampede_proto::order::v1::OrderState as O;
 use stampede_proto::order::v1::{ReturnState, ReviewResolution};
 
-use super::till::{self, PROMOTIONS};
-use super::{after, ahead, beside, is_over, is_sold};
+use super::{after, ahead, beside, is_over, is_sold, may_be_late, placed};
 use crate::harness::history::record::{Micros, Units};
 use crate::harness::orders::record::{
     Answer, Back, Call, Invocation, Life, Standing, Verdict, View, sum, without,
 };
 
 /// What was known around a call.
-struct Around<'a> {
-    life: &'a Life,
-    call: &'a Invocation,
+pub(super) struct Around<'a> {
+    pub(super) life: &'a Life,
+    pub(super) call: &'a Invocation,
+    /// Money may be found when the order has ended.
+    late: bool,
     /// The newest order that was told before it began.
     before: Option<&'a View>,
     /// The oldest that was told to somebody who asked when it had ended.
@@ -31,6 +32,7 @@ pub fn unexpected(life: &Life, call: &Invocation) -> Option<String> {
     let around = Around {
         life,
         call,
+        late: may_be_late(life),
         before: newest.max_by_key(|view| view.version),
         behind: oldest.min_by_key(|view| view.version),
     };
@@ -38,6 +40,7 @@ pub fn unexpected(life: &Life, call: &Invocation) -> Option<String> {
         Answer::Unknown(_) => None,
         Answer::Order(view) => around.told(view).err(),
         Answer::Back(back) => around.told_back(back).err(),
+        Answer::CameBack { .. } => (!matches!(call.call, Call::ComesBack)).then(|| "nobody asked".to_owned()),
         Answer::Refused { reason, facts } => {
             let state = facts.get("state").map(String::as_str);
             let wrong = !around.may_refuse(reason, state, facts.get("decline").map(String::as_str));
@@ -49,11 +52,14 @@ pub fn unexpected(life: &Life, call: &Invocation) -> Option<String> {
 impl Around<'_> {
     /// Where the order may have stood while the call was answered.
     fn standings(&self) -> BTreeSet<Standing> {
-        let Some(before) = self.before else { return ahead(super::PLACED) };
-        let may_be = ahead(before.standing);
+        let Some(before) = self.before else { return ahead(super::PLACED, self.late) };
+        let may_be = ahead(before.standing, self.late);
         match self.behind {
             None => may_be,
-            Some(behind) => may_be.into_iter().filter(|at| ahead(*at).contains(&behind.standing)).collect(),
+            Some(behind) => {
+                let leads = |at: &Standing| ahead(*at, self.late).contains(&behind.standing);
+                may_be.into_iter().filter(leads).collect()
+            }
         }
     }
 
@@ -66,7 +72,7 @@ impl Around<'_> {
             if view.version < before.version {
                 return Err(format!("version {} was told after {}", view.version, before.version));
             }
-            if !after(before.standing, view.version - before.version).contains(&view.standing) {
+            if !after(before.standing, view.version - before.version, self.late).contains(&view.standing) {
                 return Err(format!("{:?} is not ahead of {:?}", view.standing, before.standing));
             }
         }
@@ -75,7 +81,7 @@ impl Around<'_> {
         }
         let state = view.standing.state;
         let fits = match &self.call.call {
-            Call::Place { basket, .. } => return priced(basket, view),
+            Call::Place { basket, .. } => return placed::priced(basket, view),
             Call::Pay { .. } => is_sold(state) || state == O::AwaitingPayment,
             Call::Cancel => matches!(state, O::Cancelling | O::Cancelled),
             Call::Ship { id, units } => {
@@ -83,7 +89,7 @@ impl Around<'_> {
             }
             Call::Deliver { id } => view.parcels.get(id).is_some_and(|parcel| parcel.arrived),
             Call::Resolve { .. } | Call::Look => true,
-            Call::AskBack { .. } | Call::Decide { .. } => false,
+            Call::AskBack { .. } | Call::Decide { .. } | Call::ComesBack => false,
         };
         if fits { Ok(()) } else { Err(format!("that is no answer to it: {view:?}")) }
     }
@@ -107,6 +113,7 @@ impl Around<'_> {
             | Call::Ship { .. }
             | Call::Deliver { .. }
             | Call::Resolve { .. }
+            | Call::ComesBack
             | Call::Look => false,
         };
         if fits { Ok(()) } else { Err(format!("that is no answer to it: {back:?}")) }
@@ -119,20 +126,7 @@ impl Around<'_> {
             named.is_some_and(|named| !legal(named) && self.may_stand(|at| at == named))
         };
         match (&self.call.call, reason) {
-            (Call::Place { basket, .. }, "COUPON_INVALID" | "PROMOTION_USED_UP") => {
-                PROMOTIONS.iter().any(|known| {
-                    known.is_limited() && known.coupon.is_some_and(|coupon| basket.coupons.contains(&coupon))
-                })
-            }
-            // Only what there is little of runs out; only in the campaign there is a limit.
-            (Call::Place { basket, .. }, "OUT_OF_STOCK") => {
-                basket.units.keys().any(|cell| cell.sku == "cap" || !cell.campaign.is_empty())
-            }
-            (Call::Place { basket, .. }, "BUYER_LIMIT") => {
-                basket.units.keys().any(|cell| !cell.campaign.is_empty())
-            }
-            // The first try died and its hold has ended.
-            (Call::Place { .. }, "ORDER_EXPIRED") => self.call.again,
+            (Call::Place { key, basket }, reason) => placed::may_refuse(self, *key, basket, reason),
             (Call::Pay { .. }, "ORDER_EXPIRED") => self.is_late() && self.may_stand(|at| !is_sold(at)),
             (Call::Pay { .. }, "PAYMENT_DECLINED") => self.may_decline(class.unwrap_or_default()),
             (Call::Pay { .. }, "ORDER_STATE") => {
@@ -170,7 +164,7 @@ impl Around<'_> {
                 Verdict::Reject => matches!(state, Some("RECEIVED" | "REFUNDED")),
                 Verdict::Receive { .. } => matches!(state, Some("REQUESTED" | "REJECTED")),
             },
-            (Call::Resolve { .. }, "REVIEW_NOT_FOUND") => true,
+            (Call::Resolve { .. }, "REVIEW_NOT_FOUND") | (Call::ComesBack, "NOTHING_GIVEN_BACK") => true,
             (Call::Resolve { resolution, .. }, "REVIEW_IMPOSSIBLE") => *resolution != ReviewResolution::Retry,
             (_, _) => false,
         }
@@ -222,21 +216,4 @@ impl Around<'_> {
 
 fn is_more(asked: &Units, left: &Units) -> bool {
     asked.iter().any(|(cell, units)| units > left.get(cell).unwrap_or(&0))
-}
-
-/// A new order costs what the price list says, with the promotions that were asked for and those that apply by themselves.
-fn priced(basket: &till::Basket, view: &View) -> Result<(), String> {
-    let asked = PROMOTIONS.iter().filter(|known| match known.coupon {
-        Some(coupon) => basket.coupons.contains(&coupon),
-        None => true,
-    });
-    let ids: Vec<String> = asked.map(|known| known.id.to_owned()).collect();
-    let mut off = till::discounts(&basket.units, ids.iter());
-    off.retain(|_, minor| *minor > 0);
-    if off != view.promotions {
-        return Err(format!("promotions gave {:?} and should give {off:?}", view.promotions));
-    }
-    let total = till::total(&basket.units, ids.iter());
-    let same = view.units == basket.units && view.total == total;
-    if same { Ok(()) } else { Err(format!("it should cost {total}: {view:?}")) }
 }

@@ -43,8 +43,8 @@ impl Card {
 }
 
 /// Every card of a history, and how often it is drawn.
-pub const CARDS: [(u32, Card); 20] = [
-    (24, Card::good("tok_visa")),
+pub const CARDS: [(u32, Card); 24] = [
+    (20, Card::good("tok_visa")),
     (3, Card::good("tok_slow_400")),
     (3, Card::good("tok_timeout_before")),
     (4, Card::good("tok_timeout_after")),
@@ -70,6 +70,11 @@ pub const CARDS: [(u32, Card); 20] = [
     (2, Card { capture: Word::No("do_not_honour"), ..Card::good("tok_capture_declined_do_not_honour") }),
     (4, Card { refund: Word::No("closed_account"), ..Card::good("tok_refund_declined_closed_account") }),
     (2, Card { void: Word::No("not_now"), ..Card::good("tok_slow_300__void_declined_not_now") }),
+    // It is held when the time to pay is over, and not let go.
+    (2, Card { void: Word::No("not_now"), ..Card::good("tok_slow_7000__void_declined_not_now") }),
+    (3, Card::good("tok_webhook_twice__capture_webhook_early__refund_webhook_late_300")),
+    (3, Card::good("tok_timeout_after__webhook_late_400__capture_webhook_reordered")),
+    (2, Card::good("tok_webhook_early__capture_timeout_after__capture_webhook_never")),
 ];
 
 /// The card that a number below the sum of the weights means.

@@ -4,69 +4,25 @@
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
-use stampede_proto::order::v1::OrderState as O;
 use stampede_proto::order::v1::{ReturnState, ReviewResolution};
 use uuid::Uuid;
 
+use super::moves::{self, Move};
 use crate::harness::history::record::Units;
 use crate::harness::orders::market::CAMPAIGN;
 use crate::harness::orders::model::card;
 use crate::harness::orders::model::till::{Basket, PROMOTIONS};
-use crate::harness::orders::model::{is_over, is_sold};
 use crate::harness::orders::record::{Back, Call, Verdict, View, cell, without};
 
 /// Of so many moves one does not fit the order.
 const NONSENSE: u32 = 9;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Move {
-    Pay,
-    PayTwice,
-    Cancel,
-    CancelTwice,
-    PayAndCancel,
-    ShipPart,
-    ShipRest,
-    ShipAndCancel,
-    Deliver,
-    AskBack,
-    AskBackTwice,
-    Approve,
-    Reject,
-    Receive,
-    ReceiveTwice,
-    Review,
-    Look,
-    Rest,
-}
-
-impl Move {
-    const ALL: [Move; 18] = [
-        Move::Pay,
-        Move::PayTwice,
-        Move::Cancel,
-        Move::CancelTwice,
-        Move::PayAndCancel,
-        Move::ShipPart,
-        Move::ShipRest,
-        Move::ShipAndCancel,
-        Move::Deliver,
-        Move::AskBack,
-        Move::AskBackTwice,
-        Move::Approve,
-        Move::Reject,
-        Move::Receive,
-        Move::ReceiveTwice,
-        Move::Review,
-        Move::Look,
-        Move::Rest,
-    ];
-}
-
 /// Whoever draws, and what is known of the order.
 pub struct Hand<'a> {
     pub rng: &'a mut StdRng,
     pub known: Option<&'a View>,
+    /// The key it was placed with, and what for.
+    pub placed: Option<&'a (Uuid, Basket)>,
 }
 
 impl Hand<'_> {
@@ -84,48 +40,19 @@ impl Hand<'_> {
         Basket { units, coupons }
     }
 
-    /// The calls of one move, at once; none is a rest.
-    pub fn calls(&mut self) -> Vec<Call> {
-        let fitting = self.fitting();
+    /// What to do next.
+    pub fn next(&mut self) -> Move {
+        let fitting = moves::fitting(self.known);
         let one = match self.rng.random_ratio(1, NONSENSE) {
             true => Move::ALL.choose(self.rng),
             false => fitting.choose(self.rng),
         };
-        self.of_move(one.copied().unwrap_or(Move::Look))
-    }
-
-    /// What makes sense, the more often the more it does.
-    fn fitting(&self) -> Vec<Move> {
-        let Some(known) = self.known else { return vec![Move::Look] };
-        let state = known.standing.state;
-        if state == O::AwaitingPayment {
-            let (pays, others) = ([Move::Pay; 8], [Move::PayTwice, Move::Cancel, Move::PayAndCancel]);
-            return [&pays[..], &others[..], &[Move::Rest, Move::Rest, Move::Look]].concat();
-        }
-        if state == O::Confirmed {
-            let ships = [Move::ShipPart, Move::ShipPart, Move::ShipPart, Move::ShipRest, Move::ShipRest];
-            return [&ships[..], &[Move::ShipAndCancel, Move::Cancel, Move::Rest]].concat();
-        }
-        if is_sold(state) && !is_over(state) {
-            return after_sale(known);
-        }
-        match state {
-            O::ManualReview | O::Cancelling => vec![Move::Review, Move::CancelTwice, Move::Look],
-            O::Unspecified
-            | O::AwaitingPayment
-            | O::Confirmed
-            | O::Fulfilling
-            | O::Shipped
-            | O::Delivered
-            | O::Completed
-            | O::Rejected
-            | O::Expired
-            | O::Cancelled => vec![Move::Look, Move::Rest, Move::Cancel],
-        }
+        one.copied().unwrap_or(Move::Look)
     }
 
     /// What a move asks for, at once; nothing is a rest.
-    fn of_move(&mut self, step: Move) -> Vec<Call> {
+    pub fn calls(&mut self, step: Move) -> Vec<Call> {
+        let place = |key, basket| Call::Place { key, basket };
         let pay = |rng: &mut StdRng| Call::Pay { card: card::drawn(rng.random_range(0..card::weights())) };
         match step {
             Move::Pay => vec![pay(self.rng)],
@@ -151,7 +78,13 @@ impl Hand<'_> {
                     ReviewResolution::Confirm,
                 ];
                 let resolution = ways.choose(self.rng).copied().unwrap_or(ReviewResolution::Retry);
-                vec![Call::Resolve { id: self.id(), resolution }]
+                vec![Call::Resolve { id: self.id(), payment: None, resolution }]
+            }
+            Move::ComesBack => vec![Call::ComesBack],
+            Move::PlaceAgain => self.placed.iter().map(|(key, basket)| place(*key, basket.clone())).collect(),
+            Move::PlaceOther => {
+                let basket = self.basket();
+                self.placed.iter().map(|(key, _)| place(*key, basket.clone())).collect()
             }
             Move::Look => vec![Call::Look],
             Move::Rest => Vec::new(),
@@ -216,27 +149,4 @@ impl Hand<'_> {
     pub fn id(&mut self) -> Uuid {
         uuid::Builder::from_random_bytes(self.rng.random()).into_uuid()
     }
-}
-
-/// What there is to do about parcels and returns.
-fn after_sale(known: &View) -> Vec<Move> {
-    let in_state = |state| known.backs.values().any(|back| back.state == state);
-    let arrived = known.shipped(|parcel| parcel.arrived);
-    let chances: [(bool, &[Move]); 6] = [
-        (true, &[Move::Look]),
-        (!without(&known.units, &known.shipped(|_| true)).is_empty(), &[Move::ShipPart, Move::ShipRest]),
-        (known.parcels.values().any(|parcel| !parcel.arrived), &[Move::Deliver; 4]),
-        (
-            !without(&arrived, &known.spoken_for()).is_empty(),
-            &[Move::AskBack, Move::AskBack, Move::AskBackTwice],
-        ),
-        (in_state(ReturnState::Requested), &[Move::Approve, Move::Approve, Move::Approve, Move::Reject]),
-        (in_state(ReturnState::Approved), &[Move::Receive, Move::Receive, Move::Receive, Move::ReceiveTwice]),
-    ];
-    let mut moves: Vec<Move> =
-        chances.iter().filter(|(is, _)| *is).flat_map(|(_, moves)| moves.iter().copied()).collect();
-    if in_state(ReturnState::Received) {
-        moves.push(Move::Review);
-    }
-    moves
 }

@@ -11,8 +11,8 @@ impl fmt::Display for Answer {
                 let Standing { state, payment, stock } = view.standing;
                 write!(
                     f,
-                    "v{} {state:?} {payment:?} {stock:?}, total {}, back {}",
-                    view.version, view.total, view.refunded
+                    "v{} {state:?} {payment:?} {stock:?} {:?}, total {}, back {}",
+                    view.version, view.end_reason, view.total, view.refunded
                 )?;
                 for (id, parcel) in &view.parcels {
                     write!(f, ", parcel {id} {}", if parcel.arrived { "there" } else { "away" })?;
@@ -21,6 +21,7 @@ impl fmt::Display for Answer {
                     .values()
                     .try_for_each(|back| write!(f, ", return {} {:?} {:?}", back.id, back.state, back.refund))
             }
+            Answer::CameBack { payment, amount } => write!(f, "{amount} came back to {payment}"),
             Answer::Back(back) => write!(f, "return {:?} {:?}", back.state, back.refund),
             Answer::Refused { reason, facts } => write!(f, "{reason} {facts:?}"),
             Answer::Unknown(why) => write!(f, "unknown: {why}"),
