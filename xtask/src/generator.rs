@@ -7,6 +7,7 @@ mod frames;
 pub mod grpc;
 mod orders;
 pub mod pace;
+pub mod payments;
 pub mod rest;
 mod tally;
 #[cfg(test)]

@@ -7,6 +7,7 @@ pub mod gate;
 mod grpc;
 mod orders;
 pub(crate) mod outcome;
+mod payments;
 mod relay;
 mod report;
 mod rest;
@@ -42,6 +43,8 @@ pub enum Load {
     Seckill(Args),
     /// Durable orders a second, what each costs every process, and how long buyers wait at half of that.
     Orders(orders::Args),
+    /// Payments authorised and captured a second, with a provider that answers at once and one that takes its time; refunds of one.
+    Payments(payments::Args),
     /// Orders while the relay catches up a long backlog, and the way of an event to a consumer.
     Relay(relay::Args),
 }
@@ -94,6 +97,7 @@ pub fn run(load: &Load) -> anyhow::Result<ExitCode> {
     let args = match load {
         Load::Seckill(args) => args,
         Load::Orders(args) => return orders::run(args),
+        Load::Payments(args) => return payments::run(args),
         Load::Relay(args) => return relay::run(args),
     };
     if cfg!(debug_assertions) {

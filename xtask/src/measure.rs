@@ -32,6 +32,7 @@ pub struct Figures {
     /// Answers by gRPC status, over the measured time.
     pub by_status: BTreeMap<usize, u64>,
     pub broken: u64,
+    pub mean_ms: f64,
     pub p50_ms: f64,
     pub p99_ms: f64,
     pub p999_ms: f64,
@@ -75,6 +76,7 @@ impl Figures {
             refused_per_s: of(|f| f.refused_per_s)?,
             by_status,
             broken: rounds.iter().map(|figures| figures.broken).sum(),
+            mean_ms: of(|f| f.mean_ms)?,
             p50_ms: of(|f| f.p50_ms)?,
             p99_ms: of(|f| f.p99_ms)?,
             p999_ms: of(|f| f.p999_ms)?,
@@ -133,6 +135,7 @@ pub fn load(load: Load, span: Span, processes: &[Measured]) -> anyhow::Result<(F
         Whole { accepted: all.accepted(), refused: all.refused(), unknown: tally.unanswered + all.broken };
     let mut figures = figures(&count_later.since(&count), took, &later.cpu_us_since(&cpu));
     figures.memory_mib = later.memory_mib().clone();
+    figures.mean_ms = tally.mean_ms();
     figures.p50_ms = tally.latency_ms(0.5);
     figures.p99_ms = tally.latency_ms(0.99);
     figures.p999_ms = tally.latency_ms(0.999);

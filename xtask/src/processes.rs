@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fs;
 
+use anyhow::Context as _;
+
 /// `/proc` counts CPU time in these, whatever the kernel's own ticks are (`USER_HZ`).
 const TICKS_PER_S: f64 = 100.0;
 const KIB_PER_MIB: f64 = 1024.0;
@@ -126,6 +128,34 @@ fn kib(text: &str, field: &str) -> Option<f64> {
     line.split_ascii_whitespace().next()?.parse().ok()
 }
 
+/// How many threads a process has.
+///
+/// # Errors
+/// There is no such process.
+pub fn threads(pid: u32) -> anyhow::Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let threads = status.lines().find_map(|line| line.strip_prefix("Threads:"));
+    Ok(threads.context("no line for threads")?.trim().parse()?)
+}
+
+/// Connections of this machine to a port of it.
+///
+/// # Errors
+/// `/proc` cannot be read.
+pub fn to_port(port: u16) -> anyhow::Result<u64> {
+    Ok(established(&fs::read_to_string("/proc/net/tcp")?, port))
+}
+
+/// proc(5): local address, remote address and state are the second to the fourth field; 01 is established.
+fn established(table: &str, port: u16) -> u64 {
+    let remote = format!(":{port:04X}");
+    let is_one = |line: &&str| {
+        let fields: Vec<&str> = line.split_ascii_whitespace().take(4).collect();
+        matches!(fields[..], [_, _, to, "01"] if to.ends_with(&remote))
+    };
+    table.lines().filter(is_one).count() as u64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -159,5 +189,18 @@ mod tests {
         let own = [Measured::own("own")];
         assert!(Snapshot::take(&own).memory_mib()["own"] > 1.0);
         assert_eq!(kib("Rss:  5 kB\nPss:   12 kB\n", "Pss:"), Some(12.0));
+    }
+
+    #[test]
+    fn connections_are_counted_from_the_side_that_made_them() {
+        let table = "  sl  local_address rem_address   st\n   0: 0100007F:1F90 00000000:0000 0A 0\n\
+                     1: 0100007F:C001 0100007F:1F90 01 0\n   2: 0100007F:1F90 0100007F:C001 01 0\n\
+                     3: 0100007F:C002 0100007F:1F90 06 0\n";
+        assert_eq!(established(table, 0x1F90), 1);
+    }
+
+    #[test]
+    fn this_process_has_threads() {
+        assert!(threads(std::process::id()).unwrap() > 0);
     }
 }

@@ -105,6 +105,11 @@ impl Tally {
         self.latency_us.add(&other.latency_us).expect("both histograms have the same bounds");
     }
 
+    /// The mean of all latencies, in milliseconds.
+    pub fn mean_ms(&self) -> f64 {
+        self.latency_us.mean() / 1_000.0
+    }
+
     /// The latency below which `quantile` of all requests lie, in milliseconds.
     pub fn latency_ms(&self, quantile: f64) -> f64 {
         self.latency_us.value_at_quantile(quantile) as f64 / 1_000.0

@@ -82,7 +82,11 @@ fn money_that_is_there_again_while_an_order_is_undone_is_looked_at_when_that_is_
     for (state, saga) in states.into_iter().zip([Saga::UnderWay, Saga::Parked, Saga::UnderWay]) {
         let undoing = standing(state, PaymentState::Refunded);
         for found in [Found::Held(ALL), Found::Taken(ALL), Found::Conflicted(ALL)] {
-            assert_eq!(verdict(&undoing, Look { saga, ..look(&undoing, 2, found) }), Verdict::Later, "{state}");
+            assert_eq!(
+                verdict(&undoing, Look { saga, ..look(&undoing, 2, found) }),
+                Verdict::Later,
+                "{state}"
+            );
         }
     }
 }

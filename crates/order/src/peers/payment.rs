@@ -88,13 +88,7 @@ impl Peers {
     }
 
     /// Gives back this much of a payment of which an order keeps so many minor units.
-    pub async fn give_part_back(
-        &self,
-        payment: PaymentId,
-        refund: Uuid,
-        part: Money,
-        keeps: i64,
-    ) -> Outcome {
+    pub async fn give_part_back(&self, payment: PaymentId, refund: Uuid, part: Money, keeps: i64) -> Outcome {
         self.give_back_beyond(payment, refund, Some(part), keeps).await
     }
 

@@ -1,7 +1,9 @@
 //! A refund that was refused, or that has come back, is asked for by a person as another one: the first is settled for ever.
 
 use stampede_proto::common::v1::ErrorReason;
-use stampede_proto::order::v1::{Order, OrderPaymentState, OrderState, ReturnState, Review, ReviewResolution};
+use stampede_proto::order::v1::{
+    Order, OrderPaymentState, OrderState, ReturnState, Review, ReviewResolution,
+};
 use stampede_proto::payment::v1::{PaymentEventKind, PaymentState};
 use uuid::Uuid;
 
@@ -77,7 +79,10 @@ impl Shop {
 
     /// What a person is asked about, who has it given back once more; then so much is kept.
     async fn goes_again(&self, order: &Order, review: &Review, kept: i64) {
-        assert_eq!((review.step.as_str(), review.payment_id.as_str()), ("LATE_REFUND", order.payment_id.as_str()));
+        assert_eq!(
+            (review.step.as_str(), review.payment_id.as_str()),
+            ("LATE_REFUND", order.payment_id.as_str())
+        );
         self.resolve_late(review, Uuid::now_v7(), ReviewResolution::Retry).await.unwrap();
         eventually("it is back and told", async || (self.count("given_up_payment").await == 0).then_some(()))
             .await;
@@ -133,7 +138,10 @@ async fn the_refund_of_a_return_that_comes_back_when_its_order_is_completed_has_
     // Only what came back goes again: the rest is the order's.
     shop.goes_again(&order, &review, 1_999 + 500).await;
     let after = shop.get("alice", "buyer", &order).await.unwrap();
-    assert_eq!((after.state(), after.payment_state()), (OrderState::Completed, OrderPaymentState::PartiallyRefunded));
+    assert_eq!(
+        (after.state(), after.payment_state()),
+        (OrderState::Completed, OrderPaymentState::PartiallyRefunded)
+    );
     assert_eq!(after.returns[0].state(), ReturnState::Refunded);
 }
 
