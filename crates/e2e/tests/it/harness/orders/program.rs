@@ -31,7 +31,7 @@ const ASK_AGAIN_AFTER: Duration = Duration::from_millis(60);
 /// After so long somebody who does not need the answer goes on without it.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// Longer than anything stays down: for those who cannot go on without it.
-const LONG_PATIENCE: Duration = Duration::from_secs(120);
+const LONG_PATIENCE: Duration = Duration::from_secs(300);
 /// Sometimes past the time to pay.
 const REST_MS: std::ops::Range<u64> = 20..1_500;
 
