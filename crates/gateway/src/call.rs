@@ -6,15 +6,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use bytes::{Buf as _, Bytes, BytesMut};
 use http::header::{CONTENT_TYPE, TE};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
-use http_body_util::{BodyExt as _, Full};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
+use http_body_util::BodyExt as _;
 use kit::Refusal;
-use kit::client::Channel;
+use kit::client::{Channel, Incoming};
 use stampede_kit as kit;
 use stampede_proto::common::v1::ErrorReason;
-use tonic::body::Body;
 use tonic::{Code, Status};
-use tower::{Service as _, ServiceExt as _};
 
 use crate::errors::refusal;
 
@@ -64,18 +62,18 @@ impl Call<'_> {
         let Call { channel, uri, mut headers, frame, time: _ } = self;
         headers.insert(CONTENT_TYPE, APPLICATION_GRPC);
         headers.insert(TE, TRAILERS);
-        let mut request = Request::new(Body::new(Full::new(frame)));
+        let mut request = Request::new(frame);
         *request.method_mut() = Method::POST;
         *request.uri_mut() = uri;
         *request.headers_mut() = headers;
-        let response = send(channel, request).await?;
+        let response = channel.unary(request).await?;
         if response.status() != StatusCode::OK {
             tracing::warn!(status = response.status().as_u16(), "a service answered gRPC with an HTTP error");
             return Err(Refusal::unavailable("a service this call needs does not answer").into());
         }
         match status(response.headers()) {
             Some(Err(status)) => Err(status),
-            Some(Ok(())) => Ok(Messages { body: Body::empty(), buffered: Bytes::new(), ended: true }),
+            Some(Ok(())) => Ok(Messages { body: response.into_body(), buffered: Bytes::new(), ended: true }),
             None => Ok(Messages { body: response.into_body(), buffered: Bytes::new(), ended: false }),
         }
     }
@@ -85,27 +83,14 @@ async fn within<T>(time: Duration, call: impl Future<Output = Result<T, Status>>
     tokio::time::timeout(time, call).await.unwrap_or_else(|_| Err(Refusal::deadline_exceeded().into()))
 }
 
-/// Sends a request as it is.
-pub(crate) async fn send(channel: &Channel, request: Request<Body>) -> Result<Response<Body>, Refusal> {
-    let mut channel = channel.clone();
-    let answer = match channel.ready().await {
-        Ok(ready) => ready.call(request).await,
-        Err(error) => Err(error),
-    };
-    answer.map_err(|error| {
-        tracing::warn!(%error, "a channel is gone");
-        Refusal::unavailable("a service this call needs does not answer")
-    })
-}
-
 /// The messages of a response, one by one, then its status.
-pub(crate) struct Messages {
-    body: Body,
+pub(crate) struct Messages<B = Incoming> {
+    body: B,
     buffered: Bytes,
     ended: bool,
 }
 
-impl Messages {
+impl<B: http_body::Body<Data = Bytes, Error = Status> + Unpin> Messages<B> {
     /// The next message without its frame header, `None` at a good end. May be dropped and called again: nothing is lost.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Status> {
         loop {
@@ -216,8 +201,9 @@ mod tests {
     use futures::stream;
     use http_body::Frame;
     use http_body_util::StreamBody;
+    use tonic::body::Body;
 
-    fn messages(frames: Vec<Frame<Bytes>>) -> Messages {
+    fn messages(frames: Vec<Frame<Bytes>>) -> Messages<Body> {
         let body = Body::new(StreamBody::new(stream::iter(frames.into_iter().map(Ok::<_, Status>))));
         Messages { body, buffered: Bytes::new(), ended: false }
     }

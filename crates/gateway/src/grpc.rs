@@ -13,7 +13,7 @@ use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, TE, T
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, Version};
 use http_body::{Frame, SizeHint};
 use kit::Refusal;
-use kit::client::Channel;
+use kit::client::{Channel, Incoming};
 use stampede_kit as kit;
 use stampede_proto::common::v1::ErrorReason;
 use tokio_util::sync::WaitForCancellationFutureOwned;
@@ -135,7 +135,7 @@ impl Proxy {
         *passed.method_mut() = Method::POST;
         *passed.uri_mut() = uri;
         *passed.headers_mut() = forwarded(parts.headers, id);
-        let response = call::send(channel, passed).await?;
+        let response = channel.stream(passed).await?;
         let stop = streams.then(|| Box::pin(gateway.stop.clone().cancelled_owned()));
         Ok(response.map(|body| Body::new(Guarded { body, stop, ended: false, _permit: permit })))
     }
@@ -166,7 +166,7 @@ fn forwarded(mut headers: HeaderMap, id: HeaderValue) -> HeaderMap {
 
 /// A response on its way out: it holds its slot, and a stream ends with a status when the process drains.
 struct Guarded {
-    body: Body,
+    body: Incoming,
     stop: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
     ended: bool,
     _permit: Permit,

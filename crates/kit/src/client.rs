@@ -1,129 +1,142 @@
 //! Channels to our own services: mTLS, one connection with many streams, made on first use and made again when it breaks. Every
 //! call carries a deadline and the trace it belongs to. It never retries: that is a decision of the caller, by the contract.
 
+mod connection;
 mod connector;
+mod exchange;
 
-use std::error::Error as StdError;
+use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::Uri;
+use bytes::Bytes;
+use h2::client::SendRequest;
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{Request, Response, Uri};
+use tonic::Status;
 use tonic::body::Body;
 use tonic::metadata::MetadataValue;
-use tonic::transport::Endpoint;
-use tonic::{Request, Status};
 
 use crate::context::PREVIOUS_ATTEMPTS;
 use crate::contract::Contract;
 use crate::refusal::Refusal;
 use crate::{stack, tls};
 
+use connection::Connection;
+use connector::Connector;
+pub use exchange::Incoming;
+
 /// Deadline of a call whose method the contract does not know.
 pub(crate) const DEFAULT_DEADLINE: Duration = Duration::from_secs(10);
-/// A service that does not take a connection by then is not there.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// A silent connection is asked after this long, and given up when it does not answer in [`KEEP_ALIVE_TIMEOUT`].
-const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
-const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Flow-control windows of a connection and of one stream on it.
-const CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
-const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
 
 /// A connection to one of our services; `OrderServiceClient::new(channel)` takes it. Cheap to clone.
 #[derive(Clone)]
 pub struct Channel {
-    inner: tonic::transport::Channel,
+    connection: Arc<Connection>,
+    authority: Authority,
     contract: Arc<Contract>,
 }
 
 /// A channel to `service` at `address` ("host:port"). Nothing is connected before the first call. The server has to show a
 /// certificate of our CA for the name `service`.
 pub fn connect(tls: &tls::Client, service: &'static str, address: &str, contract: Arc<Contract>) -> Channel {
-    let origin = Uri::builder()
-        .scheme("https")
-        .authority(service)
-        .path_and_query("/")
-        .build()
-        .expect("the name of a service is a host name");
-    // The endpoint's own scheme is http because the connector below does TLS; `origin` is what the server reads.
-    let endpoint = Endpoint::from_shared(format!("http://{service}"))
-        .expect("the name of a service is a host name")
-        .origin(origin)
-        .connect_timeout(CONNECT_TIMEOUT)
-        .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
-        .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
-        .keep_alive_while_idle(true)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .initial_stream_window_size(STREAM_WINDOW_BYTES);
-    let connector = connector::Connector::new(tls, service, address);
-    Channel { inner: endpoint.connect_with_connector_lazy(connector), contract }
+    Channel {
+        connection: Arc::new(Connection::new(Connector::new(tls, service, address))),
+        authority: Authority::from_static(service),
+        contract,
+    }
 }
 
 /// A call on our own authority, with a deadline. On a caller's behalf use [`crate::Context::request`].
-pub fn request<M>(message: M, timeout: Duration) -> Request<M> {
-    let mut request = Request::new(message);
+pub fn request<M>(message: M, timeout: Duration) -> tonic::Request<M> {
+    let mut request = tonic::Request::new(message);
     request.set_timeout(timeout);
     request
 }
 
 /// Says that this call was made before: its first try may have had an effect nobody heard of.
-pub fn repeated<M>(mut request: Request<M>) -> Request<M> {
+pub fn repeated<M>(mut request: tonic::Request<M>) -> tonic::Request<M> {
     request.metadata_mut().insert(PREVIOUS_ATTEMPTS, MetadataValue::from_static("1"));
     request
 }
 
-impl tower::Service<http::Request<Body>> for Channel {
-    type Response = http::Response<Body>;
-    type Error = tonic::transport::Error;
-    type Future = ResponseFuture;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.inner.poll_ready(cx)
+impl Channel {
+    /// Sends a request that is all here, and answers when the response has begun. The caller keeps its time.
+    ///
+    /// # Errors
+    /// UNAVAILABLE when the service does not answer: it may have heard the request all the same.
+    pub async fn unary(&self, request: Request<Bytes>) -> Result<Response<Incoming>, Refusal> {
+        let (head, message) = self.prepared(request);
+        exchange::unary(self.sender().await?, head, message).await.map_err(|error| unavailable(&error))
     }
 
-    fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
-        let declared = self.contract.method(request.uri().path()).map(|method| method.calling.deadline);
-        stack::deadline::ensure(request.headers_mut(), declared.unwrap_or(DEFAULT_DEADLINE));
-        stack::trace::inject(request.headers_mut());
-        ResponseFuture { inner: Box::pin(self.inner.call(request)) }
+    /// Sends a request message by message, and answers when the response has begun. The caller keeps its time.
+    ///
+    /// # Errors
+    /// As those of [`Channel::unary`].
+    pub async fn stream<B>(&self, request: Request<B>) -> Result<Response<Incoming>, Refusal>
+    where
+        B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
+    {
+        let (head, messages) = self.prepared(request);
+        exchange::stream(self.sender().await?, head, messages).await.map_err(|error| unavailable(&error))
+    }
+
+    async fn sender(&self) -> Result<SendRequest<Bytes>, Refusal> {
+        self.connection.sender().await.map_err(|error| unavailable(&error))
+    }
+
+    fn prepared<B>(&self, request: Request<B>) -> (Request<()>, B) {
+        let (mut parts, body) = request.into_parts();
+        let declared = self.contract.method(parts.uri.path()).map(|method| method.calling.deadline);
+        stack::deadline::ensure(&mut parts.headers, declared.unwrap_or(DEFAULT_DEADLINE));
+        stack::trace::inject(&mut parts.headers);
+        parts.uri = self.uri(parts.uri.path_and_query().cloned());
+        (Request::from_parts(parts, ()), body)
+    }
+
+    /// What the server reads as its own address.
+    fn uri(&self, path: Option<PathAndQuery>) -> Uri {
+        let mut parts = http::uri::Parts::default();
+        parts.scheme = Some(Scheme::HTTPS);
+        parts.authority = Some(self.authority.clone());
+        parts.path_and_query = Some(path.unwrap_or_else(|| PathAndQuery::from_static("/")));
+        Uri::from_parts(parts).expect("scheme, authority and path are a URI")
     }
 }
 
-/// The answer of a [`Channel`]: failures of the transport become statuses with a reason.
-pub struct ResponseFuture {
-    inner: Pin<Box<dyn Future<Output = Result<http::Response<Body>, tonic::transport::Error>> + Send>>,
-}
+impl tower::Service<Request<Body>> for Channel {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
-impl Future for ResponseFuture {
-    type Output = Result<http::Response<Body>, tonic::transport::Error>;
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.inner.as_mut().poll(cx).map(|answer| Ok(answer.unwrap_or_else(|error| refused(&error))))
+    /// Failures of the transport become statuses with a reason, and so does a deadline that passes before the response begins.
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let channel = self.clone();
+        let (head, messages) = self.prepared(request);
+        let within = stack::deadline::read(head.headers()).ok().flatten().unwrap_or(DEFAULT_DEADLINE);
+        Box::pin(async move {
+            let answered = tokio::time::timeout(within, async {
+                let sender = channel.sender().await?;
+                exchange::stream(sender, head, messages).await.map_err(|error| unavailable(&error))
+            });
+            let answer = answered.await.unwrap_or_else(|_| Err(Refusal::deadline_exceeded()));
+            Ok(match answer {
+                Ok(response) => response.map(Body::new),
+                Err(refusal) => Status::from(refusal).into_http(),
+            })
+        })
     }
 }
 
-/// tonic says CANCELLED for a deadline that passed here and UNKNOWN for a connection that broke; callers deserve the word
-/// that fits, and the retry rules read it.
-fn refused(error: &tonic::transport::Error) -> http::Response<Body> {
-    let refusal = if caused_by::<tonic::TimeoutExpired>(error) {
-        Refusal::deadline_exceeded()
-    } else {
-        tracing::debug!(%error, "a call failed in its transport");
-        Refusal::unavailable("a service this call needs does not answer")
-    };
-    Status::from(refusal).into_http()
-}
-
-fn caused_by<E: StdError + 'static>(error: &(dyn StdError + 'static)) -> bool {
-    let mut source = Some(error);
-    while let Some(error) = source {
-        if error.is::<E>() {
-            return true;
-        }
-        source = error.source();
-    }
-    false
+fn unavailable(error: &dyn std::error::Error) -> Refusal {
+    tracing::debug!(%error, "a call failed in its transport");
+    Refusal::unavailable("a service this call needs does not answer")
 }

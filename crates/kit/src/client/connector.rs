@@ -1,13 +1,9 @@
 //! Opens the connection of a channel: TCP without delay, then TLS with our certificate, checking the server's for the name of
 //! the service that is meant (never for the address, which may be anything that leads there).
 
-use std::future::Future;
-use std::pin::Pin;
+use std::io;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use http::Uri;
-use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -15,7 +11,6 @@ use tokio_rustls::client::TlsStream;
 
 use crate::tls;
 
-#[derive(Clone)]
 pub(super) struct Connector {
     tls: tls::Client,
     name: ServerName<'static>,
@@ -30,24 +25,11 @@ impl Connector {
             address: Arc::from(address),
         }
     }
-}
 
-impl tower::Service<Uri> for Connector {
-    type Response = TokioIo<TlsStream<TcpStream>>;
-    type Error = std::io::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, _: Uri) -> Self::Future {
-        let Connector { tls, name, address } = self.clone();
-        Box::pin(async move {
-            let stream = TcpStream::connect(&*address).await?;
-            stream.set_nodelay(true)?;
-            // Asked for at every connection, so that a renewed certificate is used by the next one.
-            Ok(TokioIo::new(TlsConnector::from(tls.config()).connect(name, stream).await?))
-        })
+    pub(super) async fn connect(&self) -> io::Result<TlsStream<TcpStream>> {
+        let stream = TcpStream::connect(&*self.address).await?;
+        stream.set_nodelay(true)?;
+        // Asked for at every connection, so that a renewed certificate is used by the next one.
+        TlsConnector::from(self.tls.config()).connect(self.name.clone(), stream).await
     }
 }

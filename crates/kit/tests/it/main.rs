@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "in a test what cannot be done is a failed test")]
 #![expect(clippy::disallowed_methods, reason = "a test starts what it watches itself")]
 
+mod channel;
 mod desk;
 mod drain;
 mod front;

@@ -59,9 +59,13 @@ async fn a_letter_put_back_is_heard_by_its_consumer_and_by_no_other_whatever_the
     })
     .await;
     assert_eq!(others.load(Ordering::SeqCst), 2, "the letter was not its own");
-    let text = metrics::text();
     let timed = format!("inbox_since_written_seconds_count{{consumer=\"{CONSUMER}\"");
-    assert!(text.lines().any(|line| line.starts_with(&timed) && line.ends_with(" 2")), "{text}");
+    // Counted after the commit that is heard of.
+    eventually("both are counted", async || {
+        let text = metrics::text();
+        text.lines().any(|line| line.starts_with(&timed) && line.ends_with(" 2")).then_some(())
+    })
+    .await;
     service.end().await;
 }
 
