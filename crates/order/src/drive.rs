@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::crash::CrashPoint;
 use crate::domain::order::{Change, Order};
-use crate::domain::retry;
+use crate::domain::retry::{self, Pace};
 use crate::domain::saga::{Action, Next, Outcome, Step, Waited, decide};
 use crate::domain::state::Event;
 use crate::error::Error;
@@ -51,7 +51,9 @@ impl Orders {
                     work.attempt = 0;
                     work.unknown_for = Duration::ZERO;
                 }
-                Next::Go(..) | Next::End(_) | Next::Again(..) | Next::Review(_) => return Ok(()),
+                Next::Go(..) | Next::End(_) | Next::Again(..) | Next::Buyer(_) | Next::Review(_) => {
+                    return Ok(());
+                }
             }
         }
     }
@@ -123,6 +125,13 @@ impl Orders {
                 }
                 tracing::info!(order = %order.id, step = %work.step, attempt = work.attempt + 1, why, "will try again");
                 Ok(store::saga::again(&self.db, work, *pace, why, delay).await?)
+            }
+            Next::Buyer(action) => {
+                self.metrics.saga_retries.add(1, &[]);
+                let delay = retry::delay(Pace::Unknown, work.attempt + 1, rand::random());
+                let delay = delay.min(self.session_left(order));
+                tracing::info!(order = %order.id, until = %action.expires_at, "waits for the buyer");
+                Ok(store::saga::again_after_the_buyer(&self.db, work, action, delay).await?)
             }
             Next::Review(why) => {
                 let change = Change { event: Some(Event::ReviewNeeded), ..Change::default() };

@@ -96,6 +96,7 @@ impl Orders {
                 Outcome::HoldCommitted
                 | Outcome::Captured
                 | Outcome::Declined(_)
+                | Outcome::Buyer(_)
                 | Outcome::Pending(_)
                 | Outcome::Refused(_) => odd.push(order.uuid()),
             }

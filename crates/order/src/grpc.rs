@@ -57,8 +57,8 @@ impl OrderService for OrderApi {
         let request = request.into_inner();
         let method = request.method.and_then(wire::method);
         let method = method.ok_or(Error::Invalid { field: "method".into(), rule: "is required" })?;
-        let order = self.0.pay(&cx, order_id(&request.order_id)?, method).await?;
-        Ok(Response::new(wire::order(&order)))
+        let paying = self.0.pay(&cx, order_id(&request.order_id)?, method).await?;
+        Ok(Response::new(wire::paying(&paying)))
     }
 
     async fn cancel_order(&self, request: Request<CancelOrderRequest>) -> Answer<Order> {

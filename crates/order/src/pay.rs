@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::crash::CrashPoint;
 use crate::domain::late::Saga;
-use crate::domain::method::Method;
+use crate::domain::method::{BuyerAction, Method};
 use crate::domain::order::Order;
 use crate::domain::saga::Step;
 use crate::domain::state::{Event, OrderState, PaymentState};
@@ -37,24 +37,53 @@ enum Begun {
     Paid(Box<Order>),
 }
 
+/// An order whose payment was asked for, and what the buyer has to do when it waits for him.
+pub(crate) struct Paying {
+    pub order: Order,
+    pub action: Option<BuyerAction>,
+}
+
 impl Orders {
     pub(crate) async fn pay(
         self: &Arc<Self>,
         cx: &kit::Context,
         id: OrderId,
         method: Method,
-    ) -> Result<Order, Error> {
+    ) -> Result<Paying, Error> {
         self.own(cx, id).await?;
         let until = answer_by(cx);
         match self.begin_payment(id, method).await? {
-            Begun::Paid(order) => return Ok(*order),
+            Begun::Paid(order) => return Ok(Paying { order: *order, action: None }),
             Begun::Started(work) => {
                 self.crash_at.reached(CrashPoint::AfterPayBegun);
                 self.drive_until(work, until).await;
             }
             Begun::UnderWay => {}
         }
-        answer(self.settled(id, until).await?)
+        let (order, action) = self.settled_or_asked(id, until).await?;
+        Ok(Paying { order: answer(order)?, action })
+    }
+
+    /// As [`Orders::settled`], or as soon as it waits for its buyer.
+    async fn settled_or_asked(
+        &self,
+        id: OrderId,
+        until: Instant,
+    ) -> Result<(Order, Option<BuyerAction>), Error> {
+        let place = self.waiting.take_place(id);
+        loop {
+            let news = place.news();
+            let mut action = None;
+            let resting = store::saga::of_order(&self.db, id).await? != Saga::UnderWay;
+            if !resting {
+                action = store::saga::action(&self.db, id).await?;
+            }
+            if resting || action.is_some() || Instant::now() + TOO_LATE >= until {
+                return Ok((self.order(id).await?.ok_or(Error::NotFound)?, action));
+            }
+            // Late or told: either way the order is looked at again.
+            let _ = tokio::time::timeout_at(until.min(Instant::now() + LOOK_EVERY), news).await;
+        }
     }
 
     async fn begin_payment(&self, id: OrderId, method: Method) -> Result<Begun, Error> {

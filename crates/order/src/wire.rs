@@ -4,7 +4,9 @@ pub mod promotion;
 
 use prost_types::Timestamp;
 use stampede_proto::order::v1 as wire;
-use stampede_proto::payment::v1::{Alipay, CardToken, PaymentMethod, StoredValue, WeChatPay, payment_method};
+use stampede_proto::payment::v1::{
+    Alipay, CardToken, PaymentAction, PaymentMethod, StoredValue, WeChatPay, payment_method,
+};
 use stampede_proto::timestamp;
 use time::{Duration, OffsetDateTime};
 
@@ -18,6 +20,7 @@ use crate::domain::returns::{Return, ReturnEvent, ReturnState};
 use crate::domain::state::{FulfilmentState, OrderState, PaymentState, StockState};
 use crate::error::Error;
 use crate::list::Query;
+use crate::pay::Paying;
 use crate::quote::Quote;
 
 pub fn order(order: &Order) -> wire::Order {
@@ -45,7 +48,16 @@ pub fn order(order: &Order) -> wire::Order {
         end_reason: order.end_reason.map(|reason| reason.as_str().to_owned()).unwrap_or_default(),
         promotions: order.promotions.iter().map(applied).collect(),
         shipping: Some(order.shipping.into()),
+        action: None,
     }
+}
+
+pub fn paying(paying: &Paying) -> wire::Order {
+    let action = paying.action.as_ref().map(|action| PaymentAction {
+        redirect_url: action.url.clone(),
+        expires_at: Some(timestamp(action.expires_at)),
+    });
+    wire::Order { action, ..order(&paying.order) }
 }
 
 pub fn cart(cart: &Cart) -> wire::Cart {

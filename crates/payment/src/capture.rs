@@ -29,7 +29,9 @@ impl Payments {
                 Err(Error::Illegal(payment.standing().never(Operation::Capture)))
             }
             Some((AttemptState::Refused, decline)) => Err(Error::Declined(decline.unwrap_or_default())),
-            Some((AttemptState::Sent | AttemptState::Lost, _)) | None => Err(Error::Unknown),
+            Some((AttemptState::Sent | AttemptState::Lost | AttemptState::Action, _)) | None => {
+                Err(Error::Unknown)
+            }
         }
     }
 }

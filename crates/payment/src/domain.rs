@@ -1,6 +1,7 @@
 //! The rules of a payment as functions of values: what a state allows, what an answer changes, what the books say. It never
 //! awaits, logs, reads time or makes ids.
 
+mod action;
 mod amounts;
 mod attempt;
 mod books;
@@ -15,6 +16,7 @@ mod standing;
 mod state;
 mod terms;
 
+pub use action::PayerAction;
 pub use amounts::Amounts;
 pub use attempt::{Answer, Attempt, AttemptState, Operation, attempt_id};
 pub use books::{Entry, entries};

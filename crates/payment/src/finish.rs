@@ -153,7 +153,7 @@ impl Payments {
         metrics::settlement(errand.attempt.operation, &settlement);
         match &settlement {
             Settlement::Unchanged | Settlement::Premature => return Ok((payment, settlement)),
-            Settlement::Lost => {}
+            Settlement::Lost | Settlement::Waiting => {}
             Settlement::Settled { facts, follow_up } => {
                 if let Some(follow_up) = follow_up {
                     note_fallback(&payment, follow_up);

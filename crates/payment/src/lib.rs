@@ -30,8 +30,8 @@ pub use authorize::Authorize;
 pub use config::Config;
 pub use crash::Crash;
 pub use domain::{
-    Amounts, CaptureMode, Heard, Keys, Method, MethodKind, Notice, Payment, Routes, Spontaneous, State,
-    Terms, Token,
+    Amounts, CaptureMode, Heard, Keys, Method, MethodKind, Notice, PayerAction, Payment, Routes, Spontaneous,
+    State, Terms, Token,
 };
 pub use error::Error;
 pub use payments::Payments;

@@ -48,6 +48,7 @@ pub fn settlement(operation: Operation, settlement: &Settlement) {
     let outcome = match settlement {
         Settlement::Unchanged => "unchanged",
         Settlement::Lost => "lost",
+        Settlement::Waiting => "waiting",
         Settlement::Settled { .. } => "settled",
         Settlement::Premature => "premature",
         Settlement::Conflict(_) => "conflict",

@@ -24,9 +24,11 @@ impl Payments {
                 Err(Error::Illegal(payment.standing().never(Operation::Refund)))
             }
             Some((AttemptState::Refused, decline)) => Err(Error::Declined(decline.unwrap_or_default())),
-            Some((AttemptState::Sent | AttemptState::Lost | AttemptState::Succeeded, _)) | None => {
-                Ok(payment)
-            }
+            Some((
+                AttemptState::Sent | AttemptState::Lost | AttemptState::Action | AttemptState::Succeeded,
+                _,
+            ))
+            | None => Ok(payment),
         }
     }
 }

@@ -7,7 +7,7 @@ use futures::StreamExt as _;
 use stampede_kit::postgres;
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::Operation;
+use crate::domain::{Answer, Operation};
 use crate::error::Error;
 use crate::payments::{Begun, Errand, Payments};
 use crate::provider::Found;
@@ -73,7 +73,9 @@ impl Payments {
         let Some(payment) = payments::read(&mut conn, due.payment).await? else { return Ok(()) };
         drop(conn);
         let Some(attempt) = payment.attempt(due.attempt).cloned() else { return Ok(()) };
-        if payment.void_requested && attempt.operation == Operation::Authorize {
+        // A payer who has not done what he was asked for until now shall not do it any more.
+        let is_over = payment.void_requested || attempt.has_run_out(self.now());
+        if is_over && attempt.operation == Operation::Authorize {
             return match Errand::of(&payment, &attempt) {
                 Some(errand) => self.close(errand).await,
                 None => Ok(()),
@@ -82,12 +84,15 @@ impl Payments {
         self.carry_out(Begun::resume(payment, &attempt)).await.map(drop)
     }
 
-    /// A void is waiting for this authorisation. It is never sent again: either it is known, or the provider closes the payment.
+    /// A void is waiting for this authorisation, or its payer's time has passed. It is never sent again: either it is known, or the
+    /// provider closes the payment.
     async fn close(&self, errand: Errand) -> Result<(), Error> {
         match self.query(&errand).await {
-            Found::Known(answer) => self.finish(&errand, &answer).await.map(drop),
-            Found::Lost => self.finish(&errand, &crate::domain::Answer::Lost).await.map(drop),
-            Found::Absent => {
+            Found::Known(answer @ (Answer::Done { .. } | Answer::Refused { .. } | Answer::Lost)) => {
+                self.finish(&errand, &answer).await.map(drop)
+            }
+            Found::Lost => self.finish(&errand, &Answer::Lost).await.map(drop),
+            Found::Absent | Found::Known(Answer::Action { .. }) => {
                 let begun = self.begin_closing(errand.payment).await?;
                 self.carry_out(begun).await.map(drop)
             }

@@ -1,5 +1,6 @@
 //! The stories, by what they are about.
 
+mod actions;
 mod bad_input;
 mod books;
 mod crash_order;

@@ -4,6 +4,7 @@ mod decide;
 
 use std::time::Duration;
 
+use super::method::BuyerAction;
 use super::order::Change;
 use super::retry::Pace;
 use super::words::words;
@@ -95,6 +96,8 @@ pub enum Outcome {
     HoldCommitted,
     /// The money was captured: it cannot be voided, only given back.
     Captured,
+    /// The buyer has to do something at the provider first: ask again with the same id.
+    Buyer(BuyerAction),
     /// The peer has answered that it does not know yet: ask again with the same id.
     Pending(String),
     /// The peer does not answer: ask again with the same id, for as long as it takes.
@@ -110,6 +113,8 @@ pub enum Next {
     End(Change),
     /// The same step, later.
     Again(Pace, String),
+    /// The same step, when the buyer has done what he has to do, or cannot any more.
+    Buyer(BuyerAction),
     /// A person decides.
     Review(String),
 }

@@ -6,6 +6,7 @@ use stampede_types::{BuyerId, IdempotencyKey, Money, RequestId};
 use time::OffsetDateTime;
 
 use super::*;
+use crate::domain::method::BuyerAction;
 use crate::domain::order::{EndReason, Order};
 use crate::domain::retry::UNKNOWN_AT_MOST;
 use crate::domain::state::{Event, FulfilmentState, OrderState, PaymentState, StockState};
@@ -52,7 +53,10 @@ fn answers(step: Step) -> Vec<Outcome> {
         Outcome::Refused("no".into()),
     ];
     match step.action() {
-        Action::Authorize | Action::Capture => answers.push(Outcome::Declined("do_not_honour".into())),
+        Action::Authorize => {
+            answers.extend([Outcome::Declined("do_not_honour".into()), Outcome::Buyer(action())])
+        }
+        Action::Capture => answers.push(Outcome::Declined("do_not_honour".into())),
         Action::Commit | Action::Release => {
             answers.extend([Outcome::HoldExpired, Outcome::HoldReleased, Outcome::HoldCommitted]);
         }
@@ -77,7 +81,7 @@ fn run(start: Step, choices: &[usize], mut order: Order) -> Option<Order> {
                 step = next;
             }
             Next::End(change) => return Some(order.with(&change).expect("the saga takes only legal steps")),
-            Next::Again(..) => {}
+            Next::Again(..) | Next::Buyer(_) => {}
             Next::Review(_) => {
                 let change = Change { event: Some(Event::ReviewNeeded), ..Change::default() };
                 return Some(order.with(&change).expect("any order at work can be reviewed"));
@@ -141,6 +145,21 @@ fn waited(unknown_for: Duration) -> Waited {
 fn an_unknown_payment_is_asked_again_and_never_given_up_for_another() {
     let next = decide(Step::Authorize, Outcome::Pending("PAYMENT_UNKNOWN".into()), Waited::default());
     assert_eq!(next, Next::Again(Pace::Unknown, "PAYMENT_UNKNOWN".into()));
+}
+
+fn action() -> BuyerAction {
+    BuyerAction { url: "https://psp/3ds".into(), expires_at: OffsetDateTime::UNIX_EPOCH }
+}
+
+#[test]
+fn a_buyer_is_waited_for_until_his_time_to_pay_ends_or_the_order_is_cancelled() {
+    let asked = |step, waited| decide(step, Outcome::Buyer(action()), waited);
+    assert_eq!(asked(Step::Authorize, waited(Duration::MAX)), Next::Buyer(action()));
+    let over = Waited { session_over: true, ..Waited::default() };
+    assert_eq!(asked(Step::Authorize, over), Next::Go(Step::VoidExpired, Change::default()));
+    let released = Waited { stock_released: true, ..Waited::default() };
+    assert!(matches!(asked(Step::Authorize, released), Next::Go(Step::VoidCancelled, _)));
+    assert!(matches!(asked(Step::Capture, Waited::default()), Next::Review(_)));
 }
 
 #[test]

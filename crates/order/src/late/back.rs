@@ -57,8 +57,8 @@ impl Orders {
                 self.look_again(watched).await
             }
             Outcome::Declined(why) | Outcome::Refused(why) => self.was_refused(order, watched, &why).await,
-            Outcome::HoldExpired | Outcome::HoldReleased | Outcome::HoldCommitted => {
-                self.was_refused(order, watched, "an answer about stock").await
+            Outcome::HoldExpired | Outcome::HoldReleased | Outcome::HoldCommitted | Outcome::Buyer(_) => {
+                self.was_refused(order, watched, "an answer about something else").await
             }
         }
     }

@@ -57,6 +57,7 @@ impl Peers {
                 | Outcome::HoldExpired
                 | Outcome::HoldReleased
                 | Outcome::HoldCommitted
+                | Outcome::Buyer(_)
                 | Outcome::Pending(_)
                 | Outcome::Away(_)
                 | Outcome::Refused(_)) => outcome,

@@ -10,11 +10,11 @@ use stampede_types::OrderId;
 use uuid::Uuid;
 
 use super::orders::{out_of_range, parsed};
-use crate::domain::method::Method;
+use crate::domain::method::{BuyerAction, Method};
 use crate::domain::retry::Pace;
 use crate::domain::saga::Step;
 
-pub use standing::{Backlog, backlog, is_parked, moves_the_order, of_order};
+pub use standing::{Backlog, action, backlog, is_parked, moves_the_order, of_order};
 
 /// What is to be done for one order, and the claim that lets us do it.
 #[derive(Debug, Clone)]
@@ -125,7 +125,7 @@ pub async fn go(
 ) -> Result<Option<String>, sqlx::Error> {
     sqlx::query_scalar!(
         "UPDATE saga SET step = $3, attempt = 0, last_error = '', unknown_since = NULL, next_at = now(),
-                updated_at = now(), claimed_until = now() + make_interval(secs => $4)
+                action_url = NULL, action_expires_at = NULL, updated_at = now(), claimed_until = now() + make_interval(secs => $4)
          WHERE order_id = $1 AND claim = $2 RETURNING cancel_reason",
         work.order.uuid(),
         work.claim,
@@ -175,6 +175,7 @@ pub async fn again(
 ) -> Result<bool, sqlx::Error> {
     let released = sqlx::query!(
         "UPDATE saga SET attempt = attempt + 1, last_error = $3, claim = NULL, claimed_until = NULL,
+                action_url = NULL, action_expires_at = NULL,
                 unknown_since = CASE WHEN $4 THEN coalesce(unknown_since, now())
                                      ELSE unknown_since + (now() - updated_at) + make_interval(secs => $5) END,
                 next_at = CASE WHEN hinted_at >= updated_at THEN now() ELSE now() + make_interval(secs => $5) END,
@@ -191,10 +192,34 @@ pub async fn again(
     Ok(released.rows_affected() == 1)
 }
 
+/// The same for work that waits for the buyer: what he has to do is kept with it.
+pub async fn again_after_the_buyer(
+    executor: impl PgExecutor<'_>,
+    work: &Work,
+    action: &BuyerAction,
+    delay: Duration,
+) -> Result<bool, sqlx::Error> {
+    let released = sqlx::query!(
+        "UPDATE saga SET attempt = attempt + 1, last_error = 'waits for the buyer', claim = NULL, claimed_until = NULL,
+                action_url = $3, action_expires_at = $4, unknown_since = NULL,
+                next_at = CASE WHEN hinted_at >= updated_at THEN now() ELSE now() + make_interval(secs => $5) END,
+                updated_at = now()
+         WHERE order_id = $1 AND claim = $2",
+        work.order.uuid(),
+        work.claim,
+        action.url,
+        action.expires_at,
+        delay.as_secs_f64()
+    )
+    .execute(executor)
+    .await?;
+    Ok(released.rows_affected() == 1)
+}
+
 /// Leaves the work to a person. False when the claim was lost.
 pub async fn park(conn: &mut PgConnection, work: &Work, error: &str) -> Result<bool, sqlx::Error> {
     let parked = sqlx::query!(
-        "UPDATE saga SET parked_at = now(), last_error = $3, claim = NULL, claimed_until = NULL, updated_at = now()
+        "UPDATE saga SET parked_at = now(), action_url = NULL, action_expires_at = NULL, last_error = $3, claim = NULL, claimed_until = NULL, updated_at = now()
          WHERE order_id = $1 AND claim = $2",
         work.order.uuid(),
         work.claim,

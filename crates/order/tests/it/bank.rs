@@ -10,7 +10,7 @@ use stampede_kit::refusal::reason_of;
 use stampede_proto::common::v1::{ErrorReason, Money};
 use stampede_proto::payment::v1::payment_service_server::PaymentService;
 use stampede_proto::payment::v1::{
-    AuthorizePaymentRequest, CapturePaymentRequest, GetPaymentRequest, Payment, PaymentState,
+    AuthorizePaymentRequest, CapturePaymentRequest, GetPaymentRequest, Payment, PaymentAction, PaymentState,
     ReceiveWebhookRequest, ReceiveWebhookResponse, RefundPaymentRequest, VoidPaymentRequest, payment_method,
 };
 use tonic::{Request, Response, Status};
@@ -65,6 +65,17 @@ impl Bank {
         for payment in payments.values_mut().filter(|payment| payment.state() == PaymentState::Unknown) {
             let voided = voids.contains(&payment.payment_id);
             payment.set_state(if voided { PaymentState::Voided } else { PaymentState::Authorized });
+        }
+    }
+
+    /// The buyers do what they were asked for.
+    pub fn buyers_act(&self) {
+        let mut books = self.books.lock().unwrap();
+        let asked =
+            books.payments.values_mut().filter(|payment| payment.state() == PaymentState::RequiresAction);
+        for payment in asked {
+            payment.action = None;
+            payment.set_state(PaymentState::Authorized);
         }
     }
 
@@ -205,6 +216,7 @@ fn new_payment(request: AuthorizePaymentRequest) -> Payment {
     let (state, decline) = match token.as_str() {
         "tok_declined" => (PaymentState::Failed, "insufficient_funds"),
         "tok_unknown" => (PaymentState::Unknown, ""),
+        "tok_3ds" => (PaymentState::RequiresAction, ""),
         _ => (PaymentState::Authorized, ""),
     };
     Payment {
@@ -213,8 +225,14 @@ fn new_payment(request: AuthorizePaymentRequest) -> Payment {
         state: state.into(),
         amount: request.amount,
         decline: decline.into(),
+        action: (state == PaymentState::RequiresAction).then(action),
         ..Payment::default()
     }
+}
+
+fn action() -> PaymentAction {
+    let at = prost_types::Timestamp { seconds: 4_000_000_000, nanos: 0 };
+    PaymentAction { redirect_url: "https://psp/3ds".into(), expires_at: Some(at) }
 }
 
 /// A void that came before its authorisation: there will be none.

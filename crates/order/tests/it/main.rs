@@ -6,6 +6,7 @@
     reason = "everything here is a test; clippy knows only the functions that say so"
 )]
 
+mod action;
 mod bank;
 mod cancel;
 mod cart;

@@ -5,8 +5,8 @@ use std::str::FromStr;
 use stampede_types::PaymentId;
 use uuid::Uuid;
 
-use super::EventKind;
 use super::state::UnknownName;
+use super::{EventKind, PayerAction};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Operation {
@@ -22,6 +22,8 @@ pub enum AttemptState {
     Sent,
     /// The answer was lost at least once; it is being asked for.
     Lost,
+    /// The payer has to do something first; it is being asked about.
+    Action,
     Succeeded,
     Refused,
 }
@@ -38,6 +40,8 @@ pub struct Attempt {
     pub reference: Option<String>,
     pub decline: Option<String>,
     pub lost_answers: i32,
+    /// What the payer has to do, while the state says so.
+    pub action: Option<PayerAction>,
 }
 
 /// What a provider says became of an attempt.
@@ -52,6 +56,11 @@ pub enum Answer {
     Refused {
         reference: Option<String>,
         decline: String,
+    },
+    /// Nothing has moved yet: the payer has to do something.
+    Action {
+        reference: Option<String>,
+        action: PayerAction,
     },
     /// It may have happened or not: a timeout, a broken connection, an answer without meaning.
     Lost,
@@ -75,6 +84,7 @@ impl Attempt {
             reference: None,
             decline: None,
             lost_answers: 0,
+            action: None,
         }
     }
 
@@ -87,7 +97,7 @@ impl Attempt {
     #[must_use]
     pub const fn is_open(&self) -> bool {
         match self.state {
-            AttemptState::Sent | AttemptState::Lost => true,
+            AttemptState::Sent | AttemptState::Lost | AttemptState::Action => true,
             AttemptState::Succeeded | AttemptState::Refused => false,
         }
     }
@@ -130,13 +140,14 @@ impl FromStr for Operation {
 }
 
 impl AttemptState {
-    const ALL: [Self; 4] = [Self::Sent, Self::Lost, Self::Succeeded, Self::Refused];
+    const ALL: [Self; 5] = [Self::Sent, Self::Lost, Self::Action, Self::Succeeded, Self::Refused];
 
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Sent => "SENT",
             Self::Lost => "LOST",
+            Self::Action => "ACTION",
             Self::Succeeded => "SUCCEEDED",
             Self::Refused => "REFUSED",
         }

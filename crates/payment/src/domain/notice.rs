@@ -84,6 +84,7 @@ impl Payment {
                         (Some(reference.clone()), Some(*amount_minor))
                     }
                     Answer::Refused { reference, .. } => (reference.clone(), None),
+                    Answer::Action { reference, .. } => (reference.clone(), None),
                     Answer::Lost => (None, None),
                 };
                 // Without an attempt there is nothing it could be the kind of.
@@ -111,12 +112,15 @@ impl Payment {
         } else {
             match answer {
                 Answer::Lost => Settlement::Unchanged,
-                Answer::Done { .. } | Answer::Refused { .. } => self.settle(key, answer, at),
+                Answer::Done { .. } | Answer::Refused { .. } | Answer::Action { .. } => {
+                    self.settle(key, answer, at)
+                }
             }
         };
         match settlement {
             Settlement::Unchanged | Settlement::Lost => Heard::Known,
             Settlement::Premature => Heard::Early("the authorisation's outcome is not known"),
+            Settlement::Waiting => Heard::Recorded { facts: Vec::new(), follow_up: None },
             Settlement::Settled { facts, follow_up } => Heard::Recorded { facts, follow_up },
             Settlement::Conflict(conflict) => Heard::Conflict(conflict),
         }
@@ -128,7 +132,7 @@ impl Payment {
         let Answer::Done { amount_minor, currency, .. } = answer else { return false };
         let foreign = *amount_minor > 0 && self.is_foreign(currency);
         let other = match (attempt.operation, attempt.state) {
-            (Operation::Void, AttemptState::Sent | AttemptState::Lost) => {
+            (Operation::Void, AttemptState::Sent | AttemptState::Lost | AttemptState::Action) => {
                 let known = !self.is_asking(&attempt.provider);
                 known && *amount_minor > 0 && *amount_minor != self.held_at(&attempt.provider)
             }

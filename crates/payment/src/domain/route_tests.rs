@@ -35,7 +35,11 @@ fn hears(payment: &mut Payment, provider: &str, answer: &Answer) -> Settlement {
 fn follow_up(settlement: Settlement) -> Option<Attempt> {
     match settlement {
         Settlement::Settled { follow_up, .. } => follow_up,
-        Settlement::Unchanged | Settlement::Lost | Settlement::Premature | Settlement::Conflict(_) => {
+        Settlement::Unchanged
+        | Settlement::Lost
+        | Settlement::Waiting
+        | Settlement::Premature
+        | Settlement::Conflict(_) => {
             panic!("not settled")
         }
     }

@@ -18,6 +18,8 @@ pub enum Settlement {
     Unchanged,
     /// No answer: the attempt stays open.
     Lost,
+    /// The payer has to do something: the attempt stays open.
+    Waiting,
     /// The attempt is settled; these facts are new.
     Settled {
         facts: Vec<Event>,
@@ -52,10 +54,14 @@ impl Payment {
         match answer {
             Answer::Lost => {
                 let attempt = &mut self.attempts[index];
-                attempt.state = AttemptState::Lost;
+                // What the payer has to do is still so.
+                if attempt.action.is_none() {
+                    attempt.state = AttemptState::Lost;
+                }
                 attempt.lost_answers = attempt.lost_answers.saturating_add(1);
                 Settlement::Lost
             }
+            Answer::Action { reference, action } => self.wait_for_payer(index, reference.as_deref(), action),
             Answer::Refused { reference, decline } => self.refused(index, reference.clone(), decline, at),
             Answer::Done { reference, amount_minor, currency } => {
                 self.done(index, reference, *amount_minor, currency, at)
@@ -76,15 +82,18 @@ impl Payment {
         let attempt = &mut self.attempts[index];
         attempt.state = AttemptState::Refused;
         attempt.decline = Some(CONFLICT.to_owned());
+        attempt.action = None;
         self.conflict(index, answer, reason)
     }
 
     fn compare(&mut self, index: usize, answer: &Answer, at: OffsetDateTime) -> Settlement {
         let attempt = &self.attempts[index];
         let reason = match (attempt.state, answer) {
-            (_, Answer::Lost)
+            (_, Answer::Lost | Answer::Action { .. })
             | (AttemptState::Refused, Answer::Refused { .. })
-            | (AttemptState::Sent | AttemptState::Lost, _) => return Settlement::Unchanged,
+            | (AttemptState::Sent | AttemptState::Lost | AttemptState::Action, _) => {
+                return Settlement::Unchanged;
+            }
             (AttemptState::Succeeded, Answer::Done { reference, amount_minor, .. }) => {
                 let told = (Some(reference.as_str()), *amount_minor);
                 let kind = attempt.operation.done();
@@ -114,6 +123,7 @@ impl Payment {
     ) -> Settlement {
         let attempt = &mut self.attempts[index];
         attempt.state = AttemptState::Refused;
+        attempt.action = None;
         attempt.reference.clone_from(&reference);
         attempt.decline = Some(decline.to_owned());
         let attempt = attempt.clone();
@@ -165,6 +175,7 @@ impl Payment {
         }
         let attempt = &mut self.attempts[index];
         attempt.state = AttemptState::Succeeded;
+        attempt.action = None;
         attempt.reference = Some(reference.to_owned());
         let attempt = attempt.clone();
         if attempt.operation == Operation::Authorize {
@@ -178,7 +189,7 @@ impl Payment {
             Operation::Authorize if self.void_requested => Some(self.begin_void(amount)),
             Operation::Authorize => self.begin_automatic(),
             Operation::Void => {
-                self.close_authorization(&attempt.provider);
+                facts.extend(self.close_session(&attempt, at));
                 None
             }
             Operation::Capture | Operation::Refund => None,
@@ -186,11 +197,20 @@ impl Payment {
         Settlement::Settled { facts, follow_up }
     }
 
+    /// The void found nothing held. A payer who did not do in time what he was asked for has let it lapse.
+    fn close_session(&mut self, void: &Attempt, at: OffsetDateTime) -> Option<Event> {
+        let lapsed = |attempt: &Attempt| attempt.is_asking(&void.provider) && attempt.has_run_out(at);
+        let lapsed = self.attempts.iter().any(lapsed);
+        self.close_authorization(&void.provider);
+        lapsed.then(|| self.add(void, EventKind::Expired, 0, at))
+    }
+
     /// The provider has closed the payment with nothing held: what was asked for before can no longer happen.
     fn close_authorization(&mut self, provider: &str) {
         let open = |attempt: &&mut Attempt| attempt.is_asking(provider);
         if let Some(attempt) = self.attempts.iter_mut().find(open) {
             attempt.state = AttemptState::Refused;
+            attempt.action = None;
             attempt.decline = Some(VOIDED_FIRST.to_owned());
         }
     }
@@ -222,7 +242,7 @@ impl Payment {
                 (Some(attempt.operation.done()), Some(reference.clone()), Some(*amount_minor))
             }
             Answer::Refused { reference, .. } => (None, reference.clone(), None),
-            Answer::Lost => (None, None, None),
+            Answer::Action { .. } | Answer::Lost => (None, None, None),
         };
         let attempt = Some(attempt.id);
         self.conflict.get_or_insert_with(|| reason.to_owned());

@@ -111,7 +111,9 @@ impl Standing {
     /// Everything is captured or about to be, or a person has to decide.
     pub fn void(&self) -> Result<VoidPlan, IllegalStep> {
         match self.state {
-            State::RequiresAction | State::Processing | State::Unknown => Ok(VoidPlan::WhenKnown),
+            State::Processing | State::Unknown => Ok(VoidPlan::WhenKnown),
+            // The payer's session is closed; what he has done a moment ago is let go with it.
+            State::RequiresAction => Ok(VoidPlan::Now { amount_minor: 0 }),
             State::Voided | State::Failed | State::Expired => Ok(VoidPlan::Nothing),
             State::Captured if self.amounts.closed => Ok(VoidPlan::Nothing),
             State::Authorized | State::PartiallyCaptured if self.pending.capture_minor == 0 => {
@@ -163,6 +165,7 @@ fn state_of(amounts: Amounts, attempts: &[Attempt]) -> State {
         (true, false) if gone => State::Voided,
         (true, false) => State::Authorized,
         // What was declined stays declined, whatever was to be let go beside it.
+        (false, _) if amounts.closed && !amounts.declined && amounts.expired => State::Expired,
         (false, _) if amounts.closed && !amounts.declined => State::Voided,
         (false, _) => asking(amounts, attempts),
     }
@@ -174,6 +177,7 @@ fn asking(amounts: Amounts, attempts: &[Attempt]) -> State {
     match authorizations.find(|attempt| attempt.is_open()).map(|attempt| attempt.state) {
         Some(AttemptState::Sent) => State::Processing,
         Some(AttemptState::Lost) => State::Unknown,
+        Some(AttemptState::Action) => State::RequiresAction,
         Some(AttemptState::Succeeded | AttemptState::Refused) | None if amounts.declined => State::Failed,
         // Neither fact nor question: never written by this service, and nobody may act on it.
         Some(AttemptState::Succeeded | AttemptState::Refused) | None => State::Conflicted,

@@ -6,7 +6,9 @@ use stampede_types::{Money, OrderId, PaymentId};
 use uuid::Uuid;
 
 use crate::authorize::Authorize;
-use crate::domain::{CaptureMode, Event, EventKind, Method, MethodKind, Payment, State, Terms, Token};
+use crate::domain::{
+    CaptureMode, Event, EventKind, Method, MethodKind, PayerAction, Payment, State, Terms, Token,
+};
 use crate::error::Error;
 
 const UUID: &str = "must be a UUID";
@@ -82,6 +84,14 @@ pub fn payment(payment: &Payment) -> pb::Payment {
         voided: money(standing.amounts.voided_minor),
         disputed: money(standing.amounts.disputed_minor),
         dispute_lost: money(standing.amounts.lost_minor),
+        action: payment.action().map(action),
+    }
+}
+
+fn action(action: &PayerAction) -> pb::PaymentAction {
+    pb::PaymentAction {
+        redirect_url: action.url.expose().to_owned(),
+        expires_at: Some(timestamp(action.expires_at)),
     }
 }
 

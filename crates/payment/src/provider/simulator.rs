@@ -8,11 +8,12 @@ use futures::future::BoxFuture;
 use reqwest::{Method as Verb, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use time::OffsetDateTime;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::{Call, Found, Provider, Told, simulator_webhook};
-use crate::domain::{Answer, Method};
+use crate::domain::{Answer, Method, PayerAction, Token};
 use crate::metrics;
 
 /// Calls in progress; more wait for their turn under their own deadline.
@@ -39,6 +40,14 @@ struct Operation {
     amount_minor: i64,
     currency: String,
     decline: Option<String>,
+    action: Option<Action>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Action {
+    url: String,
+    /// Milliseconds since 1970.
+    expires_at_ms: i64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -46,6 +55,7 @@ struct Operation {
 enum Status {
     Succeeded,
     Declined,
+    RequiresAction,
 }
 
 impl Simulator {
@@ -68,7 +78,9 @@ impl Simulator {
         let request = self.http.request(Verb::POST, format!("{}/v1/{path}", self.base));
         let request = request.header("idempotency-key", key.to_string()).json(&body);
         match self.exchange(path, request).await {
-            Some((StatusCode::OK | StatusCode::PAYMENT_REQUIRED, body)) => read(path, &body),
+            Some((StatusCode::OK | StatusCode::ACCEPTED | StatusCode::PAYMENT_REQUIRED, body)) => {
+                read(path, &body)
+            }
             // It says that it did nothing and will not.
             Some((StatusCode::BAD_REQUEST, _)) => {
                 Answer::Refused { reference: None, decline: MALFORMED.to_owned() }
@@ -86,7 +98,9 @@ impl Simulator {
         match self.exchange("operations", request).await {
             Some((StatusCode::OK, body)) => match read("operations", &body) {
                 Answer::Lost => Found::Lost,
-                known @ (Answer::Done { .. } | Answer::Refused { .. }) => Found::Known(known),
+                known @ (Answer::Done { .. } | Answer::Refused { .. } | Answer::Action { .. }) => {
+                    Found::Known(known)
+                }
             },
             Some((StatusCode::NOT_FOUND, body)) if says_no_operation(&body) => Found::Absent,
             Some(_) | None => Found::Lost,
@@ -178,14 +192,25 @@ fn read(path: &'static str, body: &[u8]) -> Answer {
         tracing::error!(path, "the provider's answer has no meaning");
         return Answer::Lost;
     };
-    let Operation { status, reference, amount_minor, currency, decline } = operation;
+    let Operation { status, reference, amount_minor, currency, decline, action } = operation;
     match status {
         Status::Succeeded => Answer::Done { reference, amount_minor, currency },
         Status::Declined => {
             let decline = decline.unwrap_or_else(|| "unspecified".to_owned());
             Answer::Refused { reference: Some(reference), decline }
         }
+        Status::RequiresAction => match action.and_then(payers) {
+            Some(action) => Answer::Action { reference: Some(reference), action },
+            None => Answer::Lost,
+        },
     }
+}
+
+/// None when it says no time there is.
+fn payers(action: Action) -> Option<PayerAction> {
+    let nanoseconds = i128::from(action.expires_at_ms) * 1_000_000;
+    let expires_at = OffsetDateTime::from_unix_timestamp_nanos(nanoseconds).ok()?;
+    Some(PayerAction { url: Token::new(action.url), expires_at })
 }
 
 /// A 404 from a proxy or a wrong address says nothing about the operation.

@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::unknown;
-use crate::domain::Attempt;
+use crate::domain::{Attempt, PayerAction, Token};
 
 struct Row {
     attempt_id: Uuid,
@@ -19,6 +19,8 @@ struct Row {
     provider_reference: Option<String>,
     decline: Option<String>,
     lost_answers: i32,
+    action_url: Option<String>,
+    action_expires_at: Option<OffsetDateTime>,
 }
 
 /// An open attempt whose time has come.
@@ -69,7 +71,7 @@ pub async fn insert(
 }
 
 /// Writes what became of an attempt, and when to ask again: after as long again as it has been open, within bounds, so that callers
-/// who ask themselves do not put the resolver off.
+/// who ask themselves do not put the resolver off; when the payer's time ends, if that is before.
 ///
 /// # Errors
 /// The database's.
@@ -82,8 +84,11 @@ pub async fn save(
     sqlx::query!(
         "UPDATE payment_attempt
          SET state = $2, provider_reference = $3, decline = $4, lost_answers = $5, updated_at = $6,
-             next_ask_at = now() + make_interval(
-                 secs => $9 * least(greatest(extract(epoch FROM now() - created_at)::float8, $7), $8))
+             action_url = $10, action_expires_at = $11,
+             next_ask_at = least(
+                 now() + make_interval(
+                     secs => $9 * least(greatest(extract(epoch FROM now() - created_at)::float8, $7), $8)),
+                 CASE WHEN $11 > now() THEN $11 END)
          WHERE attempt_id = $1",
         attempt.id,
         attempt.state.as_str(),
@@ -94,6 +99,8 @@ pub async fn save(
         wait.shortest.as_secs_f64(),
         wait.longest.as_secs_f64(),
         wait.jitter,
+        attempt.action.as_ref().map(|action| action.url.expose()),
+        attempt.action.as_ref().map(|action| action.expires_at),
     )
     .execute(conn)
     .await?;
@@ -106,7 +113,7 @@ pub async fn save(
 /// The database's.
 pub async fn hurry(conn: &mut PgConnection, payment: PaymentId) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "UPDATE payment_attempt SET next_ask_at = now() WHERE payment_id = $1 AND state = 'LOST'",
+        "UPDATE payment_attempt SET next_ask_at = now() WHERE payment_id = $1 AND state IN ('LOST', 'ACTION')",
         payment.uuid(),
     )
     .execute(conn)
@@ -121,7 +128,8 @@ pub async fn hurry(conn: &mut PgConnection, payment: PaymentId) -> Result<(), sq
 pub async fn of_payment(conn: &mut PgConnection, payment: PaymentId) -> Result<Vec<Attempt>, sqlx::Error> {
     let rows = sqlx::query_as!(
         Row,
-        "SELECT attempt_id, operation, provider, amount_minor, state, provider_reference, decline, lost_answers
+        "SELECT attempt_id, operation, provider, amount_minor, state, provider_reference, decline, lost_answers,
+                action_url, action_expires_at
          FROM payment_attempt WHERE payment_id = $1 ORDER BY created_at, attempt_id",
         payment.uuid(),
     )
@@ -139,7 +147,7 @@ pub async fn take_due(conn: &mut PgConnection, limit: i64, lease: Duration) -> R
         "UPDATE payment_attempt SET next_ask_at = now() + make_interval(secs => $2)
          WHERE attempt_id IN (
              SELECT attempt_id FROM payment_attempt
-             WHERE state IN ('SENT', 'LOST') AND next_ask_at <= now()
+             WHERE state IN ('SENT', 'LOST', 'ACTION') AND next_ask_at <= now()
              ORDER BY next_ask_at LIMIT $1 FOR UPDATE SKIP LOCKED)
          RETURNING attempt_id, payment_id",
         limit,
@@ -164,6 +172,12 @@ impl TryFrom<Row> for Attempt {
             reference: row.provider_reference,
             decline: row.decline,
             lost_answers: row.lost_answers,
+            action: action(row.action_url, row.action_expires_at),
         })
     }
+}
+
+/// The constraint `payment_attempt_action` allows both or none.
+fn action(url: Option<String>, expires_at: Option<OffsetDateTime>) -> Option<PayerAction> {
+    Some(PayerAction { url: Token::new(url?), expires_at: expires_at? })
 }

@@ -305,6 +305,15 @@ impl Psp {
         self.truth(id).await.map_or(0, |truth| truth[what].as_i64().unwrap())
     }
 
+    /// What the payer does there with what he was asked for; the status of the answer.
+    pub async fn acts(&self, payment: &Payment, outcome: &str) -> u16 {
+        let key = payment.attempts.iter().find(|attempt| attempt.action.is_some()).unwrap().id;
+        let url = payment.action().unwrap().url.expose();
+        assert_eq!(url, format!("{}/v1/actions/{key}", self.url()));
+        let body = serde_json::json!({ "outcome": outcome });
+        reqwest::Client::new().post(url).json(&body).send().await.unwrap().status().as_u16()
+    }
+
     async fn truth(&self, id: PaymentId) -> Option<Value> {
         let response = reqwest::get(format!("{}/v1/truth/{id}", self.url())).await.unwrap();
         if response.status() == 404 { None } else { Some(response.json().await.unwrap()) }

@@ -9,7 +9,9 @@ use crate::domain::state::{Event, PaymentState, StockState};
 #[must_use]
 pub fn decide(step: Step, outcome: Outcome, waited: Waited) -> Next {
     match outcome {
-        Outcome::Away(_) | Outcome::Pending(_) if step == Step::Authorize && waited.stock_released => {
+        Outcome::Away(_) | Outcome::Pending(_) | Outcome::Buyer(_)
+            if step == Step::Authorize && waited.stock_released =>
+        {
             // What its commit would find out is known already.
             hold_released(Step::Commit)
         }
@@ -18,6 +20,12 @@ pub fn decide(step: Step, outcome: Outcome, waited: Waited) -> Next {
             let change = Change { end_reason: Some(EndReason::PaymentUnanswered), ..Change::default() };
             Next::Go(Step::VoidExpired, change)
         }
+        // Who has not done it when his time to pay ends shall not do it any more.
+        Outcome::Buyer(_) if step == Step::Authorize && waited.session_over => {
+            Next::Go(Step::VoidExpired, Change::default())
+        }
+        Outcome::Buyer(action) if step == Step::Authorize => Next::Buyer(action),
+        Outcome::Buyer(_) => Next::Review(format!("{step} waits for the buyer")),
         Outcome::Away(why) => Next::Again(Pace::Away, why),
         Outcome::Pending(why) if waited.unknown_for >= UNKNOWN_AT_MOST => Next::Review(format!(
             "{step} was not known after {} hours: {why}",

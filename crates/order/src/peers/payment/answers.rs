@@ -1,11 +1,13 @@
 //! What payment's answers and refusals mean to an order. A lost answer is never a no.
 
 use stampede_proto::common::v1::ErrorReason;
-use stampede_proto::payment::v1::{Payment, PaymentEventKind, PaymentState};
+use stampede_proto::payment::v1::{Payment, PaymentAction, PaymentEventKind, PaymentState};
 use stampede_types::Money;
+use time::OffsetDateTime;
 use tonic::Status;
 
 use crate::domain::late::Found;
+use crate::domain::method::BuyerAction;
 use crate::domain::saga::Outcome;
 use crate::peers::{fact, failed, reason};
 
@@ -58,11 +60,18 @@ pub(super) fn authorized(payment: &Payment) -> Outcome {
         PaymentState::Voided => Outcome::Declined("voided".into()),
         PaymentState::Expired => Outcome::Declined("expired".into()),
         PaymentState::Conflicted => Outcome::Refused("the payment is in conflict".into()),
-        PaymentState::RequiresAction
-        | PaymentState::Processing
-        | PaymentState::Unknown
-        | PaymentState::Unspecified => pending(payment),
+        PaymentState::RequiresAction => {
+            payment.action.as_ref().and_then(buyers).map_or_else(|| pending(payment), Outcome::Buyer)
+        }
+        PaymentState::Processing | PaymentState::Unknown | PaymentState::Unspecified => pending(payment),
     }
+}
+
+/// None when it does not say until when.
+fn buyers(action: &PaymentAction) -> Option<BuyerAction> {
+    let at = action.expires_at.as_ref()?;
+    let expires_at = OffsetDateTime::from_unix_timestamp(at.seconds).ok()?;
+    Some(BuyerAction { url: action.redirect_url.clone(), expires_at })
 }
 
 pub(super) fn captured(payment: &Payment, total: Money) -> Outcome {
@@ -140,6 +149,8 @@ pub(super) fn not_voided(status: &Status) -> Outcome {
 pub(super) fn declined(status: &Status) -> Outcome {
     match reason(status) {
         Some(ErrorReason::PaymentDeclined) => Outcome::Declined(fact(status, "decline")),
+        // Nothing was begun: the order may be paid another way.
+        Some(ErrorReason::PaymentUnroutable) => Outcome::Declined("method_not_supported".into()),
         // The payment has ended without our money and says how.
         Some(ErrorReason::PaymentState) => match fact(status, "state").trim_start_matches("PAYMENT_STATE_") {
             "FAILED" => Outcome::Declined("failed".into()),

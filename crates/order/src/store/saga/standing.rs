@@ -4,6 +4,7 @@ use sqlx::PgExecutor;
 use stampede_types::OrderId;
 
 use crate::domain::late::Saga;
+use crate::domain::method::BuyerAction;
 
 /// Whether a person decides how the order goes on.
 pub async fn is_parked(executor: impl PgExecutor<'_>, order: OrderId) -> Result<bool, sqlx::Error> {
@@ -28,6 +29,21 @@ pub async fn of_order(executor: impl PgExecutor<'_>, order: OrderId) -> Result<S
         Some(false) => Saga::UnderWay,
         Some(true) => Saga::Parked,
     })
+}
+
+/// What the buyer has to do before his payment goes on, when it waits for him.
+pub async fn action(
+    executor: impl PgExecutor<'_>,
+    order: OrderId,
+) -> Result<Option<BuyerAction>, sqlx::Error> {
+    let waiting = sqlx::query!(
+        r#"SELECT action_url AS "url!", action_expires_at AS "expires_at!" FROM saga
+           WHERE order_id = $1 AND parked_at IS NULL AND action_url IS NOT NULL"#,
+        order.uuid()
+    )
+    .fetch_optional(executor)
+    .await?;
+    Ok(waiting.map(|row| BuyerAction { url: row.url, expires_at: row.expires_at }))
 }
 
 /// Whether something is being done, or waits to be done, with the order itself: a return whose money and units go back is another matter.
