@@ -8,7 +8,7 @@ use stampede_kit::config::{Problems, Reader, Server};
 
 use crate::crash::Crash;
 use crate::domain::{Keys, Routes};
-use crate::provider::Simulator;
+use crate::provider::{Simulator, Stripe, StripeConfig};
 use crate::providers::{Desk, Providers};
 
 /// Connections to Postgres unless told.
@@ -17,6 +17,8 @@ const PSP_TIMEOUT: Duration = Duration::from_secs(3);
 /// The providers' names.
 const SIMULATOR: &str = "simulator";
 const SIMULATOR_B: &str = "simulator-b";
+const STRIPE: &str = "stripe";
+const STRIPE_URL: &str = "https://api.stripe.com";
 
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -39,6 +41,11 @@ pub struct Config {
     /// `simulator-b`. None unless told.
     pub psp_b_url: Option<String>,
     pub psp_b_webhook_keys: Keys,
+    /// `stripe.secret_key` (`PAYMENT_STRIPE_SECRET_KEY`): with it there is a provider named `stripe`. `stripe.url` is where it is,
+    /// `https://api.stripe.com` unless told; `stripe.return_url`, which must be set then, where payers come back to; and
+    /// `stripe.webhook_secrets` (`PAYMENT_STRIPE_WEBHOOK_SECRETS`) what it signs its webhooks with, as it shows them (`whsec_…`).
+    pub stripe: Option<StripeConfig>,
+    pub stripe_webhook_keys: Keys,
     /// `routes` (`PAYMENT_ROUTES`): who is asked for what, as `method[/CURRENCY]=provider[>provider…]`, such as
     /// `card/EUR=simulator>simulator-b`; the method `*` is any, and the most particular route wins. `*=simulator` unless told. After `>` stands
     /// who is asked when the one before cannot.
@@ -65,7 +72,8 @@ impl Config {
         let psp_timeout = reader.or("psp.timeout_ms", PSP_TIMEOUT);
         let webhook_keys = keys(reader, "psp.webhook_keys");
         let psp_b_webhook_keys = keys(reader, "psp_b.webhook_keys");
-        let routes = routes(reader, psp_b_url.is_some());
+        let (stripe, stripe_webhook_keys) = (stripe(reader, psp_timeout), stripe_keys(reader));
+        let routes = routes(reader, psp_b_url.is_some(), stripe.is_some());
         let crash = Crash::read(reader);
         reader.finish(|| {
             Some(Self {
@@ -78,6 +86,8 @@ impl Config {
                 webhook_keys: webhook_keys?,
                 psp_b_url,
                 psp_b_webhook_keys: psp_b_webhook_keys?,
+                stripe,
+                stripe_webhook_keys: stripe_webhook_keys?,
                 routes: routes?,
                 crash,
             })
@@ -99,6 +109,10 @@ impl Config {
         if let Some(url) = &self.psp_b_url {
             desks.push(simulator(SIMULATOR_B, url, &self.psp_b_webhook_keys)?);
         }
+        if let Some(stripe) = &self.stripe {
+            let keys = self.stripe_webhook_keys.clone();
+            desks.push(Desk { provider: Arc::new(Stripe::new(stripe.clone())?), keys });
+        }
         Ok(Providers::new(desks, self.routes.clone()))
     }
 }
@@ -109,12 +123,35 @@ fn check_url(reader: &mut Reader, key: &str, url: Option<&str>) {
     }
 }
 
-fn routes(reader: &mut Reader, second: bool) -> Option<Routes> {
+/// None without a key.
+fn stripe(reader: &mut Reader, timeout: Duration) -> Option<StripeConfig> {
+    let secret_key: Option<Secret> = reader.optional("stripe.secret_key");
+    let url = reader.or("stripe.url", STRIPE_URL.to_owned());
+    check_url(reader, "stripe.url", Some(&url));
+    let return_url: Option<String> = reader.optional("stripe.return_url");
+    check_url(reader, "stripe.return_url", return_url.as_deref());
+    let secret_key = secret_key?;
+    if return_url.is_none() {
+        reader.refuse("stripe.return_url", "is missing; payers come back to it");
+    }
+    Some(StripeConfig { url, secret_key, return_url: return_url?, timeout })
+}
+
+fn stripe_keys(reader: &mut Reader) -> Option<Keys> {
+    let texts: Vec<Secret> = reader.or("stripe.webhook_secrets", Vec::new());
+    let keys = Keys::of_texts(texts.iter().map(Secret::expose));
+    if keys.is_none() {
+        reader.refuse("stripe.webhook_secrets", "must be of 32 characters or more each");
+    }
+    keys
+}
+
+fn routes(reader: &mut Reader, second: bool, stripe: bool) -> Option<Routes> {
     let texts: Option<Vec<String>> = reader.optional("routes");
     let Some(texts) = texts else { return Some(Routes::all_to(SIMULATOR)) };
-    let known = [SIMULATOR, SIMULATOR_B];
-    let known = if second { &known[..] } else { &known[..1] };
-    match Routes::parse(texts.iter().map(String::as_str), known) {
+    let providers = [(SIMULATOR, true), (SIMULATOR_B, second), (STRIPE, stripe)];
+    let known: Vec<&str> = providers.into_iter().filter(|(_, there)| *there).map(|(name, _)| name).collect();
+    match Routes::parse(texts.iter().map(String::as_str), &known) {
         Ok(routes) => Some(routes),
         Err(problems) => {
             for problem in problems {
@@ -169,6 +206,23 @@ mod tests {
         let both = read(&[second, ("psp_b.url", "http://localhost:2")]).unwrap().providers().unwrap();
         let card = both.route(crate::domain::MethodKind::Card, "EUR".parse().unwrap());
         assert_eq!(card, ["simulator", "simulator-b"]);
+    }
+
+    #[test]
+    fn stripe_is_there_with_its_key_and_needs_an_address_to_come_back_to() {
+        let key = ("stripe.secret_key", "sk_test_x");
+        let read = |more: &[(&'static str, &'static str)]| {
+            let pairs = GOOD.into_iter().chain(more.iter().copied());
+            Config::read(&mut Reader::from_pairs("payment", pairs))
+        };
+        assert!(read(&[]).unwrap().stripe.is_none());
+        assert!(read(&[("routes", "card=stripe")]).is_err());
+        assert!(read(&[key]).unwrap_err().to_string().contains("STRIPE_RETURN_URL"));
+        let back = ("stripe.return_url", "https://shop/back");
+        let config = read(&[key, back, ("routes", "*=simulator,card=stripe>simulator")]).unwrap();
+        assert_eq!(config.stripe.as_ref().unwrap().url, "https://api.stripe.com");
+        assert!(!format!("{config:?}").contains("sk_test_x"));
+        assert!(read(&[key, back, ("stripe.webhook_secrets", "short")]).is_err());
     }
 
     #[test]

@@ -29,6 +29,8 @@ pub enum Error {
     Unroutable { method: MethodKind, currency: Currency },
     #[error("there is no provider of this name")]
     NoProvider,
+    #[error("a webhook is about a hold that is not known yet")]
+    UnknownHold,
     #[error(transparent)]
     Unsigned(#[from] Unsigned),
     #[error("the provider declined: {0}")]
@@ -87,6 +89,7 @@ impl From<Error> for Status {
                 .metadata("method", method.as_str())
                 .metadata("currency", currency.as_str()),
             Error::NoProvider => refuse(ErrorReason::WebhookProvider),
+            Error::UnknownHold => refuse(ErrorReason::Unavailable).retry_after(TRY_AGAIN_AFTER),
             Error::Unsigned(Unsigned::Bad) => refuse(ErrorReason::WebhookSignature),
             Error::Unsigned(Unsigned::Stale) => refuse(ErrorReason::WebhookStale),
             Error::Unknown => refuse(ErrorReason::PaymentUnknown).retry_after(ASK_AGAIN_AFTER),

@@ -30,12 +30,12 @@ pub use authorize::Authorize;
 pub use config::Config;
 pub use crash::Crash;
 pub use domain::{
-    Amounts, CaptureMode, Heard, Keys, Method, MethodKind, Notice, PayerAction, Payment, Routes, Spontaneous,
-    State, Terms, Token,
+    Amounts, Answer, CaptureMode, Heard, Keys, Method, MethodKind, Notice, Operation, PayerAction, Payment,
+    Routes, Spontaneous, State, Terms, Token,
 };
 pub use error::Error;
 pub use payments::Payments;
-pub use provider::{Call, Found, Provider, Simulator, Told};
+pub use provider::{About, Call, Found, Provider, Reading, Simulator, Stripe, StripeConfig, Told};
 pub use providers::{Desk, Providers};
 
 /// The schema, in order.

@@ -6,6 +6,7 @@ use sqlx::PgPool;
 use stampede_kit::clock::Clock;
 use stampede_kit::outbox::Wake;
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 use crate::crash::Crash;
 use crate::domain::{Attempt, Payment, Terms};
@@ -35,6 +36,8 @@ pub(crate) struct Errand {
     pub attempt: Attempt,
     /// The provider's own name for the hold that a capture, a void or a refund is about, when it is known.
     pub hold: Option<String>,
+    /// The key under which that hold was asked for.
+    pub authorization: Option<Uuid>,
 }
 
 /// How a command begins.
@@ -76,6 +79,7 @@ impl Errand {
             terms: payment.terms.clone()?,
             attempt: attempt.clone(),
             hold: payment.hold_at(&attempt.provider).map(str::to_owned),
+            authorization: payment.asked_at(&attempt.provider).map(|asked| asked.id),
         })
     }
 
@@ -88,6 +92,7 @@ impl Errand {
             amount_minor: self.attempt.amount_minor,
             currency: self.terms.amount.currency(),
             hold: self.hold.clone(),
+            authorization: self.authorization,
         }
     }
 }

@@ -3,12 +3,14 @@
 
 mod simulator;
 mod simulator_webhook;
+mod stripe;
 
 use futures::future::BoxFuture;
 use stampede_types::{Currency, PaymentId};
 use uuid::Uuid;
 
 pub use simulator::Simulator;
+pub use stripe::{Stripe, StripeConfig};
 
 use crate::domain::{Answer, Method, Notice, Operation};
 
@@ -23,6 +25,8 @@ pub struct Call {
     pub currency: Currency,
     /// The provider's own name for the hold that this is about, when it has said it.
     pub hold: Option<String>,
+    /// The key of the authorisation that this is about, or is.
+    pub authorization: Option<Uuid>,
 }
 
 /// What a provider knows of a key.
@@ -40,8 +44,26 @@ pub enum Found {
 pub struct Told {
     /// The provider's name for the message: a repetition has the same.
     pub event: String,
-    pub payment: PaymentId,
+    pub about: About,
     pub notice: Notice,
+}
+
+/// The payment that a message is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum About {
+    Payment(PaymentId),
+    /// By the provider's own name for what it holds, or held.
+    Hold(String),
+}
+
+/// What a webhook's body is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reading {
+    Told(Told),
+    /// A message of this provider's that changes nothing here.
+    Ignored,
+    /// No message of this provider's.
+    Malformed,
 }
 
 /// A payment provider.
@@ -65,6 +87,6 @@ pub trait Provider: Send + Sync + 'static {
     /// What became of a call.
     fn query<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Found>;
 
-    /// Reads a webhook's body whose signature is good; None when it is no message of this provider's.
-    fn told(&self, body: &[u8]) -> Option<Told>;
+    /// Reads a webhook's body whose signature is good.
+    fn told(&self, body: &[u8]) -> Reading;
 }

@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::finish::{is_taken, note_fallback, record};
 use crate::metrics;
 use crate::payments::Payments;
-use crate::provider::Told;
+use crate::provider::{About, Reading, Told};
 use crate::store::webhooks::{self, Parked, Standing};
 use crate::store::{attempts, events, intents, payments};
 
@@ -38,6 +38,7 @@ const TAKEN: &str = "its reference belongs to another fact";
 /// One message to be heard. `body` is that of one that has just come, `age` how long another has waited.
 struct Message<'a> {
     provider: &'a str,
+    payment: PaymentId,
     told: &'a Told,
     body: Option<&'a [u8]>,
     age: Duration,
@@ -51,14 +52,32 @@ impl Payments {
     pub async fn receive(&self, provider: &str, body: &[u8], signature: &str) -> Result<(), Error> {
         let desk = self.providers.desk(provider).ok_or(Error::NoProvider)?;
         desk.keys.verify(signature, body, self.clock.now()).inspect_err(|_| metrics::webhook("unsigned"))?;
-        let told = desk
-            .provider
-            .told(body)
-            .ok_or(Error::Invalid { field: "payload", rule: "must be a message of this provider" })?;
-        if self.hear(provider, &told, Some(body), Duration::ZERO).await? {
-            self.hear_parked_of(told.payment).await?;
+        let told = match desk.provider.told(body) {
+            Reading::Told(told) => told,
+            Reading::Ignored => {
+                metrics::webhook("ignored");
+                return Ok(());
+            }
+            Reading::Malformed => {
+                return Err(Error::Invalid { field: "payload", rule: "must be a message of this provider" });
+            }
+        };
+        let payment = self.meant(provider, &told.about).await?;
+        if self.hear(provider, payment, &told, Some(body), Duration::ZERO).await? {
+            self.hear_parked_of(payment).await?;
         }
         Ok(())
+    }
+
+    /// The payment a message is about. A hold that nobody here has heard of yet is told of again later.
+    async fn meant(&self, provider: &str, about: &About) -> Result<PaymentId, Error> {
+        match about {
+            About::Payment(payment) => Ok(*payment),
+            About::Hold(hold) => {
+                let mut conn = self.db.acquire().await?;
+                events::holder_of(&mut conn, provider, hold).await?.ok_or(Error::UnknownHold)
+            }
+        }
     }
 
     /// Hears parked webhooks whose time has come, until `stop`. A look that fails is followed by another.
@@ -133,19 +152,27 @@ impl Payments {
     async fn hear_again(&self, parked: &Parked) -> Result<bool, Error> {
         // One whose provider is not configured any more waits until it is.
         let Some(provider) = self.providers.get(&parked.provider) else { return Ok(false) };
-        let Some(told) = provider.told(&parked.payload) else { return Ok(false) };
-        self.hear(&parked.provider, &told, None, Duration::from_secs_f64(parked.age_seconds.max(0.0))).await
+        let Reading::Told(told) = provider.told(&parked.payload) else { return Ok(false) };
+        self.hear(
+            &parked.provider,
+            PaymentId::new(parked.payment),
+            &told,
+            None,
+            Duration::from_secs_f64(parked.age_seconds.max(0.0)),
+        )
+        .await
     }
 
     /// Whether there is a new fact. `body` is that of a message that has just come.
     async fn hear(
         &self,
         provider: &str,
+        payment: PaymentId,
         told: &Told,
         body: Option<&[u8]>,
         age: Duration,
     ) -> Result<bool, Error> {
-        let message = Message { provider, told, body, age };
+        let message = Message { provider, payment, told, body, age };
         let rule = |payment: &mut Payment| payment.hear(provider, &told.notice, self.now());
         match self.write_heard(&message, rule).await {
             // The provider's reference is another payment's fact: the message is kept, and believed nothing of.
@@ -162,12 +189,12 @@ impl Payments {
         message: &Message<'_>,
         rule: impl FnOnce(&mut Payment) -> Heard,
     ) -> Result<bool, Error> {
-        let Message { provider, told, body, age } = *message;
+        let Message { provider, payment: id, told, body, age } = *message;
         let mut tx = self.db.begin().await?;
         // The payment first: whoever changes it waits here, and so does the same message on another way.
-        let payment = payments::lock(&mut tx, told.payment).await?;
+        let payment = payments::lock(&mut tx, id).await?;
         let first = match body {
-            Some(body) => webhooks::insert(&mut tx, provider, &told.event, told.payment, body).await?,
+            Some(body) => webhooks::insert(&mut tx, provider, &told.event, id, body).await?,
             None => webhooks::is_parked(&mut tx, provider, &told.event).await?,
         };
         if !first {
@@ -186,7 +213,7 @@ impl Payments {
             Standing::Applied => "applied",
             Standing::Parked(_) => "parked",
             Standing::Refused(why) => {
-                tracing::error!(payment = %told.payment, event = told.event, why, "a webhook is refused and kept");
+                tracing::error!(payment = %id, event = told.event, why, "a webhook is refused and kept");
                 "refused"
             }
         });

@@ -43,9 +43,15 @@ impl Payment {
     /// The provider's own name for what it holds, once it has said it.
     #[must_use]
     pub fn hold_at(&self, provider: &str) -> Option<&str> {
+        self.asked_at(provider)?.reference.as_deref()
+    }
+
+    /// The authorisation that this provider was asked for: no provider is asked twice.
+    #[must_use]
+    pub fn asked_at(&self, provider: &str) -> Option<&Attempt> {
         let of_it =
             |attempt: &&Attempt| attempt.operation == Operation::Authorize && attempt.provider == provider;
-        self.attempts.iter().find(of_it)?.reference.as_deref()
+        self.attempts.iter().find(of_it)
     }
 
     /// Whether it is not known what became of an authorisation there.

@@ -37,6 +37,14 @@ impl Keys {
         Keyring::parse(texts).map(Self)
     }
 
+    /// Keys that are given as text, such as Stripe's `whsec_…`: its bytes sign. `None` for one of less than 32.
+    #[must_use]
+    pub fn of_texts<'a>(texts: impl IntoIterator<Item = &'a str>) -> Option<Self> {
+        let named: Vec<String> =
+            texts.into_iter().enumerate().map(|(at, text)| format!("{at}:{}", hex::encode(text))).collect();
+        Self::parse(named.iter().map(String::as_str))
+    }
+
     /// # Errors
     /// No key made it over these very bytes, or it was made more than five minutes from `now`.
     pub fn verify(&self, signature: &str, body: &[u8], now: OffsetDateTime) -> Result<(), Unsigned> {

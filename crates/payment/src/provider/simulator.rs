@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
-use super::{Call, Found, Provider, Told, simulator_webhook};
+use super::{Call, Found, Provider, Reading, simulator_webhook};
 use crate::domain::{Answer, Method, PayerAction, Token};
 use crate::metrics;
 
@@ -182,8 +182,8 @@ impl Provider for Simulator {
         self.ask(call.key).boxed()
     }
 
-    fn told(&self, body: &[u8]) -> Option<Told> {
-        simulator_webhook::read(body)
+    fn told(&self, body: &[u8]) -> Reading {
+        simulator_webhook::read(body).map_or(Reading::Malformed, Reading::Told)
     }
 }
 

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use stampede_types::PaymentId;
 use uuid::Uuid;
 
-use super::Told;
+use super::{About, Told};
 use crate::domain::{Answer, Notice, Spontaneous};
 
 /// Longest name of a message or of what it tells of.
@@ -44,13 +44,13 @@ pub(super) fn read(body: &[u8]) -> Option<Told> {
     let kind = match what {
         What::OperationSucceeded { key } => {
             let notice = Notice::Answer { key, answer: Answer::Done { reference, amount_minor, currency } };
-            return Some(Told { event: id, payment: PaymentId::new(payment), notice });
+            return Some(Told { event: id, about: About::Payment(PaymentId::new(payment)), notice });
         }
         What::OperationDeclined { key, decline } => {
             let answer = Answer::Refused { reference: Some(reference), decline };
             return Some(Told {
                 event: id,
-                payment: PaymentId::new(payment),
+                about: About::Payment(PaymentId::new(payment)),
                 notice: Notice::Answer { key, answer },
             });
         }
@@ -62,7 +62,7 @@ pub(super) fn read(body: &[u8]) -> Option<Told> {
         What::AuthorizationExpired => Spontaneous::Expired,
     };
     let notice = Notice::Fact { kind, reference, amount_minor, currency };
-    (amount_minor > 0).then_some(Told { event: id, payment: PaymentId::new(payment), notice })
+    (amount_minor > 0).then_some(Told { event: id, about: About::Payment(PaymentId::new(payment)), notice })
 }
 
 #[cfg(test)]

@@ -36,6 +36,26 @@ pub async fn insert(conn: &mut PgConnection, payment: PaymentId, event: &Event) 
     Ok(())
 }
 
+/// The payment whose hold has this name at the provider.
+///
+/// # Errors
+/// The database's.
+pub async fn holder_of(
+    conn: &mut PgConnection,
+    provider: &str,
+    hold: &str,
+) -> Result<Option<PaymentId>, sqlx::Error> {
+    let found = sqlx::query_scalar!(
+        "SELECT payment_id FROM payment_event
+         WHERE provider = $1 AND provider_reference = $2 AND kind = 'AUTHORIZED'",
+        provider,
+        hold,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(found.map(PaymentId::new))
+}
+
 /// The payment's facts in the order they became known.
 ///
 /// # Errors

@@ -69,6 +69,7 @@ async fn repeat(command: impl AsyncFn() -> Result<Payment, Error>, enough: impl 
                 | Error::Conflict(_)
                 | Error::Invalid { .. }
                 | Error::NoProvider
+                | Error::UnknownHold
                 | Error::Unroutable { .. }
                 | Error::Unsigned(_)
                 | Error::Database(_)),

@@ -11,5 +11,6 @@ mod everything;
 mod forget;
 mod refund;
 mod routes;
+mod stripe;
 mod void;
 mod webhook;
