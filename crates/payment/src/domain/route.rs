@@ -3,7 +3,7 @@
 
 use time::OffsetDateTime;
 
-use super::{Attempt, AttemptState, Operation, Payment, Settlement, attempt_id};
+use super::{Attempt, AttemptState, Event, EventKind, Operation, Payment, Settlement, attempt_id};
 
 /// Classes of a refusal that say "this provider cannot", not "this buyer may not": another one may well say yes. What speaks against
 /// the buyer or his card (funds, fraud, a stolen card) is an answer wherever it is given.
@@ -89,6 +89,12 @@ impl Payment {
     pub(super) fn is_left_behind(&self, attempt: &Attempt) -> bool {
         attempt.operation == Operation::Authorize
             && self.authorization().is_some_and(|counts| counts.id != attempt.id)
+    }
+
+    /// Whether a refusal of it is a fact already, whatever was heard since.
+    pub(super) fn was_declined(&self, attempt: &Attempt) -> bool {
+        let declined = Event::id_of(attempt.id, EventKind::Declined);
+        self.events.iter().any(|event| event.id == declined)
     }
 
     pub(super) fn is_as_asked(&self, attempt: &Attempt, amount_minor: i64, currency: &str) -> bool {

@@ -119,6 +119,8 @@ fn a_hold_that_was_left_behind_is_let_go_there_and_counts_for_nothing_here() {
         let void = follow_up(hears(&mut payment, "a", &held("a"))).unwrap();
         assert_eq!((void.operation, void.provider.as_str(), void.amount_minor), (Operation::Void, "a", 100));
         assert_eq!(hears(&mut payment, "a", &held("a")), Settlement::Unchanged, "heard twice");
+        let late = hears(&mut payment, "a", &refused("issuer_unavailable"));
+        assert_eq!(late, Settlement::Unchanged, "what it said first comes last");
         if !held_first {
             assert_eq!(payment.standing().state, State::Processing);
             hears(&mut payment, "b", &held("b"));

@@ -103,6 +103,10 @@ impl Payment {
                 }
                 "another amount or reference than before"
             }
+            // It said so before it turned out to hold after all.
+            (AttemptState::Succeeded, Answer::Refused { .. }) if self.was_declined(attempt) => {
+                return Settlement::Unchanged;
+            }
             (AttemptState::Succeeded, Answer::Refused { .. }) => "refused after it was done",
             (AttemptState::Refused, Answer::Done { reference, amount_minor, currency })
                 if self.is_left_behind(attempt) && self.is_as_asked(attempt, *amount_minor, currency) =>
