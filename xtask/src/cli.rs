@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::{
-    bench, books, certs, ci, db, drill, events, histories, home, loadtest, mutants, orders, seed, servers,
-    smoke, stock, test, tidy, token, up,
+    bench, books, certs, ci, db, drill, events, histories, home, loadtest, mutants, orders, payments, seed,
+    servers, smoke, stock, test, tidy, token, up,
 };
 
 /// Developer commands of Stampede.
@@ -46,6 +46,9 @@ enum Command {
     /// See and resolve the orders that wait for a person.
     #[command(subcommand)]
     Orders(orders::Command),
+    /// See and resolve the payments that wait for a person.
+    #[command(subcommand)]
+    Payments(payments::Command),
     /// List dead letters and put them back, or a consumer back to a position of its stream.
     #[command(subcommand)]
     Events(events::Command),
@@ -89,6 +92,7 @@ impl Cli {
             Command::Stock(command) => return stock::run(&command),
             Command::Books(command) => return books::run(&command),
             Command::Orders(command) => return orders::run(&command),
+            Command::Payments(command) => return payments::run(&command),
             Command::Events(command) => return events::run(&command),
             Command::Smoke => smoke::run()?,
             Command::Test(args) => return test::run(&args),

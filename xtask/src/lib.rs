@@ -17,6 +17,7 @@ pub mod loadtest;
 mod measure;
 pub mod mutants;
 pub mod orders;
+pub mod payments;
 pub mod pids;
 pub mod ports;
 mod processes;

@@ -89,7 +89,10 @@ impl Orders {
         self.crash_at.reached(CrashPoint::AfterInsert);
         match placed {
             Placed::New => Ok(order),
-            Placed::Before(before) => replay(*before, &asked.fingerprint),
+            Placed::Before(before) => {
+                self.let_go_of_another_hold(&order, &before.order).await;
+                replay(*before, &asked.fingerprint)
+            }
             Placed::UsedUp(used_up) => Box::pin(self.lost(&asked, &order, used_up)).await,
         }
     }
@@ -103,11 +106,20 @@ impl Orders {
         Ok(Some(self.quote_keys.check(&asked.quote, basket, self.clock.now())?))
     }
 
+    /// The try that was written stands on a hold of its own: ours is nobody's. A release that fails leaves it to end by itself.
+    async fn let_go_of_another_hold(&self, ours: &Order, written: &Order) {
+        if ours.reservation() != written.reservation() {
+            let outcome = self.peers.release(ours.reservation()).await;
+            tracing::debug!(order = %ours.id, ?outcome, "another try of this order was first, on another hold");
+        }
+    }
+
     /// An order that lost its promotion holds stock that its buyer may not want at the other price: it goes back, unless another try
     /// with this key has written the order on it. A release that fails leaves the hold to end by itself.
     async fn lost(&self, asked: &Asked, order: &Order, used_up: UsedUp) -> Result<Order, Error> {
         self.promotions.is_stale();
         if let Some(before) = self.replays.find(vec![order.id]).await? {
+            self.let_go_of_another_hold(order, &before.order).await;
             return replay(*before, &asked.fingerprint);
         }
         let outcome = self.peers.release(order.reservation()).await;

@@ -16,6 +16,7 @@ use stampede_proto::order::v1::{
     WatchOrderResponse,
 };
 use stampede_types::OrderId;
+use stampede_types::card::{NO_CARD_NUMBER, has_card_number};
 use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
@@ -57,6 +58,7 @@ impl OrderService for OrderApi {
         let request = request.into_inner();
         let method = request.method.and_then(wire::method);
         let method = method.ok_or(Error::Invalid { field: "method".into(), rule: "is required" })?;
+        free_of_cards("method", &method.token)?;
         let paying = self.0.pay(&cx, order_id(&request.order_id)?, method).await?;
         Ok(Response::new(wire::paying(&paying)))
     }
@@ -64,6 +66,7 @@ impl OrderService for OrderApi {
     async fn cancel_order(&self, request: Request<CancelOrderRequest>) -> Answer<Order> {
         let cx = kit::Context::of(&request);
         let request = request.into_inner();
+        free_of_cards("reason", &request.reason)?;
         let order = self.0.cancel(&cx, order_id(&request.order_id)?, &request.reason).await?;
         Ok(Response::new(wire::order(&order)))
     }
@@ -99,6 +102,7 @@ impl OrderService for OrderApi {
     async fn request_return(&self, request: Request<RequestReturnRequest>) -> Answer<OrderReturn> {
         let cx = kit::Context::of(&request);
         let request = request.into_inner();
+        free_of_cards("reason", &request.reason)?;
         let (order, back) = self.0.request_return(&cx, order_id(&request.order_id)?, request).await?;
         Ok(Response::new(wire::order_return(&order, &back)))
     }
@@ -120,6 +124,13 @@ impl OrderService for OrderApi {
         let (order, back) = self.0.get_return(&cx, id).await?;
         Ok(Response::new(wire::order_return(&order, &back)))
     }
+}
+
+/// # Errors
+/// It carries a card number: none is ever kept.
+fn free_of_cards(field: &str, text: &str) -> Result<(), Error> {
+    let found = has_card_number(text);
+    if found { Err(Error::Invalid { field: field.into(), rule: NO_CARD_NUMBER }) } else { Ok(()) }
 }
 
 fn order_id(text: &str) -> Result<OrderId, Error> {

@@ -60,6 +60,7 @@ fn hear<'a>(conn: &'a mut PgConnection, message: &'a Message) -> BoxFuture<'a, a
 fn brings(kind: PaymentEventKind) -> Brings {
     match kind {
         PaymentEventKind::RefundReversed => Brings::MoneyAgain,
+        PaymentEventKind::Conflicted | PaymentEventKind::Resolved => Brings::Doubt,
         PaymentEventKind::Authorized
         | PaymentEventKind::Captured
         | PaymentEventKind::RefundFailed
@@ -71,6 +72,7 @@ fn brings(kind: PaymentEventKind) -> Brings {
         | PaymentEventKind::Refunded
         | PaymentEventKind::DisputeOpened
         | PaymentEventKind::DisputeLost
+        | PaymentEventKind::CaptureCorrected
         | PaymentEventKind::Expired => Brings::NoMoney,
     }
 }

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::crash::{CrashPoint, Late};
-use crate::domain::late::{Found, Look, QUIET_AFTER, Verdict, loose, pause, verdict};
+use crate::domain::late::{Found, IN_CONFLICT, Look, QUIET_AFTER, Verdict, loose, pause, verdict};
 use crate::domain::order::{Change, Order};
 use crate::domain::pricing::Wanted;
 use crate::domain::saga::Step;
@@ -115,9 +115,7 @@ impl Orders {
             }
             Verdict::Void | Verdict::Refund => self.give_back(&order, &watched, loose, retries).await,
             Verdict::Person => match loose {
-                Found::Conflicted(_) => {
-                    self.leave_to_a_person(&order, &watched, loose, "the payment is in conflict").await
-                }
+                Found::Conflicted(_) => self.leave_to_a_person(&order, &watched, loose, IN_CONFLICT).await,
                 Found::Held(_) | Found::Taken(_) | Found::Nothing => {
                     self.was_refused(&order, &watched, crate::peers::CAME_BACK).await
                 }

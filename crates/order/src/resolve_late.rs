@@ -26,7 +26,6 @@ impl Orders {
     }
 
     async fn decide_late(&self, command: &Resolve, payment: PaymentId, actor: String) -> Result<(), Error> {
-        let plan = plan_late(command.resolution)?;
         let mut tx = self.db.begin().await?;
         let order = store::orders::lock(&mut tx, command.order).await?.ok_or(Error::NotFound)?.order;
         let Some((watched, reason)) = store::late::lock_parked(&mut *tx, command.order, payment).await?
@@ -35,6 +34,7 @@ impl Orders {
             tx.rollback().await?;
             return if self.was_decided(command).await? { Ok(()) } else { Err(Error::NotInReview) };
         };
+        let plan = plan_late(command.resolution, &order, payment, &reason)?;
         let decision = Decision {
             id: command.id,
             order: command.order,

@@ -189,7 +189,7 @@ impl Orders {
 /// What may be decided. A step that only a later program knows is left to that program.
 fn ways(parked: &Parked, order: &Order) -> Vec<Resolution> {
     match (parked.payment, parked.step.parse()) {
-        (Some(_), _) => possible_late(),
+        (Some(payment), _) => possible_late(order, payment, &parked.reason),
         (None, Ok(step)) => possible(step, order),
         (None, Err(_)) => Vec::new(),
     }

@@ -5,8 +5,10 @@ mod action;
 mod amounts;
 mod attempt;
 mod books;
+mod decide;
 mod event;
 mod notice;
+pub mod page;
 mod payment;
 mod route;
 mod routes;
@@ -14,6 +16,7 @@ mod settle;
 mod signature;
 mod standing;
 mod state;
+pub mod stuck;
 mod terms;
 
 pub use action::PayerAction;

@@ -8,6 +8,7 @@ use stampede_proto::common::v1::ErrorReason;
 use stampede_types::{Currency, PaymentId};
 use tonic::Status;
 
+use crate::domain::stuck::Impossible;
 use crate::domain::{IllegalStep, MethodKind, Refused, Unsigned};
 
 /// When a caller may ask for an outcome again.
@@ -39,6 +40,14 @@ pub enum Error {
     Unknown,
     #[error("{field}: {rule}")]
     Invalid { field: &'static str, rule: &'static str },
+    #[error("the payment does not wait for a decision")]
+    NotStuck,
+    #[error(transparent)]
+    Impossible(#[from] Impossible),
+    #[error("the resolution id was used for another decision")]
+    ResolutionReused,
+    #[error("the page token is not of this list")]
+    PageToken,
     #[error(transparent)]
     Database(sqlx::Error),
 }
@@ -94,6 +103,16 @@ impl From<Error> for Status {
             Error::Unsigned(Unsigned::Stale) => refuse(ErrorReason::WebhookStale),
             Error::Unknown => refuse(ErrorReason::PaymentUnknown).retry_after(ASK_AGAIN_AFTER),
             Error::Invalid { field, rule } => refuse(ErrorReason::InvalidArgument).field(field, rule),
+            Error::NotStuck => refuse(ErrorReason::PaymentNotStuck),
+            Error::Impossible(Impossible { decision, fact }) => {
+                refuse(ErrorReason::PaymentResolutionImpossible)
+                    .metadata("decision", decision.as_str())
+                    .metadata("fact", fact)
+            }
+            Error::ResolutionReused => refuse(ErrorReason::PaymentResolutionConflict),
+            Error::PageToken => {
+                refuse(ErrorReason::PageTokenInvalid).field("page_token", "is not of this list")
+            }
             Error::Database(error) if postgres::is_outage(&error) || postgres::is_contended(&error) => {
                 tracing::warn!(%error, "the database does not answer, or somebody holds the row");
                 refuse(ErrorReason::Unavailable).retry_after(TRY_AGAIN_AFTER)

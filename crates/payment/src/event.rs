@@ -6,8 +6,15 @@ use stampede_kit::outbox::{self, NewEvent};
 use stampede_proto::event::v1::{Event as Envelope, PaymentChanged, event::Fact};
 use stampede_proto::timestamp;
 
-use crate::domain::{Event, Payment};
+use stampede_proto::payment::v1 as pb;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::domain::{Conflict, Event, Payment};
 use crate::grpc::wire;
+
+const CONFLICTED: &str = "payment.conflicted";
+const RESOLVED: &str = "payment.resolved";
 
 /// # Errors
 /// The database's.
@@ -16,18 +23,70 @@ pub async fn publish(conn: &mut PgConnection, payment: &Payment, facts: &[Event]
     outbox::append(conn, &events).await
 }
 
+/// News of what the provider claims. It is no fact: nothing of it is believed.
+///
+/// # Errors
+/// The database's.
+pub async fn publish_claim(
+    conn: &mut PgConnection,
+    payment: &Payment,
+    number: i64,
+    conflict: &Conflict,
+    at: OffsetDateTime,
+) -> Result<(), sqlx::Error> {
+    let id = payment.id.derive(&format!("conflict/{number}"));
+    let news = pb::PaymentEvent {
+        event_id: id.to_string(),
+        kind: pb::PaymentEventKind::Conflicted.into(),
+        amount: conflict.amount_minor.and_then(|amount| payment.money(amount)).map(Into::into),
+        provider_reference: conflict.reference.clone().unwrap_or_default(),
+        at: Some(timestamp(at)),
+    };
+    outbox::append(conn, &[envelope(payment, id, CONFLICTED, news, at)]).await
+}
+
+/// News that a person has decided.
+///
+/// # Errors
+/// The database's.
+pub async fn publish_resolved(
+    conn: &mut PgConnection,
+    payment: &Payment,
+    resolution: Uuid,
+    at: OffsetDateTime,
+) -> Result<(), sqlx::Error> {
+    let id = payment.id.derive(&format!("resolution/{resolution}"));
+    let news = pb::PaymentEvent {
+        event_id: id.to_string(),
+        kind: pb::PaymentEventKind::Resolved.into(),
+        at: Some(timestamp(at)),
+        ..pb::PaymentEvent::default()
+    };
+    outbox::append(conn, &[envelope(payment, id, RESOLVED, news, at)]).await
+}
+
 fn message(payment: &Payment, fact: &Event) -> NewEvent {
+    envelope(payment, fact.id, fact.kind.subject(), wire::event(payment, fact), fact.at)
+}
+
+fn envelope(
+    payment: &Payment,
+    id: Uuid,
+    subject: &str,
+    event: pb::PaymentEvent,
+    at: OffsetDateTime,
+) -> NewEvent {
     let key = payment.id.to_string();
     let envelope = Envelope {
-        event_id: fact.id.to_string(),
+        event_id: id.to_string(),
         key: key.clone(),
-        occurred_at: Some(timestamp(fact.at)),
+        occurred_at: Some(timestamp(at)),
         fact: Some(Fact::PaymentChanged(PaymentChanged {
             payment_id: key.clone(),
             order_id: payment.terms.as_ref().map(|terms| terms.order.to_string()).unwrap_or_default(),
             state: wire::state(payment.standing().state).into(),
-            event: Some(wire::event(payment, fact)),
+            event: Some(event),
         })),
     };
-    NewEvent { id: fact.id, subject: fact.kind.subject().to_owned(), key, payload: envelope.encode_to_vec() }
+    NewEvent { id, subject: subject.to_owned(), key, payload: envelope.encode_to_vec() }
 }

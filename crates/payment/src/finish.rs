@@ -7,19 +7,23 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::crash::Stage;
+use crate::domain::stuck::Reason;
 use crate::domain::{
-    Answer, Attempt, AttemptState, CaptureMode, Event, Operation, Payment, Settlement, entries,
+    Answer, Attempt, AttemptState, CaptureMode, Event, EventKind, Operation, Payment, Settlement, entries,
 };
 use crate::error::Error;
 use crate::payments::{Begun, Errand, Payments};
 use crate::provider::Found;
 use crate::store::attempts::{self, Wait};
-use crate::store::{events, intents, ledger, payments};
-use crate::{event, metrics};
+use crate::store::{events, intents, ledger, payments, stuck};
+use crate::stuck::UNKNOWN_AFTER;
+use crate::{contradiction, event, metrics};
 
 /// Waits between questions after lost answers: growing with the attempt's age.
 const SHORTEST_WAIT: Duration = Duration::from_millis(200);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// Once a person is waited for.
+const WAIT_WHEN_STUCK: Duration = Duration::from_secs(5 * 60);
 /// The void's own answer, after the authorisation's was heard.
 const APPLY_AT_MOST: usize = 2;
 
@@ -162,8 +166,7 @@ impl Payments {
                 record(&mut tx, &payment, facts).await?;
             }
             Settlement::Conflict(conflict) => {
-                tracing::error!(payment = %payment.id, reason = conflict.reason, "the provider contradicts itself or us");
-                events::insert_conflict(&mut tx, payment.id, conflict, at).await?;
+                contradiction::note(&mut tx, &payment, &errand.attempt.provider, conflict, at).await?;
             }
         }
         self.save_attempts(&mut tx, &payment, &before, at).await?;
@@ -218,10 +221,41 @@ pub(crate) async fn record(
             ledger::append(conn, &entries(fact, terms.amount.currency())).await?;
         }
     }
+    for fact in facts {
+        if let Some(reason) = needs_a_person(payment, fact) {
+            stuck::open(conn, payment.id, reason, fact.kind.subject()).await?;
+        }
+    }
     event::publish(conn, payment, facts).await
+}
+
+/// What nobody asked for or nobody can mend: none of it happens to a payment that goes well.
+fn needs_a_person(payment: &Payment, fact: &Event) -> Option<Reason> {
+    match fact.kind {
+        EventKind::RefundFailed => Some(Reason::RefundRefused),
+        EventKind::Expired if !payment.void_requested => Some(Reason::HoldLapsed),
+        EventKind::Authorized
+        | EventKind::Declined
+        | EventKind::Captured
+        | EventKind::CaptureCorrected
+        | EventKind::Voided
+        | EventKind::RefundPending
+        | EventKind::Refunded
+        | EventKind::RefundReversed
+        | EventKind::DisputeOpened
+        | EventKind::DisputeClosed
+        | EventKind::DisputeLost
+        | EventKind::Expired => None,
+    }
 }
 
 /// With jitter, so that a recovered provider is not met by everybody at once.
 fn wait() -> Wait {
-    Wait { shortest: SHORTEST_WAIT, longest: LONGEST_WAIT, jitter: rand::random_range(0.5..=1.0) }
+    Wait {
+        shortest: SHORTEST_WAIT,
+        longest: LONGEST_WAIT,
+        stuck_after: UNKNOWN_AFTER,
+        stuck: WAIT_WHEN_STUCK,
+        jitter: rand::random_range(0.5..=1.0),
+    }
 }

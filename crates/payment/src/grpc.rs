@@ -1,5 +1,6 @@
 //! Wire to domain and back. No rule is decided here.
 
+pub mod repair;
 pub mod wire;
 
 use stampede_proto::payment::v1 as pb;

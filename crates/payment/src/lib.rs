@@ -5,6 +5,7 @@ mod authorize;
 mod begin;
 mod capture;
 mod config;
+mod contradiction;
 mod crash;
 mod domain;
 mod error;
@@ -13,22 +14,27 @@ mod finish;
 mod get;
 mod grpc;
 mod metrics;
+mod parked;
 mod payments;
 mod provider;
 mod providers;
 mod refund;
+mod repair;
 mod resolve;
 mod store;
+mod stuck;
 mod void;
 mod webhook;
 
 use anyhow::Context as _;
 use stampede_kit as kit;
 use stampede_proto::payment::v1::payment_service_server::PaymentServiceServer;
+use stampede_proto::payment::v1::repair_service_server::RepairServiceServer;
 
 pub use authorize::Authorize;
 pub use config::Config;
 pub use crash::Crash;
+pub use domain::stuck::{Decision, Reason};
 pub use domain::{
     Amounts, Answer, CaptureMode, Heard, Keys, Method, MethodKind, Notice, Operation, PayerAction, Payment,
     Routes, Spontaneous, State, Terms, Token,
@@ -37,6 +43,8 @@ pub use error::Error;
 pub use payments::Payments;
 pub use provider::{About, Call, Found, Provider, Reading, Simulator, Stripe, StripeConfig, Told};
 pub use providers::{Desk, Providers};
+pub use repair::Resolve;
+pub use stuck::{Page, Stuck};
 
 /// The schema, in order.
 pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations/payment");
@@ -54,6 +62,7 @@ pub async fn app(config: Config) -> anyhow::Result<kit::App> {
     let payments = Payments::new(db.clone(), providers, app.clock(), config.psp_timeout, config.crash);
 
     app.grpc(PaymentServiceServer::new(grpc::Service::new(payments.clone())));
+    app.grpc(RepairServiceServer::new(grpc::repair::Repair(payments.clone())));
     let ready = db.clone();
     app.ready("postgres", move || {
         let db = ready.clone();
@@ -65,6 +74,8 @@ pub async fn app(config: Config) -> anyhow::Result<kit::App> {
     app.task("outbox", move |stop| relay.run(stop));
     let parked = payments.clone();
     app.task("webhooks", move |stop| async move { parked.hear_parked_until(stop).await });
+    let counting = payments.clone();
+    app.task("stuck", move |stop| async move { counting.count_stuck_until(stop).await });
     app.task("resolver", move |stop| async move { payments.resolve_until(stop).await });
     Ok(app)
 }

@@ -3,9 +3,10 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use opentelemetry::metrics::{Counter, Histogram};
-use stampede_kit::metrics::{KeyValue, counter, seconds};
+use opentelemetry::metrics::{Counter, Gauge, Histogram};
+use stampede_kit::metrics::{KeyValue, counter, gauge, seconds};
 
+use crate::domain::stuck::Reason;
 use crate::domain::{Operation, Settlement};
 
 /// One provider call; no status means its answer was lost.
@@ -39,6 +40,16 @@ pub fn dispute(after_refund: bool) {
     static DISPUTES: LazyLock<Counter<u64>> =
         LazyLock::new(|| counter("payment_disputes", "Disputes that buyers' banks opened"));
     DISPUTES.add(1, &[KeyValue::new("after_refund", after_refund)]);
+}
+
+/// How many payments wait for a person now; a reason that is not counted has none.
+pub fn stuck(counts: &[(Reason, i64)]) {
+    static STUCK: LazyLock<Gauge<i64>> =
+        LazyLock::new(|| gauge("payment_stuck", "Payments that wait for a person, by reason"));
+    for reason in Reason::ALL {
+        let count = counts.iter().filter(|(counted, _)| *counted == reason).map(|(_, count)| count).sum();
+        STUCK.record(count, &[KeyValue::new("reason", reason.as_str())]);
+    }
 }
 
 /// One answer applied to one attempt.

@@ -66,6 +66,22 @@ pub enum Reading {
     Malformed,
 }
 
+impl Told {
+    /// The provider's own words in it: what is kept and shown.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let said: [Option<&str>; 2] = match &self.notice {
+            Notice::Answer { answer: Answer::Done { reference, .. }, .. } => [Some(reference), None],
+            Notice::Answer { answer: Answer::Refused { reference, decline }, .. } => {
+                [reference.as_deref(), Some(decline)]
+            }
+            Notice::Answer { answer: Answer::Action { reference, .. }, .. } => [reference.as_deref(), None],
+            Notice::Answer { answer: Answer::Lost, .. } => [None, None],
+            Notice::Fact { reference, .. } => [Some(reference), None],
+        };
+        std::iter::once(self.event.as_str()).chain(said.into_iter().flatten())
+    }
+}
+
 /// A payment provider.
 pub trait Provider: Send + Sync + 'static {
     /// Its name in the store, in routes and in the address of its webhooks.

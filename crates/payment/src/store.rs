@@ -5,6 +5,8 @@ pub mod events;
 pub mod intents;
 pub mod ledger;
 pub mod payments;
+pub mod resolutions;
+pub mod stuck;
 pub mod webhooks;
 
 /// A stored text that this version does not know.

@@ -1,36 +1,26 @@
 //! What a provider tells by itself: the signature first, then one transaction with the message, its effect, the books and the news;
-//! the answer comes after its commit. What came before the thing it is about is parked and heard again until it fits, by
-//! whichever process; what never fits is left to a person. A message is never believed twice.
+//! the answer comes after its commit. What came before the thing it is about is parked (`parked`). A message is never believed twice.
 
 use std::time::Duration;
 
-use stampede_kit::postgres;
 use stampede_types::PaymentId;
-use tokio_util::sync::CancellationToken;
+use stampede_types::card::{NO_CARD_NUMBER, has_card_number, without_card_numbers};
 
+use crate::contradiction;
+use crate::domain::stuck::Reason;
 use crate::domain::{Conflict, Event, EventKind, Heard, Payment};
 use crate::error::Error;
 use crate::finish::{is_taken, note_fallback, record};
 use crate::metrics;
 use crate::payments::Payments;
 use crate::provider::{About, Reading, Told};
-use crate::store::webhooks::{self, Parked, Standing};
-use crate::store::{attempts, events, intents, payments};
+use crate::store::webhooks::{self, Standing};
+use crate::store::{attempts, events, intents, payments, stuck};
 
 /// Waits of a parked webhook: as long again as it has waited, within these.
-const WAITS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(60));
+pub(crate) const WAITS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(60));
 /// What has waited longer is a person's.
-const PARKED_AT_MOST: Duration = Duration::from_secs(3 * 24 * 3600);
-/// What was applied is remembered this long: far beyond the time a signature is good for.
-const KEEP: Duration = Duration::from_secs(30 * 24 * 3600);
-/// Parked webhooks taken at once, and how long they are left alone then.
-const BATCH: i64 = 64;
-const LEASE: Duration = Duration::from_secs(10);
-const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// Looks between two prunings, the chunks of one at most, and the rows of a chunk.
-const LOOKS: u32 = 2_400;
-const CHUNKS: u32 = 100;
-const CHUNK: u32 = 5_000;
+pub(crate) const PARKED_AT_MOST: Duration = Duration::from_secs(3 * 24 * 3600);
 
 const NEVER_CAME: &str = "what it is about never came";
 const TAKEN: &str = "its reference belongs to another fact";
@@ -62,6 +52,9 @@ impl Payments {
                 return Err(Error::Invalid { field: "payload", rule: "must be a message of this provider" });
             }
         };
+        if told.names().any(is_card_number) {
+            return Err(Error::Invalid { field: "payload", rule: NO_CARD_NUMBER });
+        }
         let payment = self.meant(provider, &told.about).await?;
         if self.hear(provider, payment, &told, Some(body), Duration::ZERO).await? {
             self.hear_parked_of(payment).await?;
@@ -80,91 +73,8 @@ impl Payments {
         }
     }
 
-    /// Hears parked webhooks whose time has come, until `stop`. A look that fails is followed by another.
-    ///
-    /// # Errors
-    /// None: the type is that of a background task.
-    pub async fn hear_parked_until(&self, stop: CancellationToken) -> anyhow::Result<()> {
-        let mut looks = 0_u32;
-        while stop.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_some() {
-            looks = looks.wrapping_add(1);
-            let looked = match looks.is_multiple_of(LOOKS) {
-                true => self.forget().await,
-                false => self.hear_due().await.map(drop),
-            };
-            match looked {
-                Ok(()) => {}
-                Err(Error::Database(error)) if postgres::is_outage(&error) => {
-                    tracing::warn!(%error, "parked webhooks wait for the database");
-                }
-                Err(error) => tracing::error!(%error, "parked webhooks could not be looked at"),
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes what is due now and hears it again; how many there were.
-    ///
-    /// # Errors
-    /// The database's, when nothing could be taken. One webhook's trouble is logged and leaves the others alone.
-    pub async fn hear_due(&self) -> Result<usize, Error> {
-        let mut conn = self.db.acquire().await?;
-        let due = webhooks::take_due(&mut conn, BATCH, LEASE).await?;
-        drop(conn);
-        let taken = due.len();
-        for parked in due {
-            if let Err(error) = self.hear_again(&parked).await {
-                tracing::error!(event = parked.event, %error, "a parked webhook was not heard");
-            }
-        }
-        Ok(taken)
-    }
-
-    /// Deletes what was applied long ago, faster than it comes.
-    ///
-    /// # Errors
-    /// The database's: what went before is gone.
-    pub async fn forget(&self) -> Result<(), Error> {
-        let mut conn = self.db.acquire().await?;
-        for _ in 0..CHUNKS {
-            if webhooks::prune(&mut conn, KEEP, i64::from(CHUNK)).await? < u64::from(CHUNK) {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// A new fact may be what others wait for, and those what further ones wait for.
-    async fn hear_parked_of(&self, payment: PaymentId) -> Result<(), Error> {
-        let mut progress = true;
-        while progress {
-            let mut conn = self.db.acquire().await?;
-            let parked = webhooks::parked_for(&mut conn, payment, BATCH).await?;
-            drop(conn);
-            progress = false;
-            for parked in parked {
-                progress |= self.hear_again(&parked).await?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn hear_again(&self, parked: &Parked) -> Result<bool, Error> {
-        // One whose provider is not configured any more waits until it is.
-        let Some(provider) = self.providers.get(&parked.provider) else { return Ok(false) };
-        let Reading::Told(told) = provider.told(&parked.payload) else { return Ok(false) };
-        self.hear(
-            &parked.provider,
-            PaymentId::new(parked.payment),
-            &told,
-            None,
-            Duration::from_secs_f64(parked.age_seconds.max(0.0)),
-        )
-        .await
-    }
-
     /// Whether there is a new fact. `body` is that of a message that has just come.
-    async fn hear(
+    pub(crate) async fn hear(
         &self,
         provider: &str,
         payment: PaymentId,
@@ -194,7 +104,7 @@ impl Payments {
         // The payment first: whoever changes it waits here, and so does the same message on another way.
         let payment = payments::lock(&mut tx, id).await?;
         let first = match body {
-            Some(body) => webhooks::insert(&mut tx, provider, &told.event, id, body).await?,
+            Some(_) => webhooks::insert(&mut tx, provider, &told.event, id).await?,
             None => webhooks::is_parked(&mut tx, provider, &told.event).await?,
         };
         if !first {
@@ -203,11 +113,18 @@ impl Payments {
         }
         let late = age > PARKED_AT_MOST;
         let (standing, fresh) = match payment {
-            Some(payment) => self.apply_heard(&mut tx, payment, told, late, rule).await?,
-            None if late => (Standing::Refused(NEVER_CAME), false),
+            Some(payment) => self.apply_heard(&mut tx, payment, message, rule).await?,
+            None if late => {
+                stuck::open(&mut tx, id, Reason::WebhookRefused, NEVER_CAME).await?;
+                (Standing::Refused(NEVER_CAME), false)
+            }
             None => (Standing::Parked("no such payment"), false),
         };
-        webhooks::set(&mut tx, provider, &told.event, standing, WAITS).await?;
+        // As it was written when it came.
+        if body.is_none() || standing != Standing::Applied {
+            let said = body.map(|body| self.to_keep(message, body));
+            webhooks::set(&mut tx, provider, &told.event, standing, said.as_deref(), WAITS).await?;
+        }
         tx.commit().await?;
         metrics::webhook(match standing {
             Standing::Applied => "applied",
@@ -217,30 +134,43 @@ impl Payments {
                 "refused"
             }
         });
-        self.wake.wake();
+        if fresh || matches!(standing, Standing::Refused(_)) {
+            self.wake.wake();
+        }
         Ok(fresh)
+    }
+
+    /// What is heard again says the same, without whatever else looks like a card number in it.
+    fn to_keep(&self, message: &Message<'_>, body: &[u8]) -> String {
+        let text = String::from_utf8_lossy(body);
+        let clean = without_card_numbers(&text);
+        let again = self.providers.get(message.provider).map(|provider| provider.told(clean.as_bytes()));
+        match again {
+            Some(Reading::Told(again)) if again == *message.told => clean,
+            Some(Reading::Told(_) | Reading::Ignored | Reading::Malformed) | None => text.into_owned(),
+        }
     }
 
     async fn apply_heard(
         &self,
         conn: &mut sqlx::PgConnection,
         mut payment: Payment,
-        told: &Told,
-        late: bool,
+        message: &Message<'_>,
         rule: impl FnOnce(&mut Payment) -> Heard,
     ) -> Result<(Standing, bool), Error> {
-        let at = self.now();
+        let (at, late) = (self.now(), message.age > PARKED_AT_MOST);
         let before = payment.attempts.clone();
         let mut heard = rule(&mut payment);
         if let (Heard::Early(_), true) = (&heard, late) {
-            heard = Heard::Conflict(payment.refuse(&told.notice, NEVER_CAME));
+            heard = Heard::Conflict(payment.refuse(&message.told.notice, NEVER_CAME));
         }
         match heard {
             Heard::Known => return Ok((Standing::Applied, false)),
             Heard::Early(why) => return Ok((Standing::Parked(why), false)),
             Heard::Conflict(conflict) => {
                 let Conflict { reason, .. } = conflict;
-                events::insert_conflict(conn, payment.id, &conflict, at).await?;
+                contradiction::note(conn, &payment, message.provider, &conflict, at).await?;
+                self.save_attempts(conn, &payment, &before, at).await?;
                 intents::save(conn, &payment, at).await?;
                 return Ok((Standing::Refused(reason), false));
             }
@@ -257,6 +187,13 @@ impl Payments {
         intents::save(conn, &payment, at).await?;
         Ok((Standing::Applied, true))
     }
+}
+
+/// A name that is a card number and nothing else; ids have letters.
+fn is_card_number(name: &str) -> bool {
+    let number = name.trim_start_matches(|character: char| !character.is_ascii_digit());
+    let digits = |character: char| character.is_ascii_digit() || matches!(character, ' ' | '-' | '.');
+    number.chars().all(digits) && has_card_number(number)
 }
 
 /// A dispute is a person's to contest, the more so when part of the money was given back before.

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::desk::Happening;
+use crate::desk::{Happening, What};
 use crate::journal::{Entry, Journal};
 use crate::truth::{Totals, Truth};
 
@@ -88,6 +88,8 @@ pub struct Bank {
     sources: HashMap<String, String>,
     /// The key of each payment whose payer has to do something.
     waiting: HashMap<String, String>,
+    /// What happened by itself, once for its name.
+    happened: HashMap<(String, What, String), i64>,
     /// Keys whose one misbehaviour without effect is used up.
     spent: HashSet<String>,
     journal: Journal,
@@ -103,6 +105,7 @@ impl Bank {
                 Entry::Operation(operation) => bank.enter(operation),
                 Entry::Happened(happening) => {
                     happening.enter(bank.accounts.entry(happening.payment.clone()).or_default());
+                    bank.happened.insert(happening.name(), happening.amount_minor);
                 }
                 Entry::Spent(key) => {
                     bank.spent.insert(key);
@@ -153,14 +156,20 @@ impl Bank {
         Ok(first)
     }
 
-    /// Does what nobody asked for; the payment's currency, or nothing when it cannot happen.
+    /// Does what nobody asked for, once for its name; the payment's currency, or nothing when it cannot happen.
     pub fn happen(&mut self, happening: Happening) -> anyhow::Result<Option<String>> {
+        if let Some(amount) = self.happened.get(&happening.name()) {
+            let same = *amount == happening.amount_minor;
+            let account = self.accounts.get(&happening.payment).filter(|_| same);
+            return Ok(account.map(|account| account.currency.clone()));
+        }
         let Some(account) = self.accounts.get_mut(&happening.payment).filter(|truth| happening.fits(truth))
         else {
             return Ok(None);
         };
         happening.enter(account);
         let currency = account.currency.clone();
+        self.happened.insert(happening.name(), happening.amount_minor);
         self.journal.append(&Entry::Happened(happening))?;
         Ok(Some(currency))
     }

@@ -87,3 +87,24 @@ fn what_waits_for_the_payer_holds_nothing_until_he_has_done_it_and_nothing_after
         assert_eq!(bank.truth("p1").map(|truth| truth.authorized_minor), Some(held));
     }
 }
+
+#[test]
+fn what_happens_by_itself_happens_once_for_its_name_and_to_its_payment_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.jsonl");
+    let mut bank = Bank::open(Some(&path)).unwrap();
+    perform(&mut bank, "a", Kind::Authorization, 100);
+    perform(&mut bank, "c", Kind::Capture, 100);
+    let dispute = |amount_minor| Happening {
+        payment: "p1".into(),
+        what: What::DisputeOpened,
+        reference: "d1".into(),
+        amount_minor,
+    };
+    assert_eq!(bank.happen(dispute(30)).unwrap().as_deref(), Some("EUR"));
+    assert_eq!(bank.happen(dispute(30)).unwrap().as_deref(), Some("EUR"), "a repetition is answered alike");
+    assert_eq!(bank.happen(dispute(31)).unwrap(), None, "another amount is another thing");
+    let mut bank = Bank::open(Some(&path)).unwrap();
+    bank.happen(dispute(30)).unwrap();
+    assert_eq!(bank.truth("p1").map(|truth| truth.disputed_minor), Some(30));
+}

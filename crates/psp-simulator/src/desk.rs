@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::truth::Truth;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum What {
     RefundedByHand,
@@ -45,6 +45,11 @@ impl What {
 }
 
 impl Happening {
+    /// By which it happens once.
+    pub fn name(&self) -> (String, What, String) {
+        (self.payment.clone(), self.what, self.reference.clone())
+    }
+
     /// Whether it can happen to a payment that stands like this.
     pub fn fits(&self, truth: &Truth) -> bool {
         let left = match self.what {

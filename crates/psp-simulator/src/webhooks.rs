@@ -2,6 +2,7 @@
 //! amount when the payment's token says so. What was not taken when the process ends is forgotten: the merchant can ask.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -22,6 +23,8 @@ use crate::script::Delivery;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const TRIES: u32 = 60;
+/// Messages that wait for their turn or their next try at once; what comes beyond them is not sent.
+const MAX_WAITING: usize = 20_000;
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// A message that waits to be overtaken goes by itself after this.
 const HELD_AT_MOST: Duration = Duration::from_secs(3);
@@ -34,6 +37,7 @@ struct Sender {
     to: Option<Address>,
     /// Messages of a payment that wait to be overtaken by its next one.
     held: Mutex<HashMap<String, Vec<Value>>>,
+    waiting: AtomicUsize,
     stop: CancellationToken,
 }
 
@@ -60,7 +64,7 @@ impl Webhooks {
             })
         };
         let to = webhook.map(address).transpose()?;
-        Ok(Self(Arc::new(Sender { to, held: Mutex::default(), stop })))
+        Ok(Self(Arc::new(Sender { to, held: Mutex::default(), waiting: AtomicUsize::new(0), stop })))
     }
 
     /// Tells of an operation as the script says; comes back when the merchant has taken it only if that is what the script says.
@@ -88,7 +92,7 @@ impl Webhooks {
     pub fn tell_of(&self, happening: &Happening, currency: &str) {
         let what = happening.what.as_str();
         let message = json!({
-            "id": format!("evt_{what}_{}", happening.reference),
+            "id": format!("evt_{what}_{}_{}", happening.payment, happening.reference),
             "type": what,
             "payment": happening.payment,
             "reference": happening.reference,
@@ -131,6 +135,15 @@ impl Sender {
     /// Until it is taken, or the merchant has refused it too often.
     async fn deliver(&self, message: &Value) {
         let Some(to) = &self.to else { return };
+        if self.waiting.fetch_add(1, Ordering::Relaxed) < MAX_WAITING {
+            self.try_often(to, message).await;
+        } else {
+            tracing::warn!("too many webhooks wait: one is not sent");
+        }
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    async fn try_often(&self, to: &Address, message: &Value) {
         let mut pause = FIRST_PAUSE;
         for _ in 0..TRIES {
             match to.post(message).await {

@@ -1,5 +1,6 @@
 //! Money, ids and quantities: the values every floor shares, parsed once and trusted after. No async, no IO, no clock.
 
+pub mod card;
 mod ids;
 mod key;
 mod money;

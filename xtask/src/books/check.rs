@@ -29,7 +29,7 @@ const QUESTIONS: [(&str, &str); 5] = [
          HAVING (i.authorized_minor, i.captured_minor, i.voided_minor, i.refunded_minor, i.disputed_minor, i.lost_minor)
                 IS DISTINCT FROM (
            coalesce(sum(e.amount_minor) FILTER (WHERE kind = 'AUTHORIZED'), 0)::bigint,
-           coalesce(sum(e.amount_minor) FILTER (WHERE kind = 'CAPTURED'), 0)::bigint,
+           coalesce(sum(CASE kind WHEN 'CAPTURED' THEN e.amount_minor WHEN 'CAPTURE_CORRECTED' THEN -e.amount_minor END), 0)::bigint,
            coalesce(sum(e.amount_minor) FILTER (WHERE kind IN ('VOIDED', 'EXPIRED')), 0)::bigint,
            coalesce(sum(CASE kind WHEN 'REFUNDED' THEN e.amount_minor WHEN 'REFUND_REVERSED' THEN -e.amount_minor END), 0)::bigint,
            coalesce(sum(CASE kind WHEN 'DISPUTE_OPENED' THEN e.amount_minor WHEN 'DISPUTE_CLOSED' THEN -e.amount_minor END), 0)::bigint,
@@ -47,7 +47,9 @@ const QUESTIONS: [(&str, &str); 5] = [
     (
         "a guard of the books is missing or off",
         "SELECT guard FROM unnest(ARRAY['ledger_transfer_balanced', 'ledger_entry_immutable', 'payment_event_immutable',
-                                        'payment_event_booked']) AS guard
+                                        'payment_event_booked', 'payment_final_state_kept', 'payment_conflict_decided',
+                                        'payment_refund_beside_dispute', 'payment_conflict_immutable',
+                                        'payment_resolution_immutable']) AS guard
          WHERE NOT EXISTS (SELECT FROM pg_trigger WHERE tgname = guard AND tgenabled = 'A')",
     ),
 ];
@@ -58,6 +60,8 @@ const BOOKED: &str = "
         ('AUTHORIZED', 'provider_holds', 'DEBIT'), ('AUTHORIZED', 'buyer_holds', 'CREDIT'),
         ('CAPTURED', 'buyer_holds', 'DEBIT'), ('CAPTURED', 'provider_holds', 'CREDIT'),
         ('CAPTURED', 'provider_receivable', 'DEBIT'), ('CAPTURED', 'order_funds', 'CREDIT'),
+        ('CAPTURE_CORRECTED', 'order_funds', 'DEBIT'), ('CAPTURE_CORRECTED', 'provider_receivable', 'CREDIT'),
+        ('CAPTURE_CORRECTED', 'provider_holds', 'DEBIT'), ('CAPTURE_CORRECTED', 'buyer_holds', 'CREDIT'),
         ('VOIDED', 'buyer_holds', 'DEBIT'), ('VOIDED', 'provider_holds', 'CREDIT'),
         ('EXPIRED', 'buyer_holds', 'DEBIT'), ('EXPIRED', 'provider_holds', 'CREDIT'),
         ('REFUNDED', 'order_funds', 'DEBIT'), ('REFUNDED', 'provider_receivable', 'CREDIT'),

@@ -16,6 +16,7 @@ use stampede_proto::inventory::v1::{
     ReturnStockRequest, ReturnStockResponse, SetBackorderRequest, StockLevel, WatchStockRequest,
     WatchStockResponse,
 };
+use stampede_types::card::{NO_CARD_NUMBER, has_card_number};
 use stampede_types::{Pool, ReservationId, SkuId};
 use tokio_util::sync::CancellationToken;
 use tonic::codegen::Bytes;
@@ -95,6 +96,9 @@ impl InventoryService for InventoryApi {
         let id = parse::uuid("adjustment_id", &request.adjustment_id).map_err(Error::from)?;
         if request.delta == 0 {
             return Err(Error::from(Violation::new("delta", "must not be zero")).into());
+        }
+        if has_card_number(&request.reason) {
+            return Err(Error::from(Violation::new("reason", NO_CARD_NUMBER)).into());
         }
         let level = self.inventory.adjust(id, cell.clone(), request.delta, request.reason).await?;
         Ok(Response::new(wire::level(&cell, &level)))

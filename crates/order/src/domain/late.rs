@@ -6,8 +6,11 @@ use std::time::Duration;
 use stampede_types::PaymentId;
 use uuid::Uuid;
 
-use super::order::Order;
+use super::order::{EndReason, Order};
 use super::state::{OrderState, PaymentState};
+
+/// Why nobody moves money of a payment in conflict: payment's own decision leads out of it.
+pub const IN_CONFLICT: &str = "the payment is in conflict";
 
 /// The first pause before a payment that was given up is asked about; each one after is twice as long. Payment's events shorten it.
 const FIRST: Duration = Duration::from_secs(15);
@@ -150,7 +153,12 @@ pub fn verdict(order: &Order, look: Look) -> Verdict {
 fn of_sale(order: &Order, look: Look) -> Verdict {
     match loose(order, look.payment, look.found, look.came_back) {
         Found::Nothing if look.found == Found::Nothing || look.giving_back => Verdict::Quiet,
-        Found::Nothing | Found::Held(_) | Found::Conflicted(_) => Verdict::Ours,
+        Found::Nothing | Found::Held(_) => Verdict::Ours,
+        // It goes on, and somebody is told that its money is in doubt.
+        Found::Conflicted(_) => match look.saga {
+            Saga::UnderWay | Saga::Parked => Verdict::Later,
+            Saga::None => Verdict::Person,
+        },
         // A return that is to be refunded still, or that a person looks at, counts as refunded.
         Found::Taken(_) => match look.saga {
             Saga::UnderWay | Saga::Parked => Verdict::Later,
@@ -164,6 +172,8 @@ fn of_sale(order: &Order, look: Look) -> Verdict {
 fn may_be_revived(order: &Order, look: Look, amount: i64) -> bool {
     order.state == OrderState::Expired
         && order.payment_state != PaymentState::Refunded
+        // Its buyer was told that it is over, whatever came back since.
+        && order.end_reason != Some(EndReason::PaidTooLate)
         && amount >= order.total.amount_minor()
         && look.late_by < look.revive_within
         && !look.giving_back

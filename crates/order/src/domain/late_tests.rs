@@ -55,10 +55,20 @@ fn money_that_an_order_stands_on_is_never_taken_from_it() {
     for state in [OrderState::Confirmed, OrderState::Shipped, OrderState::Completed] {
         let order = standing(state, PaymentState::Paid);
         assert_eq!(asked(&order, 2, Found::Taken(ALL)), Verdict::Ours);
-        assert_eq!(asked(&order, 2, Found::Conflicted(ALL)), Verdict::Ours);
     }
     let paying = standing(OrderState::AwaitingPayment, PaymentState::Pending);
     assert_eq!(asked(&paying, 2, Found::Held(ALL)), Verdict::Ours);
+}
+
+#[test]
+fn a_conflict_on_the_payment_an_order_stands_on_is_a_persons_unless_a_saga_meets_it() {
+    let confirmed = standing(OrderState::Confirmed, PaymentState::Paid);
+    let found = Found::Conflicted(ALL);
+    assert_eq!(asked(&confirmed, 2, found), Verdict::Person);
+    for saga in [Saga::UnderWay, Saga::Parked] {
+        let busy = Look { saga, ..look(&confirmed, 2, found) };
+        assert_eq!(verdict(&confirmed, busy), Verdict::Later);
+    }
 }
 
 #[test]
@@ -158,6 +168,13 @@ fn an_expired_order_is_revived_while_it_may_be_and_a_cancelled_one_never() {
         assert_eq!(at(HOUR), back);
         assert_eq!(asked(&cancelled, 2, found), back);
     }
+}
+
+#[test]
+fn an_order_whose_buyer_was_told_that_it_is_over_is_not_revived_when_its_money_comes_back() {
+    let told = Order { end_reason: Some(EndReason::PaidTooLate), ..expired() };
+    assert_eq!(asked(&told, 2, Found::Taken(ALL)), Verdict::Refund);
+    assert_eq!(asked(&expired(), 2, Found::Taken(ALL)), Verdict::Revive);
 }
 
 #[test]

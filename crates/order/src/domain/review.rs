@@ -1,9 +1,11 @@
 //! What a person may decide about an order that waits for him, and what follows. A person never makes an order confirmed that is
 //! not: for that, payment and inventory are asked. It decides from values alone.
 
+use stampede_types::PaymentId;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::late::{IN_CONFLICT, keeps};
 use super::order::{Change, Order};
 use super::page::InvalidToken;
 use super::saga::{Action, Next, Step, done};
@@ -61,17 +63,27 @@ pub struct Plan {
     pub next: Next,
 }
 
-/// What may be decided about late money.
+/// What may be decided about late money on this payment, that waits for this reason.
 #[must_use]
-pub fn possible_late() -> Vec<Resolution> {
-    Resolution::ALL.iter().copied().filter(|way| plan_late(*way).is_ok()).collect()
+pub fn possible_late(order: &Order, payment: PaymentId, reason: &str) -> Vec<Resolution> {
+    Resolution::ALL.iter().copied().filter(|way| plan_late(*way, order, payment, reason).is_ok()).collect()
 }
 
 /// # Errors
-/// It is about the order, which late money does not touch.
-pub const fn plan_late(resolution: Resolution) -> Result<LatePlan, Impossible> {
+/// It is about the order, which late money does not touch; or the order stands on the money, which is not given back then.
+pub fn plan_late(
+    resolution: Resolution,
+    order: &Order,
+    payment: PaymentId,
+    reason: &str,
+) -> Result<LatePlan, Impossible> {
     match resolution {
         Resolution::Retry => Ok(LatePlan::Again),
+        Resolution::StepDone if reason == IN_CONFLICT && keeps(order, payment) > 0 => Err(Impossible {
+            resolution,
+            step: LATE_REFUND,
+            fact: "the order stands on the money: payment's conflict is resolved there",
+        }),
         Resolution::StepDone => Ok(LatePlan::Told),
         Resolution::Cancel | Resolution::Confirm => {
             Err(Impossible { resolution, step: LATE_REFUND, fact: "the order itself goes on" })

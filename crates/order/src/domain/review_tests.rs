@@ -123,5 +123,13 @@ fn a_token_says_where_its_page_ended_and_any_other_text_is_refused() {
 
 #[test]
 fn late_money_is_tried_again_or_was_given_back_by_hand_and_moves_no_order() {
-    assert_eq!(possible_late(), [Resolution::Retry, Resolution::StepDone]);
+    let order = order();
+    let left_behind = order.id.payment(9);
+    let both = [Resolution::Retry, Resolution::StepDone];
+    assert_eq!(possible_late(&order, left_behind, IN_CONFLICT), both);
+    // Money that it stands on is not given back by saying so.
+    let kept = Order { payment: Some(left_behind), payment_state: PaymentState::Paid, ..order };
+    let kept = Order { state: OrderState::Confirmed, ..kept };
+    assert_eq!(possible_late(&kept, left_behind, IN_CONFLICT), [Resolution::Retry]);
+    assert_eq!(possible_late(&kept, left_behind, "it was refused"), both);
 }

@@ -35,6 +35,7 @@ impl ReviewService for ReviewApi {
     async fn resolve_review(&self, request: Request<ResolveReviewRequest>) -> Answer<Order> {
         let cx = kit::Context::of(&request);
         let request = request.into_inner();
+        super::free_of_cards("note", &request.note)?;
         let invalid = |field: &str, rule| Error::Invalid { field: field.into(), rule };
         let command = Resolve {
             id: request.resolution_id.parse().map_err(|_| invalid("resolution_id", "must be a UUID"))?,

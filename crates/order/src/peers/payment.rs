@@ -20,7 +20,10 @@ use crate::domain::review::Facts;
 use crate::domain::saga::Outcome;
 use crate::wire;
 
-use answers::{amount, authorized, captured, covers, declined, kept, not_voided, pending, refunded, voided};
+use answers::{
+    amount, authorized, captured, covers, declined, kept, not_voided, part_refunded, pending, refunded,
+    voided,
+};
 pub use answers::{came_back, is_unsettled, money_on};
 
 /// Why nobody gives it back by himself.
@@ -139,8 +142,8 @@ impl Peers {
         Ok(Facts { captured, committed: self.is_committed(order.reservation()).await? })
     }
 
-    /// Gives back this much of what was captured. It is done when no refund of the payment is on its way any more: a refund that was
-    /// refused is no answer but an error.
+    /// Gives back this much of what was captured. It is done when no refund of the payment is on its way any more, whatever else is in
+    /// dispute: a refund that was refused is no answer but an error.
     pub async fn refund(&self, payment: PaymentId, refund: Uuid, money: Money) -> Outcome {
         let message = RefundPaymentRequest {
             payment_id: payment.to_string(),
@@ -148,7 +151,7 @@ impl Peers {
             amount: Some(money.into()),
         };
         match self.payments.clone().refund_payment(request(message, self.step_within)).await {
-            Ok(answer) => refunded(&answer.into_inner()),
+            Ok(answer) => part_refunded(answer.get_ref()),
             Err(status) => self.not_refunded(payment, &status).await,
         }
     }
@@ -159,7 +162,8 @@ impl Peers {
             return failed(status);
         }
         match self.payment(payment).await {
-            Ok(Some(payment)) if amount(payment.captured.as_ref()) > 0 && kept(&payment) == 0 => {
+            // Less than nothing when a dispute took back what had been refunded.
+            Ok(Some(payment)) if amount(payment.captured.as_ref()) > 0 && kept(&payment) <= 0 => {
                 refunded(&payment)
             }
             Ok(Some(_) | None) => failed(status),

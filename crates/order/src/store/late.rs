@@ -78,10 +78,12 @@ pub enum Brings {
     Money,
     /// What was given back is there again.
     MoneyAgain,
+    /// The provider contradicts payment's books, or a person has decided about that.
+    Doubt,
 }
 
 /// Something has happened to this payment: the saga that may wait for it looks at once. Money on a payment that its order does not
-/// stand on is looked for at once, before all that is merely due; money that has come back wherever the order stands.
+/// stand on is looked for at once, before all that is merely due; money that has come back, or is in doubt, wherever the order stands.
 pub async fn heard(
     conn: &mut PgConnection,
     payment: PaymentId,
@@ -106,7 +108,7 @@ pub async fn heard(
          ON CONFLICT ON CONSTRAINT given_up_payment_once DO UPDATE SET next_at = 'epoch', asked = 0",
         payment.uuid(),
         order.uuid(),
-        brings == Brings::MoneyAgain
+        matches!(brings, Brings::MoneyAgain | Brings::Doubt)
     )
     .execute(conn)
     .await?;

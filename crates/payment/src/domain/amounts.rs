@@ -32,6 +32,7 @@ impl Amounts {
             match event.kind {
                 EventKind::Authorized => sum.authorized_minor += event.amount_minor,
                 EventKind::Captured => sum.captured_minor += event.amount_minor,
+                EventKind::CaptureCorrected => sum.captured_minor -= event.amount_minor,
                 EventKind::Refunded => sum.refunded_minor += event.amount_minor,
                 EventKind::Declined => sum.declined = true,
                 EventKind::Voided => {

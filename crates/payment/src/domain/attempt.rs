@@ -8,6 +8,10 @@ use uuid::Uuid;
 use super::state::UnknownName;
 use super::{EventKind, PayerAction};
 
+/// The class of an attempt that ended in a conflict, and of one about which a person has decided since that it was not done.
+pub(super) const CONFLICT: &str = "conflict";
+const DECIDED: &str = "conflict_decided";
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Operation {
     Authorize,
@@ -99,6 +103,19 @@ impl Attempt {
         match self.state {
             AttemptState::Sent | AttemptState::Lost | AttemptState::Action => true,
             AttemptState::Succeeded | AttemptState::Refused => false,
+        }
+    }
+
+    /// Whether it ended in a conflict: nothing of it is counted until somebody decides.
+    #[must_use]
+    pub fn is_shut(&self) -> bool {
+        self.state == AttemptState::Refused && self.decline.as_deref() == Some(CONFLICT)
+    }
+
+    /// Somebody has decided: it was not done.
+    pub(super) fn reconciled(&mut self) {
+        if self.is_shut() {
+            self.decline = Some(DECIDED.to_owned());
         }
     }
 }

@@ -54,6 +54,7 @@ pub fn entries(event: &Event, currency: Currency) -> Vec<Entry> {
     let pairs: &[(&'static str, &'static str)] = match event.kind {
         EventKind::Authorized => &[hold],
         EventKind::Captured => &[release, take],
+        EventKind::CaptureCorrected => &[give_back, hold],
         EventKind::Voided | EventKind::Expired => &[release],
         EventKind::Refunded => &[give_back],
         EventKind::RefundReversed => &[take],

@@ -13,6 +13,8 @@ pub enum EventKind {
     Authorized,
     Declined,
     Captured,
+    /// Less was captured than was told: that much is only held. A person has found it.
+    CaptureCorrected,
     Voided,
     RefundPending,
     Refunded,
@@ -58,10 +60,11 @@ impl Event {
 }
 
 impl EventKind {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Authorized,
         Self::Declined,
         Self::Captured,
+        Self::CaptureCorrected,
         Self::Voided,
         Self::RefundPending,
         Self::Refunded,
@@ -79,6 +82,7 @@ impl EventKind {
             Self::Authorized => "AUTHORIZED",
             Self::Declined => "DECLINED",
             Self::Captured => "CAPTURED",
+            Self::CaptureCorrected => "CAPTURE_CORRECTED",
             Self::Voided => "VOIDED",
             Self::RefundPending => "REFUND_PENDING",
             Self::Refunded => "REFUNDED",
@@ -98,6 +102,7 @@ impl EventKind {
             Self::Authorized => "payment.authorized",
             Self::Declined => "payment.declined",
             Self::Captured => "payment.captured",
+            Self::CaptureCorrected => "payment.capture_corrected",
             Self::Voided => "payment.voided",
             Self::RefundPending => "payment.refund_pending",
             Self::Refunded => "payment.refunded",

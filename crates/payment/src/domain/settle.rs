@@ -4,13 +4,12 @@
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::attempt::CONFLICT;
 use super::payment::OURSELVES;
 use super::{Answer, Attempt, AttemptState, Event, EventKind, Operation, Payment};
 
 /// The class of an authorisation that never reached the provider because it was voided first.
 const VOIDED_FIRST: &str = "voided";
-/// The class of an attempt that ended in a conflict.
-const CONFLICT: &str = "conflict";
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Settlement {
@@ -143,7 +142,7 @@ impl Payment {
             Operation::Capture => return Settlement::Settled { facts: Vec::new(), follow_up: None },
             Operation::Void => {
                 let answer = Answer::Refused { reference, decline: decline.to_owned() };
-                return self.conflict(index, &answer, "a hold that cannot be let go");
+                return self.shut(index, &answer, "a hold that cannot be let go");
             }
         };
         Settlement::Settled { facts: vec![self.add(&attempt, kind, attempt.amount_minor, at)], follow_up }

@@ -2,6 +2,7 @@
 
 use stampede_proto::payment::v1 as pb;
 use stampede_proto::timestamp;
+use stampede_types::card::{NO_CARD_NUMBER, has_card_number};
 use stampede_types::{Money, OrderId, PaymentId};
 use uuid::Uuid;
 
@@ -63,7 +64,15 @@ fn method(wire: Option<pb::PaymentMethod>) -> Result<Method, Error> {
         Some(Wire::StoredValue(stored)) => (MethodKind::StoredValue, stored.account),
         None => return Err(Error::Invalid { field: "method", rule: "must be set" }),
     };
+    // A provider's own name for what one pays with is no card number, and one that is goes no further.
+    free_of_cards("method", &token)?;
     Ok(Method { kind, token: Token::new(token) })
+}
+
+/// # Errors
+/// It carries a card number: none is ever kept.
+pub fn free_of_cards(field: &'static str, text: &str) -> Result<(), Error> {
+    if has_card_number(text) { Err(Error::Invalid { field, rule: NO_CARD_NUMBER }) } else { Ok(()) }
 }
 
 pub fn payment(payment: &Payment) -> pb::Payment {
@@ -120,11 +129,12 @@ pub const fn state(state: State) -> pb::PaymentState {
     }
 }
 
-const fn kind(kind: EventKind) -> pb::PaymentEventKind {
+pub const fn kind(kind: EventKind) -> pb::PaymentEventKind {
     match kind {
         EventKind::Authorized => pb::PaymentEventKind::Authorized,
         EventKind::Declined => pb::PaymentEventKind::Declined,
         EventKind::Captured => pb::PaymentEventKind::Captured,
+        EventKind::CaptureCorrected => pb::PaymentEventKind::CaptureCorrected,
         EventKind::Voided => pb::PaymentEventKind::Voided,
         EventKind::RefundPending => pb::PaymentEventKind::RefundPending,
         EventKind::Refunded => pb::PaymentEventKind::Refunded,
@@ -143,13 +153,17 @@ mod tests {
 
     const ID: &str = "6f0d2c2e-7c5b-4b0e-9a53-0f3c5a1f0001";
 
+    fn card(token: &str) -> Option<pb::PaymentMethod> {
+        let card = pb::CardToken { token: token.into() };
+        Some(pb::PaymentMethod { method: Some(pb::payment_method::Method::Card(card)) })
+    }
+
     fn request() -> pb::AuthorizePaymentRequest {
-        let card = pb::CardToken { token: "tok_visa".into() };
         pb::AuthorizePaymentRequest {
             payment_id: ID.into(),
             order_id: ID.into(),
             amount: Some(stampede_proto::common::v1::Money { amount_minor: 100, currency: "EUR".into() }),
-            method: Some(pb::PaymentMethod { method: Some(pb::payment_method::Method::Card(card)) }),
+            method: card("tok_visa"),
             capture: pb::CaptureMode::Automatic.into(),
         }
     }
@@ -162,6 +176,7 @@ mod tests {
             (pb::AuthorizePaymentRequest { amount: None, ..request() }, "amount"),
             (pb::AuthorizePaymentRequest { amount: nothing, ..request() }, "amount.amount_minor"),
             (pb::AuthorizePaymentRequest { method: None, ..request() }, "method"),
+            (pb::AuthorizePaymentRequest { method: card("tok_4111111111111111"), ..request() }, "method"),
             (pb::AuthorizePaymentRequest { order_id: "7".into(), ..request() }, "order_id"),
             (pb::AuthorizePaymentRequest { capture: 7, ..request() }, "capture"),
         ] {

@@ -35,6 +35,9 @@ pub struct Due {
 pub struct Wait {
     pub shortest: Duration,
     pub longest: Duration,
+    /// From this age on a person is waited for, and the wait is the other one.
+    pub stuck_after: Duration,
+    pub stuck: Duration,
     /// The part of the wait that is kept, above 0 and at most 1.
     pub jitter: f64,
 }
@@ -87,7 +90,8 @@ pub async fn save(
              action_url = $10, action_expires_at = $11,
              next_ask_at = least(
                  now() + make_interval(
-                     secs => $9 * least(greatest(extract(epoch FROM now() - created_at)::float8, $7), $8)),
+                     secs => $9 * CASE WHEN extract(epoch FROM now() - created_at) >= $12::float8 THEN $13::float8
+                         ELSE least(greatest(extract(epoch FROM now() - created_at)::float8, $7), $8) END),
                  CASE WHEN $11 > now() THEN $11 END)
          WHERE attempt_id = $1",
         attempt.id,
@@ -101,6 +105,8 @@ pub async fn save(
         wait.jitter,
         attempt.action.as_ref().map(|action| action.url.expose()),
         attempt.action.as_ref().map(|action| action.expires_at),
+        wait.stuck_after.as_secs_f64(),
+        wait.stuck.as_secs_f64(),
     )
     .execute(conn)
     .await?;
@@ -114,6 +120,20 @@ pub async fn save(
 pub async fn hurry(conn: &mut PgConnection, payment: PaymentId) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "UPDATE payment_attempt SET next_ask_at = now() WHERE payment_id = $1 AND state IN ('LOST', 'ACTION')",
+        payment.uuid(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// All of the payment's open attempts are taken next, whoever is at them: a person wants to know.
+///
+/// # Errors
+/// The database's.
+pub async fn ask_now(conn: &mut PgConnection, payment: PaymentId) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE payment_attempt SET next_ask_at = now() WHERE payment_id = $1 AND state IN ('SENT', 'LOST')",
         payment.uuid(),
     )
     .execute(conn)

@@ -72,17 +72,20 @@ pub async fn of_payment(conn: &mut PgConnection, payment: PaymentId) -> Result<V
     rows.into_iter().map(Event::try_from).collect()
 }
 
+/// Keeps what `provider` claims; its number.
+///
 /// # Errors
 /// The database's.
 pub async fn insert_conflict(
     conn: &mut PgConnection,
     payment: PaymentId,
+    provider: &str,
     conflict: &Conflict,
     at: OffsetDateTime,
-) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "INSERT INTO payment_conflict (payment_id, attempt_id, kind, provider_reference, amount_minor, reason, at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!(
+        "INSERT INTO payment_conflict (payment_id, attempt_id, kind, provider_reference, amount_minor, reason, at, provider)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING conflict_id",
         payment.uuid(),
         conflict.attempt,
         conflict.kind.map(EventKind::as_str),
@@ -90,10 +93,10 @@ pub async fn insert_conflict(
         conflict.amount_minor,
         conflict.reason,
         at,
+        provider,
     )
-    .execute(conn)
-    .await?;
-    Ok(())
+    .fetch_one(conn)
+    .await
 }
 
 impl TryFrom<Row> for Event {

@@ -57,6 +57,19 @@ pub async fn insert(conn: &mut PgConnection, payment: &Payment) -> Result<bool, 
 /// # Errors
 /// A ceiling's constraint, or the database's.
 pub async fn save(conn: &mut PgConnection, payment: &Payment, at: OffsetDateTime) -> Result<(), sqlx::Error> {
+    save_decided(conn, payment, None, at).await
+}
+
+/// The same, by a decision that was written in this transaction: only that leads out of a conflict.
+///
+/// # Errors
+/// A ceiling's constraint, or the database's.
+pub async fn save_decided(
+    conn: &mut PgConnection,
+    payment: &Payment,
+    resolution: Option<Uuid>,
+    at: OffsetDateTime,
+) -> Result<(), sqlx::Error> {
     let standing = payment.standing();
     // What a provider left behind holds is a fact too: the row has the sums of all of them, the state is that of what counts.
     let (amounts, pending) = (payment.totals(), standing.pending);
@@ -64,7 +77,8 @@ pub async fn save(conn: &mut PgConnection, payment: &Payment, at: OffsetDateTime
         "UPDATE payment_intent
          SET state = $2, void_requested = $3, conflict = $4, decline = $5, authorized_minor = $6,
              capture_pending_minor = $7, captured_minor = $8, voided_minor = $9, refund_pending_minor = $10,
-             refunded_minor = $11, disputed_minor = $12, lost_minor = $13, version = version + 1, updated_at = $14
+             refunded_minor = $11, disputed_minor = $12, lost_minor = $13, version = version + 1, updated_at = $14,
+             resolution_id = coalesce($15, resolution_id)
          WHERE payment_id = $1",
         payment.id.uuid(),
         standing.state.as_str(),
@@ -80,6 +94,7 @@ pub async fn save(conn: &mut PgConnection, payment: &Payment, at: OffsetDateTime
         amounts.disputed_minor,
         amounts.lost_minor,
         at,
+        resolution,
     )
     .execute(conn)
     .await?;

@@ -43,7 +43,7 @@ impl Standing {
     }
 }
 
-/// Writes a webhook that came; false when it had come before.
+/// Writes that a webhook came; false when it had come before. What it said is written by [`set`], where it is needed again.
 ///
 /// # Errors
 /// The database's.
@@ -52,22 +52,20 @@ pub async fn insert(
     provider: &str,
     event: &str,
     payment: PaymentId,
-    payload: &[u8],
 ) -> Result<bool, sqlx::Error> {
     let inserted = sqlx::query!(
-        "INSERT INTO webhook (provider, event_id, payment_id, payload, state) VALUES ($1, $2, $3, $4, 'APPLIED')
+        "INSERT INTO webhook (provider, event_id, payment_id, payload, state) VALUES ($1, $2, $3, '', 'APPLIED')
          ON CONFLICT ON CONSTRAINT webhook_once DO NOTHING",
         provider,
         event,
         payment.uuid(),
-        payload,
     )
     .execute(conn)
     .await?;
     Ok(inserted.rows_affected() == 1)
 }
 
-/// Writes where it stands; a parked one is heard again after as long again as it has waited, within `longest`.
+/// Writes where it stands, and what it said where that is new; a parked one is heard again after as long again as it has waited, within `longest`.
 ///
 /// # Errors
 /// The database's.
@@ -76,11 +74,13 @@ pub async fn set(
     provider: &str,
     event: &str,
     standing: Standing,
+    payload: Option<&str>,
     (shortest, longest): (Duration, Duration),
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "UPDATE webhook SET state = $3, why = $4, next_try_at = now() + make_interval(
-             secs => least(greatest(extract(epoch FROM now() - received_at)::float8, $5), $6))
+             secs => least(greatest(extract(epoch FROM now() - received_at)::float8, $5), $6)),
+             payload = coalesce($7, payload)
          WHERE provider = $1 AND event_id = $2",
         provider,
         event,
@@ -88,6 +88,7 @@ pub async fn set(
         standing.why(),
         shortest.as_secs_f64(),
         longest.as_secs_f64(),
+        payload.map(str::as_bytes),
     )
     .execute(conn)
     .await?;
@@ -153,6 +154,39 @@ pub async fn take_due(
     )
     .fetch_all(conn)
     .await
+}
+
+/// The payment's parked webhooks are heard again at once.
+///
+/// # Errors
+/// The database's.
+pub async fn hurry(conn: &mut PgConnection, payment: PaymentId) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE webhook SET next_try_at = now() WHERE payment_id = $1 AND state = 'PARKED'",
+        payment.uuid()
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// The payment's parked webhooks are never heard again.
+///
+/// # Errors
+/// The database's.
+pub async fn refuse_parked(
+    conn: &mut PgConnection,
+    payment: PaymentId,
+    why: &str,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE webhook SET state = 'REFUSED', why = $2 WHERE payment_id = $1 AND state = 'PARKED'",
+        payment.uuid(),
+        why
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
 }
 
 /// Deletes what was settled longer ago than `keep`, a bounded number a call; how many went.

@@ -4,6 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::body::Bytes;
@@ -35,6 +36,8 @@ pub struct Bench {
     pub payments: Payments,
     pub psp: Psp,
     pub database: TestDatabase,
+    /// Webhooks that were answered with 2xx.
+    taken: Arc<AtomicUsize>,
     _resolver: Option<DropGuard>,
 }
 
@@ -54,7 +57,7 @@ impl Bench {
         let database = testing::database(&MIGRATIONS).await;
         let psp = Psp::start("simulator", None).await;
         let payments = service(&database, &psp, TIMEOUT);
-        Self { payments, psp, database, _resolver: None }
+        Self { payments, psp, database, taken: Arc::default(), _resolver: None }
     }
 
     /// The provider tells what happens, to the door of this service; what is parked is heard again.
@@ -63,8 +66,18 @@ impl Bench {
         let door = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let psp = Psp::start("simulator", Some(format!("http://{}", door.local_addr().unwrap()))).await;
         let payments = service(&database, &psp, TIMEOUT);
-        let stop = open(&payments, door);
-        Self { payments, psp, database, _resolver: Some(stop.drop_guard()) }
+        let taken = Arc::<AtomicUsize>::default();
+        let stop = open(&payments, door, taken.clone());
+        Self { payments, psp, database, taken, _resolver: Some(stop.drop_guard()) }
+    }
+
+    /// Waits until that many webhooks were answered with 2xx, repetitions too.
+    pub async fn until_taken(&self, count: usize) {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        while self.taken.load(Ordering::SeqCst) < count {
+            assert!(tokio::time::Instant::now() < deadline, "fewer than {count} were taken");
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
     }
 
     /// Two providers that tell what happens, `simulator` and `simulator-b`, and these routes; with the resolver running.
@@ -81,10 +94,11 @@ impl Bench {
         let providers = Providers::new(desks, Routes::parse(routes.iter().copied(), &NAMES).unwrap());
         let payments =
             Payments::new(database.pool.clone(), providers, Clock::system(), TIMEOUT, Crash::default());
-        let (stop, resolving) = (open(&payments, door), payments.clone());
+        let taken = Arc::<AtomicUsize>::default();
+        let (stop, resolving) = (open(&payments, door, taken.clone()), payments.clone());
         let until = stop.clone();
         drop(task::spawn("resolver", async move { resolving.resolve_until(until).await }));
-        (Self { payments, psp, database, _resolver: Some(stop.drop_guard()) }, b)
+        (Self { payments, psp, database, taken, _resolver: Some(stop.drop_guard()) }, b)
     }
 
     /// How many webhooks stand like this.
@@ -173,7 +187,7 @@ impl Bench {
     }
 
     /// Debits less credits of one account (or `%`, all of them) over the payment's transfers.
-    async fn balance(&self, id: PaymentId, account: &str) -> i64 {
+    pub async fn balance(&self, id: PaymentId, account: &str) -> i64 {
         sqlx::query_scalar(
             "SELECT coalesce(sum(CASE side WHEN 'DEBIT' THEN e.amount_minor ELSE -e.amount_minor END), 0)::bigint
              FROM ledger_entry e JOIN payment_event v ON v.event_id = e.transfer_id
@@ -206,28 +220,31 @@ pub fn service_with<const N: usize>(
 const NAMES: [&str; 2] = ["simulator", "simulator-b"];
 
 /// Opens the door for webhooks and hears parked ones, until it is stopped.
-fn open(payments: &Payments, door: tokio::net::TcpListener) -> CancellationToken {
+fn open(payments: &Payments, door: tokio::net::TcpListener, taken: Arc<AtomicUsize>) -> CancellationToken {
     let stop = CancellationToken::new();
     let (hearing, until, opened) = (payments.clone(), stop.clone(), payments.clone());
     drop(task::spawn("webhooks", async move { hearing.hear_parked_until(until).await }));
-    drop(task::spawn("door", async move { axum::serve(door, front(opened)).await }));
+    drop(task::spawn("door", async move { axum::serve(door, front(opened, taken)).await }));
     stop
 }
 
 /// What the gateway does with a webhook: its bytes and its signature, and 2xx only when they are taken.
-fn front(payments: Payments) -> axum::Router {
-    axum::Router::new().route("/webhooks/{provider}", post(take)).with_state(payments)
+fn front(payments: Payments, taken: Arc<AtomicUsize>) -> axum::Router {
+    axum::Router::new().route("/webhooks/{provider}", post(take)).with_state((payments, taken))
 }
 
 async fn take(
-    State(payments): State<Payments>,
+    State((payments, taken)): State<(Payments, Arc<AtomicUsize>)>,
     Path(provider): Path<String>,
     headers: HeaderMap,
     body: Bytes,
 ) -> StatusCode {
     let signature = headers[&format!("{provider}-signature")].to_str().unwrap();
     match payments.receive(&provider, &body, signature).await {
-        Ok(()) => StatusCode::OK,
+        Ok(()) => {
+            taken.fetch_add(1, Ordering::SeqCst);
+            StatusCode::OK
+        }
         Err(_) => StatusCode::SERVICE_UNAVAILABLE,
     }
 }

@@ -144,7 +144,8 @@ async fn a_final_state_is_left_for_a_conflict_only() {
         assert_eq!(to(state).await.map(drop), kept, "{state}");
     }
     to("CONFLICTED").await.unwrap();
-    assert_eq!(to("CAPTURED").await.map(drop), kept);
+    let undecided = Err(Some("payment_conflict_decided".to_owned()));
+    assert_eq!(to("CAPTURED").await.map(drop), undecided);
 }
 
 #[tokio::test]

@@ -72,6 +72,10 @@ async fn repeat(command: impl AsyncFn() -> Result<Payment, Error>, enough: impl 
                 | Error::UnknownHold
                 | Error::Unroutable { .. }
                 | Error::Unsigned(_)
+                | Error::NotStuck
+                | Error::Impossible(_)
+                | Error::ResolutionReused
+                | Error::PageToken
                 | Error::Database(_)),
             ) => panic!("{other}"),
         }

@@ -12,5 +12,7 @@ mod forget;
 mod refund;
 mod routes;
 mod stripe;
+mod stuck;
+mod told;
 mod void;
 mod webhook;

@@ -125,6 +125,29 @@ pub(super) fn refunded(payment: &Payment) -> Outcome {
     if is_unsettled(payment) { pending(payment) } else { Outcome::Done }
 }
 
+/// Of a part that was given back: what else is in dispute does not make it wait.
+pub(super) fn part_refunded(payment: &Payment) -> Outcome {
+    match payment.state() {
+        PaymentState::Conflicted => Outcome::Refused("the payment is in conflict".into()),
+        PaymentState::Captured
+        | PaymentState::PartiallyCaptured
+        | PaymentState::Authorized
+        | PaymentState::Voided
+        | PaymentState::Failed
+        | PaymentState::Expired
+        | PaymentState::RequiresAction
+        | PaymentState::Processing
+        | PaymentState::Unknown
+        | PaymentState::Unspecified => {
+            if amount(payment.refund_pending.as_ref()) > 0 {
+                pending(payment)
+            } else {
+                Outcome::Done
+            }
+        }
+    }
+}
+
 /// Whether money of it is on its way back, in dispute, or nobody knows where it is.
 pub fn is_unsettled(payment: &Payment) -> bool {
     payment.state() == PaymentState::Conflicted

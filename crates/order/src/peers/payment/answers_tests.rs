@@ -63,6 +63,24 @@ fn a_refund_is_done_when_nothing_is_on_its_way_any_more() {
 }
 
 #[test]
+fn a_part_that_is_back_does_not_wait_for_another_part_that_is_in_dispute() {
+    let eur = |minor| Some(Money::new(minor, "EUR".parse().unwrap()).into());
+    let back = Payment {
+        captured: eur(100),
+        refunded: eur(30),
+        disputed: eur(40),
+        ..payment(PaymentState::Captured)
+    };
+    assert_eq!(part_refunded(&back), Outcome::Done);
+    // All of it is another matter.
+    assert!(matches!(refunded(&back), Outcome::Pending(_)));
+    let pending = Payment { refund_pending: eur(1), ..back.clone() };
+    assert!(matches!(part_refunded(&pending), Outcome::Pending(_)));
+    let conflicted = Payment { state: PaymentState::Conflicted.into(), ..back };
+    assert!(matches!(part_refunded(&conflicted), Outcome::Refused(_)));
+}
+
+#[test]
 fn an_order_stands_on_all_of_its_money_and_on_nothing_less() {
     let eur = |minor| Money::new(minor, "EUR".parse().unwrap());
     let some = |minor| Some(eur(minor).into());
