@@ -26,7 +26,7 @@ async fn an_order_waits_for_its_buyer_and_is_confirmed_when_he_has_done_what_his
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_buyer_who_fails_may_pay_another_way_and_one_who_goes_away_keeps_nothing() {
-    let settings = [("order", "payment_window_ms", "12000"), ("order", "session_grace_ms", "500")];
+    let settings = [("order", "payment_window_ms", "20000"), ("order", "session_grace_ms", "500")];
     let shop = Shop::with(&settings).await;
     let alice = shop.buyer("alice");
     let failing = alice.order_one().await;
