@@ -32,10 +32,13 @@ pub use exchange::Incoming;
 /// Deadline of a call whose method the contract does not know.
 pub(crate) const DEFAULT_DEADLINE: Duration = Duration::from_secs(10);
 
-/// A connection to one of our services; `OrderServiceClient::new(channel)` takes it. Cheap to clone.
+/// A connection to one of our services; `OrderServiceClient::new(channel)` takes it. Cheap to clone, and small: every call in flight has
+/// one.
 #[derive(Clone)]
-pub struct Channel {
-    connection: Arc<Connection>,
+pub struct Channel(Arc<Shared>);
+
+struct Shared {
+    connection: Connection,
     authority: Authority,
     contract: Arc<Contract>,
 }
@@ -43,11 +46,11 @@ pub struct Channel {
 /// A channel to `service` at `address` ("host:port"). Nothing is connected before the first call. The server has to show a
 /// certificate of our CA for the name `service`.
 pub fn connect(tls: &tls::Client, service: &'static str, address: &str, contract: Arc<Contract>) -> Channel {
-    Channel {
-        connection: Arc::new(Connection::new(Connector::new(tls, service, address))),
+    Channel(Arc::new(Shared {
+        connection: Connection::new(Connector::new(tls, service, address)),
         authority: Authority::from_static(service),
         contract,
-    }
+    }))
 }
 
 /// A call on our own authority, with a deadline. On a caller's behalf use [`crate::Context::request`].
@@ -86,12 +89,12 @@ impl Channel {
     }
 
     async fn sender(&self) -> Result<SendRequest<Bytes>, Refusal> {
-        self.connection.sender().await.map_err(|error| unavailable(&error))
+        self.0.connection.sender().await.map_err(|error| unavailable(&error))
     }
 
     fn prepared<B>(&self, request: Request<B>) -> (Request<()>, B) {
         let (mut parts, body) = request.into_parts();
-        let declared = self.contract.method(parts.uri.path()).map(|method| method.calling.deadline);
+        let declared = self.0.contract.method(parts.uri.path()).map(|method| method.calling.deadline);
         stack::deadline::ensure(&mut parts.headers, declared.unwrap_or(DEFAULT_DEADLINE));
         stack::trace::inject(&mut parts.headers);
         parts.uri = self.uri(parts.uri.path_and_query().cloned());
@@ -102,7 +105,7 @@ impl Channel {
     fn uri(&self, path: Option<PathAndQuery>) -> Uri {
         let mut parts = http::uri::Parts::default();
         parts.scheme = Some(Scheme::HTTPS);
-        parts.authority = Some(self.authority.clone());
+        parts.authority = Some(self.0.authority.clone());
         parts.path_and_query = Some(path.unwrap_or_else(|| PathAndQuery::from_static("/")));
         Uri::from_parts(parts).expect("scheme, authority and path are a URI")
     }

@@ -13,6 +13,9 @@ use crate::harness::history::faults::{Fault, Struck};
 /// From so many histories on each end by itself is met with certainty; before that, those that most histories come to.
 const MANY: usize = 400;
 
+/// Whether a call is of one kind.
+type Kind = fn(&Call) -> bool;
+
 /// What has not happened, in words.
 pub fn missing(
     moves: &BTreeSet<Move>,
@@ -23,7 +26,7 @@ pub fn missing(
     let moves = Move::ALL.iter().filter(|step| !moves.contains(step)).map(|step| format!("move {step:?}"));
     let struck: BTreeSet<Fault> = done.iter().map(|struck| struck.fault).collect();
     let faults = menu.iter().filter(|fault| !struck.contains(fault)).map(|fault| format!("fault {fault:?}"));
-    let accepted: [(&str, fn(&Call) -> bool); 8] = [
+    let accepted: [(&str, Kind); 8] = [
         ("place", |call| matches!(call, Call::Place { .. })),
         ("pay", |call| matches!(call, Call::Pay { .. })),
         ("cancel", |call| matches!(call, Call::Cancel)),
@@ -34,7 +37,7 @@ pub fn missing(
         ("receive", |call| matches!(call, Call::Decide { verdict: Verdict::Receive { .. }, .. })),
     ];
     let calls: Vec<_> = lives.iter().flat_map(|life| &life.calls).collect();
-    let never = |is: fn(&Call) -> bool| !calls.iter().any(|call| is(&call.call) && is_yes(&call.answer));
+    let never = |is: Kind| !calls.iter().any(|call| is(&call.call) && is_yes(&call.answer));
     let accepted = accepted.into_iter().filter(|(_, is)| never(*is)).map(|(what, _)| format!("call {what}"));
     moves.chain(faults).chain(accepted).chain(ends(lives)).collect()
 }
