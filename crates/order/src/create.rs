@@ -90,7 +90,8 @@ impl Orders {
         match placed {
             Placed::New => Ok(order),
             Placed::Before(before) => {
-                self.let_go_of_another_hold(&order, &before.order).await;
+                // Apart: few requests come so far, and those that wait for their commit are many.
+                Box::pin(self.let_go_of_another_hold(&order, &before.order)).await;
                 replay(*before, &asked.fingerprint)
             }
             Placed::UsedUp(used_up) => Box::pin(self.lost(&asked, &order, used_up)).await,
