@@ -75,7 +75,7 @@ pub struct Books {
     /// Orders, and payments with late money, of which a person said that it was done by hand.
     pub by_hand: BTreeSet<Uuid>,
     /// Messages of the provider that contradict what is known.
-    pub refused_webhooks: i64,
+    pub refused_webhooks: Vec<String>,
     /// By position.
     pub written: Vec<Told>,
     /// In the order in which they were handled.
@@ -117,8 +117,15 @@ impl Books {
             .unwrap()
             .into_iter()
             .collect(),
-            refused_webhooks: sqlx::query_scalar("SELECT count(*) FROM webhook WHERE state = 'REFUSED'")
-                .fetch_one(&payment)
+            refused_webhooks: sqlx::query_scalar(
+                "SELECT concat_ws(' ', webhook.event_id, 'of', webhook.payment_id, 'because', why, '; attempts',
+                        (SELECT string_agg(operation || ' ' || state, ', ' ORDER BY created_at) FROM payment_attempt AS one
+                         WHERE one.payment_id = webhook.payment_id),
+                        '; facts', (SELECT string_agg(kind, ', ' ORDER BY at) FROM payment_event AS one
+                                    WHERE one.payment_id = webhook.payment_id))
+                 FROM webhook WHERE webhook.state = 'REFUSED' LIMIT 10",
+            )
+                .fetch_all(&payment)
                 .await
                 .unwrap(),
             written: told(&order, "SELECT event_id, event_key, subject FROM outbox ORDER BY position").await,

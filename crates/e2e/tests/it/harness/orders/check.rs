@@ -52,9 +52,10 @@ pub fn broken_rules(
     broken.extend(uses::broken(&orders, books));
     broken.extend(events::broken(&orders, books));
     broken.extend(faults(lives, done));
-    let refused = books.refused_webhooks;
-    let what = format!("money: {refused} webhooks contradict what is known");
-    broken.extend((refused > 0).then_some(Broken { history: None, what }));
+    broken.extend(books.refused_webhooks.iter().map(|refused| {
+        let what = format!("money: a webhook contradicts what is known: {refused}");
+        Broken { history: None, what }
+    }));
     broken
 }
 
