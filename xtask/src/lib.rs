@@ -26,6 +26,7 @@ pub mod seed;
 pub mod servers;
 pub mod smoke;
 pub mod stack;
+mod staff;
 pub mod stock;
 pub mod terminal;
 pub mod test;

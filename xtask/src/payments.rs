@@ -1,20 +1,17 @@
 //! `payments`: payments that wait for a person, of what `up` runs: seen, and resolved under the name of whoever runs this. It goes
-//! through the contract like everybody: by gRPC, with the certificate of `client` and a token of staff's.
+//! through the contract like everybody.
 
 mod resolve;
 mod stuck;
 
 use std::process::ExitCode;
-use std::time::Duration;
 
-use anyhow::Context as _;
 use stampede_kit as kit;
 use stampede_proto::payment::v1::repair_service_client::RepairServiceClient;
-use tonic::metadata::MetadataValue;
 
 use crate::cli::block_on;
 use crate::stack::Stack;
-use crate::token::{self, Role};
+use crate::staff;
 
 type Client = RepairServiceClient<kit::client::Channel>;
 
@@ -39,19 +36,5 @@ pub fn run(command: &Command) -> anyhow::Result<ExitCode> {
 }
 
 fn client(stack: &Stack) -> anyhow::Result<Client> {
-    let folder = stack.folder();
-    let tls =
-        kit::tls::Client::read(&folder.cert_path("client"), &folder.key_path("client"), &folder.ca_path())?;
-    let contract = kit::Contract::parse(stampede_proto::DESCRIPTOR_SET)?;
-    let address = stack.address("payment")?.to_string();
-    Ok(RepairServiceClient::new(kit::client::connect(&tls, "payment", &address, contract)))
-}
-
-/// A request of this person's, who is a member of staff.
-fn request<M>(stack: &Stack, user: &str, message: M, within: Duration) -> anyhow::Result<tonic::Request<M>> {
-    let mut request = kit::client::request(message, within);
-    let token = token::sign(stack.folder(), user, Role::Staff)?;
-    let bearer = MetadataValue::try_from(format!("Bearer {token}")).context("a token is ASCII")?;
-    request.metadata_mut().insert("authorization", bearer);
-    Ok(request)
+    Ok(RepairServiceClient::new(staff::channel(stack, "payment")?))
 }

@@ -71,11 +71,12 @@ impl Call<'_> {
             tracing::warn!(status = response.status().as_u16(), "a service answered gRPC with an HTTP error");
             return Err(Refusal::unavailable("a service this call needs does not answer").into());
         }
-        match status(response.headers()) {
-            Some(Err(status)) => Err(status),
-            Some(Ok(())) => Ok(Messages { body: response.into_body(), buffered: Bytes::new(), ended: true }),
-            None => Ok(Messages { body: response.into_body(), buffered: Bytes::new(), ended: false }),
-        }
+        let ended = match status(response.headers()) {
+            Some(Err(status)) => return Err(status),
+            Some(Ok(())) => true,
+            None => false,
+        };
+        Ok(Messages { body: response.into_body(), buffered: Bytes::new(), ended })
     }
 }
 

@@ -1,6 +1,7 @@
 //! Payment providers: the outside world behind one trait. An adapter translates and reports; it never retries, never decides,
 //! and calls an answer lost rather than guess.
 
+mod line;
 mod simulator;
 mod simulator_webhook;
 mod stripe;

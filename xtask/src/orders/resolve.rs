@@ -7,7 +7,8 @@ use serde_json::json;
 use stampede_proto::order::v1::{ResolveReviewRequest, ReviewResolution};
 use uuid::Uuid;
 
-use super::{client, request};
+use super::client;
+use crate::staff::{self, Signed};
 use crate::terminal::say;
 use crate::up;
 
@@ -34,36 +35,28 @@ pub struct Args {
     /// The payment whose late money it is about, where one is listed.
     #[arg(long)]
     payment: Option<Uuid>,
-    /// Why, for whoever looks later.
-    #[arg(long)]
-    note: String,
-    /// Who decides; kept with the decision.
-    #[arg(long, default_value = "reviewer")]
-    user: String,
-    /// The decision's id, to send one again whose answer was lost; a new one when it is left out.
-    #[arg(long)]
-    id: Option<Uuid>,
-    /// Print one JSON object instead of a line.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    signed: Signed,
 }
 
 pub async fn run(args: &Args) -> anyhow::Result<()> {
     let stack = up::running()?;
-    let id = args.id.unwrap_or_else(Uuid::now_v7);
+    let id = args.signed.id.unwrap_or_else(Uuid::now_v7);
     let message = ResolveReviewRequest {
         order_id: args.order.to_string(),
         resolution_id: id.to_string(),
         resolution: wire(args.resolution).into(),
-        note: args.note.clone(),
+        note: args.signed.note.clone(),
         payment_id: args.payment.map_or_else(String::new, |payment| payment.to_string()),
     };
-    let answer = client(&stack)?.resolve_review(request(&stack, &args.user, message, ANSWER_WITHIN)?).await;
+    let answer = client(&stack)?
+        .resolve_review(staff::request(&stack, &args.signed.user, message, ANSWER_WITHIN)?)
+        .await;
     let order = answer
         .map_err(|status| anyhow::anyhow!("order does not resolve it (--id {id}): {}", status.message()))?
         .into_inner();
     let state = order.state().as_str_name();
-    say(if args.json {
+    say(if args.signed.json {
         json!({ "orderId": order.order_id, "resolutionId": id, "state": state }).to_string()
     } else {
         format!("{} is {state}", order.order_id)

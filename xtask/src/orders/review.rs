@@ -4,35 +4,26 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use stampede_proto::order::v1::{ListReviewsRequest, Review, ReviewResolution};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
-use super::{client, request};
+use super::client;
+use crate::staff;
 use crate::terminal::say;
 use crate::up;
 
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
-const PAGE: u32 = 100;
-/// Orders that are listed; more than a person can look at.
-const MAX_LISTED: usize = 10_000;
 
 pub async fn run(as_json: bool) -> anyhow::Result<()> {
     let stack = up::running()?;
     let mut client = client(&stack)?;
-    let mut reviews: Vec<Review> = Vec::new();
-    let mut page_token = String::new();
-    loop {
-        let message = ListReviewsRequest { page_size: PAGE, page_token };
-        let answer = client.list_reviews(request(&stack, "reviewer", message, ANSWER_WITHIN)?).await;
+    let reviews = staff::listed(async |page_token| {
+        let message = ListReviewsRequest { page_size: staff::PAGE, page_token };
+        let answer = client.list_reviews(staff::request(&stack, "reviewer", message, ANSWER_WITHIN)?).await;
         let page = answer
             .map_err(|status| anyhow::anyhow!("order refuses to list reviews: {}", status.message()))?
             .into_inner();
-        reviews.extend(page.reviews);
-        page_token = page.next_page_token;
-        if page_token.is_empty() || reviews.len() >= MAX_LISTED {
-            break;
-        }
-    }
+        Ok((page.reviews, page.next_page_token))
+    })
+    .await?;
     if as_json {
         say(json!({ "reviews": reviews.iter().map(object).collect::<Vec<_>>() }).to_string());
     } else if reviews.is_empty() {
@@ -47,11 +38,6 @@ pub async fn run(as_json: bool) -> anyhow::Result<()> {
 pub fn word(resolution: i32) -> &'static str {
     let name = ReviewResolution::try_from(resolution).unwrap_or_default().as_str_name();
     name.strip_prefix("REVIEW_RESOLUTION_").unwrap_or(name)
-}
-
-fn since(review: &Review) -> String {
-    let at = review.since.as_ref().and_then(stampede_proto::time).unwrap_or(OffsetDateTime::UNIX_EPOCH);
-    at.format(&Rfc3339).unwrap_or_default()
 }
 
 /// Three lines an order: which, why, what may be done; and one for each decision made before.
@@ -69,7 +55,7 @@ fn lines(review: &Review) -> Vec<String> {
             order.order_id,
             order.buyer_id,
             review.step,
-            since(review)
+            staff::instant(review.since.as_ref().and_then(stampede_proto::time))
         ),
         format!("  {} ({}, {})", review.reason, short(states.0), short(states.1)),
         format!("  possible: {}", possible.join(", ")),
@@ -98,7 +84,7 @@ fn object(review: &Review) -> Value {
         "step": review.step,
         "paymentId": review.payment_id,
         "reason": review.reason,
-        "since": since(review),
+        "since": staff::instant(review.since.as_ref().and_then(stampede_proto::time)),
         "possible": review.possible.iter().copied().map(word).collect::<Vec<_>>(),
         "decisions": review.decisions.iter().map(|made| json!({
             "resolutionId": made.resolution_id, "resolution": word(made.resolution), "step": made.step,

@@ -7,7 +7,8 @@ use serde_json::json;
 use stampede_proto::payment::v1::{PaymentDecision, ResolvePaymentRequest, StuckReason};
 use uuid::Uuid;
 
-use super::{client, request};
+use super::client;
+use crate::staff::{self, Signed};
 use crate::terminal::say;
 use crate::up;
 
@@ -43,37 +44,29 @@ pub struct Args {
     /// Why it is listed.
     reason: Reason,
     decision: Decision,
-    /// Why, for whoever looks later.
-    #[arg(long)]
-    note: String,
-    /// Who decides; kept with the decision.
-    #[arg(long, default_value = "reviewer")]
-    user: String,
-    /// The decision's id, to send one again whose answer was lost; a new one when it is left out.
-    #[arg(long)]
-    id: Option<Uuid>,
-    /// Print one JSON object instead of a line.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    signed: Signed,
 }
 
 pub async fn run(args: &Args) -> anyhow::Result<()> {
     let stack = up::running()?;
-    let id = args.id.unwrap_or_else(Uuid::now_v7);
+    let id = args.signed.id.unwrap_or_else(Uuid::now_v7);
     let message = ResolvePaymentRequest {
         payment_id: args.payment.to_string(),
         resolution_id: id.to_string(),
         reason: reason(args.reason).into(),
         decision: decision(args.decision).into(),
-        note: args.note.clone(),
+        note: args.signed.note.clone(),
     };
-    let answer = client(&stack)?.resolve_payment(request(&stack, &args.user, message, ANSWER_WITHIN)?).await;
+    let answer = client(&stack)?
+        .resolve_payment(staff::request(&stack, &args.signed.user, message, ANSWER_WITHIN)?)
+        .await;
     let payment = answer
         .map_err(|status| anyhow::anyhow!("payment does not resolve it (--id {id}): {}", status.message()))?
         .into_inner()
         .payment;
     let state = payment.map(|payment| payment.state().as_str_name());
-    say(if args.json {
+    say(if args.signed.json {
         json!({ "paymentId": args.payment, "resolutionId": id, "state": state }).to_string()
     } else {
         format!("{} is {}", args.payment, state.unwrap_or("no payment"))

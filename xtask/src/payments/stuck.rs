@@ -7,35 +7,27 @@ use stampede_proto::common::v1::Money;
 use stampede_proto::payment::v1::{
     ListStuckPaymentsRequest, NextStep, PaymentClaim, PaymentDecision, StuckPayment, StuckReason,
 };
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
-use super::{client, request};
+use super::client;
+use crate::staff;
 use crate::terminal::say;
 use crate::up;
 
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
-const PAGE: u32 = 100;
-/// Payments that are listed; more than a person can look at.
-const MAX_LISTED: usize = 10_000;
 
 pub async fn run(as_json: bool) -> anyhow::Result<()> {
     let stack = up::running()?;
     let mut client = client(&stack)?;
-    let mut stuck: Vec<StuckPayment> = Vec::new();
-    let mut page_token = String::new();
-    loop {
-        let message = ListStuckPaymentsRequest { page_size: PAGE, page_token };
-        let answer = client.list_stuck_payments(request(&stack, "reviewer", message, ANSWER_WITHIN)?).await;
+    let stuck = staff::listed(async |page_token| {
+        let message = ListStuckPaymentsRequest { page_size: staff::PAGE, page_token };
+        let answer =
+            client.list_stuck_payments(staff::request(&stack, "reviewer", message, ANSWER_WITHIN)?).await;
         let page = answer
             .map_err(|status| anyhow::anyhow!("payment refuses to list: {}", status.message()))?
             .into_inner();
-        stuck.extend(page.payments);
-        page_token = page.next_page_token;
-        if page_token.is_empty() || stuck.len() >= MAX_LISTED {
-            break;
-        }
-    }
+        Ok((page.payments, page.next_page_token))
+    })
+    .await?;
     if as_json {
         say(json!({ "payments": stuck.iter().map(object).collect::<Vec<_>>() }).to_string());
     } else if stuck.is_empty() {
@@ -62,11 +54,6 @@ fn next_step(step: i32) -> &'static str {
     name.strip_prefix("NEXT_STEP_").unwrap_or(name)
 }
 
-fn since(stuck: &StuckPayment) -> String {
-    let at = stuck.since.as_ref().and_then(stampede_proto::time).unwrap_or(OffsetDateTime::UNIX_EPOCH);
-    at.format(&Rfc3339).unwrap_or_default()
-}
-
 fn money(money: Option<&Money>) -> String {
     money.map_or_else(|| "nothing".to_owned(), |money| format!("{} {}", money.amount_minor, money.currency))
 }
@@ -76,7 +63,13 @@ fn lines(stuck: &StuckPayment) -> Vec<String> {
     let possible: Vec<&str> = stuck.possible.iter().copied().map(decision).collect();
     let state = stuck.payment.as_ref().map_or("no payment", |payment| payment.state().as_str_name());
     let mut lines = vec![
-        format!("{} {} since {}: {}", stuck.payment_id, reason(stuck.reason), since(stuck), stuck.detail),
+        format!(
+            "{} {} since {}: {}",
+            stuck.payment_id,
+            reason(stuck.reason),
+            staff::instant(stuck.since.as_ref().and_then(stampede_proto::time)),
+            stuck.detail
+        ),
         format!("  {}", state.trim_start_matches("PAYMENT_STATE_")),
         format!("  {}: {}", next_step(stuck.next_step), stuck.advice),
         format!("  possible: {}", possible.join(", ")),
@@ -113,7 +106,7 @@ fn object(stuck: &StuckPayment) -> Value {
         "state": stuck.payment.as_ref().map(|payment| payment.state().as_str_name()),
         "reason": reason(stuck.reason),
         "detail": stuck.detail,
-        "since": since(stuck),
+        "since": staff::instant(stuck.since.as_ref().and_then(stampede_proto::time)),
         "nextStep": next_step(stuck.next_step),
         "advice": stuck.advice,
         "possible": stuck.possible.iter().copied().map(decision).collect::<Vec<_>>(),

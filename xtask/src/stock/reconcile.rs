@@ -5,17 +5,15 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use serde_json::{Map, Value, json};
-use stampede_kit as kit;
 use stampede_proto::inventory::v1::audit_service_client::AuditServiceClient;
 use stampede_proto::inventory::v1::reconcile_stock_response::Update;
 use stampede_proto::inventory::v1::{
     ReconcileStockRequest, ReconcileSummary, StockDifference, StockDifferenceKind,
 };
-use tonic::metadata::MetadataValue;
 
 use crate::stack::Stack;
+use crate::staff;
 use crate::terminal::say;
-use crate::token::{self, Role};
 use crate::up;
 
 /// The contract's: everything is compared, and what differs at the gate is looked at twice.
@@ -70,16 +68,8 @@ async fn ask(
     stack: &Stack,
     dry_run: bool,
 ) -> anyhow::Result<tonic::Streaming<stampede_proto::inventory::v1::ReconcileStockResponse>> {
-    let folder = stack.folder();
-    let tls =
-        kit::tls::Client::read(&folder.cert_path("client"), &folder.key_path("client"), &folder.ca_path())?;
-    let contract = kit::Contract::parse(stampede_proto::DESCRIPTOR_SET)?;
-    let address = stack.address("inventory")?.to_string();
-    let channel = kit::client::connect(&tls, "inventory", &address, contract);
-    let mut request = kit::client::request(ReconcileStockRequest { dry_run }, ANSWER_WITHIN);
-    let token = token::sign(folder, "reconcile", Role::Staff)?;
-    let bearer = MetadataValue::try_from(format!("Bearer {token}")).context("a token is ASCII")?;
-    request.metadata_mut().insert("authorization", bearer);
+    let channel = staff::channel(stack, "inventory")?;
+    let request = staff::request(stack, "reconcile", ReconcileStockRequest { dry_run }, ANSWER_WITHIN)?;
     let answer = AuditServiceClient::new(channel).reconcile_stock(request).await;
     Ok(answer
         .map_err(|status| anyhow::anyhow!("inventory refuses to compare: {}", status.message()))?

@@ -6,7 +6,7 @@ use time::{Duration, OffsetDateTime};
 
 /// So long after its stock was held an order is found again without asking for the hold. A try that gets as far as the hold finds it
 /// for as long as inventory keeps that.
-pub const KEPT: Duration = Duration::hours(24);
+const KEPT: Duration = Duration::hours(24);
 /// Clocks of two services are apart by less.
 const CLOCKS_APART: Duration = Duration::minutes(1);
 const DAY_S: i64 = 86_400;

@@ -1,36 +1,26 @@
-//! The adapter of `psp-simulator`'s HTTP API, for as many of them as there are, each under its own name. Calls in flight are bounded; each has one deadline, waiting for its turn included.
+//! The adapter of `psp-simulator`'s HTTP API, for as many of them as there are, each under its own name. What says neither yes nor no is
+//! lost.
 
 use std::time::Duration;
 
-use anyhow::Context as _;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use reqwest::{Method as Verb, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
-use tokio::sync::Semaphore;
 use uuid::Uuid;
 
+use super::line::Line;
 use super::{Call, Found, Provider, Reading, simulator_webhook};
 use crate::domain::{Answer, Method, PayerAction, Token};
-use crate::metrics;
 
-/// Calls in progress; more wait for their turn under their own deadline.
-const MAX_IN_FLIGHT: usize = 256;
-const CONNECT_WITHIN: Duration = Duration::from_secs(1);
 /// An operation is less than one; what is longer is not an operation.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
 /// Class of a command the provider says it does not understand: it was not done.
 const MALFORMED: &str = "rejected_by_provider";
 
-pub struct Simulator {
-    name: String,
-    http: reqwest::Client,
-    base: String,
-    timeout: Duration,
-    turns: Semaphore,
-}
+pub struct Simulator(Line);
 
 /// The provider's operation, in the words of its API.
 #[derive(Debug, Deserialize)]
@@ -62,22 +52,13 @@ impl Simulator {
     /// # Errors
     /// No HTTP client can be made.
     pub fn new(name: &str, url: &str, timeout: Duration) -> anyhow::Result<Self> {
-        let http = reqwest::Client::builder()
-            .connect_timeout(CONNECT_WITHIN)
-            .pool_max_idle_per_host(MAX_IN_FLIGHT)
-            .no_proxy()
-            // What one pays with goes to the address that was configured and to no other.
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .context("making the provider's HTTP client")?;
-        let base = url.trim_end_matches('/').to_owned();
-        Ok(Self { name: name.to_owned(), http, base, timeout, turns: Semaphore::new(MAX_IN_FLIGHT) })
+        Line::new(name, url, timeout, MAX_ANSWER_BYTES).map(Self)
     }
 
     async fn command(&self, path: &'static str, key: Uuid, body: Value) -> Answer {
-        let request = self.http.request(Verb::POST, format!("{}/v1/{path}", self.base));
+        let request = self.0.request(Verb::POST, &format!("/v1/{path}"));
         let request = request.header("idempotency-key", key.to_string()).json(&body);
-        match self.exchange(path, request).await {
+        match self.0.exchange(path, request).await {
             Some((StatusCode::OK | StatusCode::ACCEPTED | StatusCode::PAYMENT_REQUIRED, body)) => {
                 read(path, &body)
             }
@@ -94,8 +75,8 @@ impl Simulator {
     }
 
     async fn ask(&self, key: Uuid) -> Found {
-        let request = self.http.request(Verb::GET, format!("{}/v1/operations/{key}", self.base));
-        match self.exchange("operations", request).await {
+        let request = self.0.request(Verb::GET, &format!("/v1/operations/{key}"));
+        match self.0.exchange("operations", request).await {
             Some((StatusCode::OK, body)) => match read("operations", &body) {
                 Answer::Lost => Found::Lost,
                 known @ (Answer::Done { .. } | Answer::Refused { .. } | Answer::Action { .. }) => {
@@ -106,45 +87,6 @@ impl Simulator {
             Some(_) | None => Found::Lost,
         }
     }
-
-    /// The whole exchange under one deadline; None when it broke or took too long.
-    async fn exchange(
-        &self,
-        path: &'static str,
-        request: reqwest::RequestBuilder,
-    ) -> Option<(StatusCode, Vec<u8>)> {
-        let started = tokio::time::Instant::now();
-        let exchange = async {
-            let _turn = self.turns.acquire().await.ok()?;
-            let response = request.send().await.inspect_err(|error| broken(path, error)).ok()?;
-            let status = response.status();
-            Some((status, whole(path, response).await?))
-        };
-        let answer = tokio::time::timeout(self.timeout, exchange).await.unwrap_or_else(|_| {
-            tracing::warn!(path, "the provider took too long");
-            None
-        });
-        metrics::provider_call(
-            &self.name,
-            path,
-            answer.as_ref().map(|(status, _)| status.as_u16()),
-            started.elapsed(),
-        );
-        answer
-    }
-}
-
-/// The answer's body; None when it broke off or is longer than any answer of this provider.
-async fn whole(path: &'static str, mut response: reqwest::Response) -> Option<Vec<u8>> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.inspect_err(|error| broken(path, error)).ok()? {
-        if body.len() + chunk.len() > MAX_ANSWER_BYTES {
-            tracing::error!(path, "the provider's answer is too long");
-            return None;
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Some(body)
 }
 
 fn body(call: &Call) -> Value {
@@ -157,7 +99,7 @@ fn body(call: &Call) -> Value {
 
 impl Provider for Simulator {
     fn name(&self) -> &str {
-        &self.name
+        self.0.name()
     }
 
     fn authorize<'a>(&'a self, call: &'a Call, method: &'a Method) -> BoxFuture<'a, Answer> {
@@ -216,15 +158,6 @@ fn payers(action: Action) -> Option<PayerAction> {
 /// A 404 from a proxy or a wrong address says nothing about the operation.
 fn says_no_operation(body: &[u8]) -> bool {
     serde_json::from_slice::<Value>(body).is_ok_and(|body| body["error"] == "no_operation")
-}
-
-fn broken(path: &'static str, error: &reqwest::Error) {
-    tracing::warn!(
-        path,
-        timeout = error.is_timeout(),
-        connect = error.is_connect(),
-        "the provider cannot be reached"
-    );
 }
 
 #[cfg(test)]

@@ -9,12 +9,11 @@ mod webhook;
 
 use std::time::Duration;
 
-use anyhow::Context as _;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use stampede_kit::Secret;
-use tokio::sync::Semaphore;
 
+use super::line::Line;
 use super::{Call, Found, Provider, Reading};
 use crate::domain::{Answer, Method, MethodKind, Operation};
 use form::Form;
@@ -24,9 +23,6 @@ use talk::Reply;
 const NAME: &str = "stripe";
 /// The version whose shapes are read here.
 const API_VERSION: &str = "2024-06-20";
-/// Calls in progress; more wait for their turn under their own deadline.
-const MAX_IN_FLIGHT: usize = 256;
-const CONNECT_WITHIN: Duration = Duration::from_secs(1);
 /// Refunds of one intent that are looked through.
 const MOST_REFUNDS: &str = "100";
 
@@ -41,24 +37,16 @@ pub struct StripeConfig {
 }
 
 pub struct Stripe {
-    http: reqwest::Client,
+    line: Line,
     config: StripeConfig,
-    turns: Semaphore,
 }
 
 impl Stripe {
     /// # Errors
     /// No HTTP client can be made.
     pub fn new(config: StripeConfig) -> anyhow::Result<Self> {
-        let http = reqwest::Client::builder()
-            .connect_timeout(CONNECT_WITHIN)
-            .pool_max_idle_per_host(MAX_IN_FLIGHT)
-            .no_proxy()
-            // The secret key goes to the address that was configured and to no other.
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .context("making Stripe's HTTP client")?;
-        Ok(Self { http, config, turns: Semaphore::new(MAX_IN_FLIGHT) })
+        let line = Line::new(NAME, &config.url, config.timeout, talk::MAX_ANSWER_BYTES)?;
+        Ok(Self { line, config })
     }
 
     async fn hold(&self, call: &Call, method: &Method) -> Answer {

@@ -1,4 +1,4 @@
-//! One exchange with Stripe: a deadline, a bounded answer, and what its status and error object mean. What says neither yes nor no is
+//! One exchange with Stripe: who asks, and what the status and error object of the answer mean. What says neither yes nor no is
 //! lost, never guessed at: rate limits, conflicts of keys, errors of theirs, and everything unknown.
 
 use reqwest::{Method, StatusCode};
@@ -6,12 +6,11 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::form::Form;
-use super::{API_VERSION, NAME, Stripe};
+use super::{API_VERSION, Stripe};
 use crate::domain::Answer;
-use crate::metrics;
 
 /// An intent with its charge is a few thousand bytes; a page of refunds a hundred times one.
-const MAX_ANSWER_BYTES: usize = 1024 * 1024;
+pub(super) const MAX_ANSWER_BYTES: usize = 1024 * 1024;
 /// Longest class that is believed to be one.
 const MAX_CLASS: usize = 64;
 
@@ -84,8 +83,8 @@ impl ApiError {
 impl Stripe {
     pub(super) async fn post(&self, path: &str, key: Uuid, form: &Form) -> Reply {
         let request = self
-            .http
-            .request(Method::POST, format!("{}{path}", self.base()))
+            .line
+            .request(Method::POST, path)
             .header("idempotency-key", key.to_string())
             .header("content-type", "application/x-www-form-urlencoded")
             .body(form.encoded().to_owned());
@@ -93,30 +92,14 @@ impl Stripe {
     }
 
     pub(super) async fn get(&self, path: &str, query: &Form) -> Reply {
-        let request = self.http.request(Method::GET, format!("{}{path}?{}", self.base(), query.encoded()));
+        let request = self.line.request(Method::GET, &format!("{path}?{}", query.encoded()));
         self.exchange("get", request).await
     }
 
-    fn base(&self) -> &str {
-        self.config.url.trim_end_matches('/')
-    }
-
     async fn exchange(&self, what: &'static str, request: reqwest::RequestBuilder) -> Reply {
-        let started = tokio::time::Instant::now();
         let request =
             request.bearer_auth(self.config.secret_key.expose()).header("stripe-version", API_VERSION);
-        let exchange = async {
-            let _turn = self.turns.acquire().await.ok()?;
-            let response = request.send().await.inspect_err(broken).ok()?;
-            let status = response.status();
-            Some((status, whole(response).await?))
-        };
-        let answer = tokio::time::timeout(self.config.timeout, exchange).await.unwrap_or_else(|_| {
-            tracing::warn!(what, "the provider took too long");
-            None
-        });
-        let status = answer.as_ref().map(|(status, _)| status.as_u16());
-        metrics::provider_call(NAME, what, status, started.elapsed());
+        let answer = self.line.exchange(what, request).await;
         answer.map_or(Reply::Lost, |(status, body)| reply(status, body))
     }
 }
@@ -142,27 +125,6 @@ fn reply(status: StatusCode, body: Vec<u8>) -> Reply {
             Reply::Lost
         }
     }
-}
-
-async fn whole(mut response: reqwest::Response) -> Option<Vec<u8>> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.inspect_err(broken).ok()? {
-        if body.len() + chunk.len() > MAX_ANSWER_BYTES {
-            tracing::error!("the provider's answer is too long");
-            return None;
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Some(body)
-}
-
-/// Never the address: a query has our keys in it.
-fn broken(error: &reqwest::Error) {
-    tracing::warn!(
-        timeout = error.is_timeout(),
-        connect = error.is_connect(),
-        "the provider cannot be reached"
-    );
 }
 
 #[cfg(test)]
