@@ -58,7 +58,9 @@ impl OrderService for OrderApi {
         let request = request.into_inner();
         let method = request.method.and_then(wire::method);
         let method = method.ok_or(Error::Invalid { field: "method".into(), rule: "is required" })?;
-        free_of_cards("method", &method.token)?;
+        for token in method.tokens() {
+            free_of_cards("method", token)?;
+        }
         let paying = self.0.pay(&cx, order_id(&request.order_id)?, method).await?;
         Ok(Response::new(wire::paying(&paying)))
     }

@@ -90,6 +90,8 @@ impl Orders {
         let mut tx = self.db.begin().await?;
         let locked = store::orders::lock(&mut tx, id).await?.ok_or(Error::NotFound)?;
         let mut order = locked.order;
+        let tenders = |rule| Error::Invalid { field: "method.tenders".into(), rule };
+        let method = method.worth(order.total).map_err(tenders)?;
         if has_been_paid(order.state) {
             return Ok(Begun::Paid(Box::new(order)));
         }

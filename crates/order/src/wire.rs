@@ -1,18 +1,16 @@
 //! Wire messages to values and back. It refuses what has no meaning and decides nothing.
 
+mod method;
 pub mod promotion;
 
 use prost_types::Timestamp;
 use stampede_proto::order::v1 as wire;
-use stampede_proto::payment::v1::{
-    Alipay, CardToken, PaymentAction, PaymentMethod, StoredValue, WeChatPay, payment_method,
-};
+use stampede_proto::payment::v1::PaymentAction;
 use stampede_proto::timestamp;
 use time::{Duration, OffsetDateTime};
 
 use crate::domain::cart::Cart;
 use crate::domain::fulfilment::{Shipment, Units};
-use crate::domain::method::{Method, MethodKind};
 use crate::domain::order::{Line, Order};
 use crate::domain::page::Sort;
 use crate::domain::promotion::Applied;
@@ -22,6 +20,8 @@ use crate::error::Error;
 use crate::list::Query;
 use crate::pay::Paying;
 use crate::quote::Quote;
+
+pub use method::{method, method_message};
 
 pub fn order(order: &Order) -> wire::Order {
     wire::Order {
@@ -247,28 +247,6 @@ fn fulfilment_state(state: FulfilmentState) -> wire::OrderFulfilmentState {
     }
 }
 
-/// `None` when the message names no method.
-pub fn method(message: PaymentMethod) -> Option<Method> {
-    let (kind, token) = match message.method? {
-        payment_method::Method::Card(card) => (MethodKind::Card, card.token),
-        payment_method::Method::Alipay(alipay) => (MethodKind::Alipay, alipay.session),
-        payment_method::Method::WechatPay(wechat) => (MethodKind::WeChatPay, wechat.session),
-        payment_method::Method::StoredValue(stored) => (MethodKind::StoredValue, stored.account),
-    };
-    Some(Method { kind, token })
-}
-
-pub fn method_message(method: &Method) -> PaymentMethod {
-    let token = method.token.clone();
-    let method = match method.kind {
-        MethodKind::Card => payment_method::Method::Card(CardToken { token }),
-        MethodKind::Alipay => payment_method::Method::Alipay(Alipay { session: token }),
-        MethodKind::WeChatPay => payment_method::Method::WechatPay(WeChatPay { session: token }),
-        MethodKind::StoredValue => payment_method::Method::StoredValue(StoredValue { account: token }),
-    };
-    PaymentMethod { method: Some(method) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -291,14 +269,6 @@ mod tests {
         assert_eq!((micros(at(1_000)), micros(at(1_001)), micros(at(1_999))), (1_000, 2_000, 2_000));
         for seconds in [i64::MAX, i64::MIN, 253_402_300_799] {
             assert!(limit("created_to", Some(&Timestamp { seconds, nanos: 0 })).is_err(), "{seconds}");
-        }
-    }
-
-    #[test]
-    fn every_method_survives_the_way_to_the_wire_and_back() {
-        for kind in MethodKind::ALL {
-            let there = Method { kind: *kind, token: "tok_visa".into() };
-            assert_eq!(method(method_message(&there)), Some(there));
         }
     }
 }

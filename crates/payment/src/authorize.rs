@@ -3,10 +3,11 @@
 use stampede_types::PaymentId;
 
 use crate::crash::Stage;
-use crate::domain::{Operation, Payment, Terms};
+use crate::domain::{MethodKind, Operation, Payment, Terms};
 use crate::error::Error;
 use crate::payments::{Begun, Errand, Payments};
 use crate::store::{attempts, intents, payments};
+use crate::tenders::resume;
 
 /// The same id with the same terms is the same payment.
 #[derive(Debug, Clone)]
@@ -21,15 +22,19 @@ impl Payments {
     /// # Errors
     /// The id was used with other terms, no provider takes the method in this currency, or the database does not answer.
     pub async fn authorize(&self, command: Authorize) -> Result<Payment, Error> {
-        let begun = self.begin_authorize(command).await?;
-        self.carry_out(begun).await
+        let begun = match command.terms.tenders.is_empty() {
+            true => self.begin_authorize(command).await?,
+            false => self.begin_tenders(command.payment, command.terms).await?,
+        };
+        let payment = self.carry_out(begun).await?;
+        self.whole_of(payment).await
     }
 
     async fn begin_authorize(&self, command: Authorize) -> Result<Begun, Error> {
         let at = self.now();
         let (method, currency) = (command.terms.method.kind, command.terms.amount.currency());
         let Some((first, fallbacks)) = self.providers.route(method, currency).split_first() else {
-            return self.unroutable(command).await;
+            return self.unroutable(command.payment, &command.terms, method).await;
         };
         let payment = Payment::new(command.payment, command.terms, first, at).falling_back_to(fallbacks);
         let mut tx = self.db.begin().await?;
@@ -37,7 +42,7 @@ impl Payments {
         if !intents::insert(&mut tx, &payment).await? {
             let known = payments::lock(&mut tx, payment.id).await?.ok_or(Error::NotFound(payment.id))?;
             tx.rollback().await?;
-            return again(payment.id, payment.terms.as_ref(), known);
+            return resume(payment.id, payment.terms.as_ref(), known);
         }
         for attempt in &payment.attempts {
             attempts::insert(&mut tx, payment.id, attempt, self.lease, at).await?;
@@ -51,24 +56,16 @@ impl Payments {
 
 impl Payments {
     /// Nobody takes it now; one that was begun while somebody did goes on.
-    async fn unroutable(&self, command: Authorize) -> Result<Begun, Error> {
-        let Authorize { payment: id, terms } = command;
+    pub(crate) async fn unroutable(
+        &self,
+        id: PaymentId,
+        terms: &Terms,
+        method: MethodKind,
+    ) -> Result<Begun, Error> {
         let mut conn = self.db.acquire().await?;
         match payments::read(&mut conn, id).await? {
-            Some(known) => again(id, Some(&terms), known),
-            None => Err(Error::Unroutable { method: terms.method.kind, currency: terms.amount.currency() }),
+            Some(known) => resume(id, Some(terms), known),
+            None => Err(Error::Unroutable { method, currency: terms.amount.currency() }),
         }
     }
-}
-
-/// The id is known: the same payment goes on, another one is refused. One that was voided first has no terms to compare.
-fn again(id: PaymentId, asked: Option<&Terms>, known: Payment) -> Result<Begun, Error> {
-    if known.terms.is_some() && known.terms.as_ref() != asked {
-        return Err(Error::Conflict(id));
-    }
-    let open = known.open_attempt(Operation::Authorize).filter(|_| !known.void_requested).cloned();
-    Ok(match open {
-        Some(attempt) => Begun::resume(known, &attempt),
-        None => Begun::Settled(Box::new(known)),
-    })
 }

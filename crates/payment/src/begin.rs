@@ -22,8 +22,15 @@ impl Payments {
         let at = self.now();
         let mut tx = self.db.begin().await?;
         let mut payment = payments::lock(&mut tx, id).await?.ok_or(Error::NotFound(id))?;
+        // A part moves with its whole.
+        if payment.part_of.is_some() {
+            return Err(Error::NotFound(id));
+        }
         check_amount(&payment, asked)?;
         let asked = asked.map(Money::amount_minor);
+        if payment.is_whole() {
+            return self.begin_shares(tx, payment, operation, word, asked).await;
+        }
         if let Some(known) = payment.attempt(key).cloned() {
             return again(payment, &known, asked);
         }

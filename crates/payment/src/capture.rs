@@ -3,7 +3,7 @@
 use stampede_types::{Money, PaymentId};
 use uuid::Uuid;
 
-use crate::domain::{AttemptState, Operation, Payment, attempt_id};
+use crate::domain::{Operation, Payment};
 use crate::error::Error;
 use crate::payments::Payments;
 
@@ -21,17 +21,13 @@ impl Payments {
     ) -> Result<Payment, Error> {
         let begun = self.begin(id, Operation::Capture, capture, amount).await?;
         let payment = self.carry_out(begun).await?;
-        let attempt = payment.attempt(attempt_id(id, Operation::Capture, &capture.to_string()));
-        match attempt.map(|attempt| (attempt.state, attempt.decline.clone())) {
-            Some((AttemptState::Succeeded, _)) => Ok(payment),
-            // No decline: the money may have been taken, and whoever is told "declined" pays twice.
-            Some((AttemptState::Refused, _)) if payment.conflict.is_some() => {
-                Err(Error::Illegal(payment.standing().never(Operation::Capture)))
-            }
-            Some((AttemptState::Refused, decline)) => Err(Error::Declined(decline.unwrap_or_default())),
-            Some((AttemptState::Sent | AttemptState::Lost | AttemptState::Action, _)) | None => {
-                Err(Error::Unknown)
-            }
+        let asked = payment.asked_as(Operation::Capture, capture);
+        if asked.is_empty() || asked.iter().any(|(_, attempt)| attempt.is_open()) {
+            return Err(Error::Unknown);
+        }
+        match payment.not_done(&asked) {
+            Some(refused) => Err(refused.into()),
+            None => Ok(payment),
         }
     }
 }

@@ -18,6 +18,7 @@ mod standing;
 mod state;
 pub mod stuck;
 mod terms;
+mod whole;
 
 pub use action::PayerAction;
 pub use amounts::Amounts;
@@ -32,3 +33,4 @@ pub use signature::{Keys, Unsigned};
 pub use standing::{IllegalStep, Refused, Standing, VoidPlan};
 pub use state::State;
 pub use terms::{CaptureMode, Method, MethodKind, Terms, Token};
+pub use whole::{Next, NotDone, Part, Tender};

@@ -9,7 +9,7 @@ use stampede_types::{Currency, PaymentId};
 use tonic::Status;
 
 use crate::domain::stuck::Impossible;
-use crate::domain::{IllegalStep, MethodKind, Refused, Unsigned};
+use crate::domain::{IllegalStep, MethodKind, NotDone, Refused, Unsigned};
 
 /// When a caller may ask for an outcome again.
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(500);
@@ -57,6 +57,15 @@ impl From<Refused> for Error {
         match refused {
             Refused::Illegal(step) => Self::Illegal(step),
             Refused::Exceeds { left_minor } => Self::Exceeded { left_minor: Some(left_minor) },
+        }
+    }
+}
+
+impl From<NotDone> for Error {
+    fn from(not_done: NotDone) -> Self {
+        match not_done {
+            NotDone::Illegal(step) => Self::Illegal(step),
+            NotDone::Declined(class) => Self::Declined(class),
         }
     }
 }

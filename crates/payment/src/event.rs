@@ -16,10 +16,29 @@ use crate::grpc::wire;
 const CONFLICTED: &str = "payment.conflicted";
 const RESOLVED: &str = "payment.resolved";
 
+/// Of a part nothing: what others hear is said with its whole by [`publish_part`].
+///
 /// # Errors
 /// The database's.
 pub async fn publish(conn: &mut PgConnection, payment: &Payment, facts: &[Event]) -> Result<(), sqlx::Error> {
-    let events: Vec<_> = facts.iter().map(|fact| message(payment, fact)).collect();
+    if payment.part_of.is_some() {
+        return Ok(());
+    }
+    let events: Vec<_> = facts.iter().map(|fact| message(payment, payment, fact)).collect();
+    outbox::append(conn, &events).await
+}
+
+/// What has become of one of several tenders, as news of the whole and with its state.
+///
+/// # Errors
+/// The database's.
+pub async fn publish_part(
+    conn: &mut PgConnection,
+    whole: &Payment,
+    part: &Payment,
+    facts: &[Event],
+) -> Result<(), sqlx::Error> {
+    let events: Vec<_> = facts.iter().map(|fact| message(whole, part, fact)).collect();
     outbox::append(conn, &events).await
 }
 
@@ -65,8 +84,8 @@ pub async fn publish_resolved(
     outbox::append(conn, &[envelope(payment, id, RESOLVED, news, at)]).await
 }
 
-fn message(payment: &Payment, fact: &Event) -> NewEvent {
-    envelope(payment, fact.id, fact.kind.subject(), wire::event(payment, fact), fact.at)
+fn message(payment: &Payment, of: &Payment, fact: &Event) -> NewEvent {
+    envelope(payment, fact.id, fact.kind.subject(), wire::event(of, fact), fact.at)
 }
 
 fn envelope(
@@ -76,7 +95,8 @@ fn envelope(
     event: pb::PaymentEvent,
     at: OffsetDateTime,
 ) -> NewEvent {
-    let key = payment.id.to_string();
+    // Nobody outside knows a part.
+    let key = payment.part_of.map_or(payment.id, |part| part.whole).to_string();
     let envelope = Envelope {
         event_id: id.to_string(),
         key: key.clone(),

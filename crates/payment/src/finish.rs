@@ -15,8 +15,9 @@ use crate::error::Error;
 use crate::payments::{Begun, Errand, Payments};
 use crate::provider::Found;
 use crate::store::attempts::{self, Wait};
-use crate::store::{events, intents, ledger, payments, stuck};
+use crate::store::{events, ledger, payments, stuck};
 use crate::stuck::UNKNOWN_AFTER;
+use crate::tenders::Cause;
 use crate::{contradiction, event, metrics};
 
 /// Waits between questions after lost answers: growing with the attempt's age.
@@ -35,6 +36,12 @@ impl Payments {
     pub(crate) async fn carry_out(&self, begun: Begun) -> Result<Payment, Error> {
         let (errand, answer) = match begun {
             Begun::Settled(payment) => return Ok(*payment),
+            Begun::Several { whole, begun } => {
+                for begun in begun {
+                    Box::pin(self.carry_out(begun)).await?;
+                }
+                return self.get(whole).await;
+            }
             Begun::Fresh(errand) => {
                 let answer = self.send(&errand).await;
                 (errand, answer)
@@ -54,8 +61,8 @@ impl Payments {
         self.carry_on(&errand, payment).await
     }
 
-    /// The next provider's authorisation was begun with the fact that this one cannot, and an automatic payment's capture with the fact
-    /// that it is held; without this the resolver would carry them out.
+    /// The next provider's authorisation was begun with the fact that this one cannot, the next tender's and an automatic payment's
+    /// capture with the fact that it is held; without this the resolver would carry them out.
     async fn carry_on(&self, errand: &Errand, payment: Payment) -> Result<Payment, Error> {
         if errand.attempt.operation != Operation::Authorize {
             return Ok(payment);
@@ -68,7 +75,17 @@ impl Payments {
                 let begun = Errand::of(&payment, &next).map(Begun::Fresh);
                 Box::pin(self.carry_out(begun.unwrap_or(Begun::Settled(Box::new(payment))))).await
             }
-            Some(_) | None => Ok(payment),
+            Some(_) => Ok(payment),
+            None => {
+                let tender = match payment.part_of {
+                    Some(part) => self.next_tender(part).await?,
+                    None => None,
+                };
+                match tender {
+                    Some(errand) => Box::pin(self.carry_out(Begun::Fresh(errand))).await,
+                    None => Ok(payment),
+                }
+            }
         }
     }
 
@@ -154,6 +171,7 @@ impl Payments {
             payments::lock(&mut tx, errand.payment).await?.ok_or(Error::NotFound(errand.payment))?;
         let before = payment.attempts.clone();
         let settlement = rule(&mut payment, attempt, answer, at);
+        let mut learned: &[Event] = &[];
         metrics::settlement(errand.attempt.operation, &settlement);
         match &settlement {
             Settlement::Unchanged | Settlement::Premature => return Ok((payment, settlement)),
@@ -164,13 +182,14 @@ impl Payments {
                     attempts::insert(&mut tx, payment.id, follow_up, self.leave_alone(follow_up), at).await?;
                 }
                 record(&mut tx, &payment, facts).await?;
+                learned = facts;
             }
             Settlement::Conflict(conflict) => {
                 contradiction::note(&mut tx, &payment, &errand.attempt.provider, conflict, at).await?;
             }
         }
         self.save_attempts(&mut tx, &payment, &before, at).await?;
-        intents::save(&mut tx, &payment, at).await?;
+        self.keep(&mut tx, &payment, learned, Cause { resolution: None, lease: self.lease, at }).await?;
         tx.commit().await?;
         self.wake.wake();
         Ok((payment, settlement))

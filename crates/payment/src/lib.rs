@@ -23,6 +23,7 @@ mod repair;
 mod resolve;
 mod store;
 mod stuck;
+mod tenders;
 mod void;
 mod webhook;
 
@@ -37,7 +38,7 @@ pub use crash::Crash;
 pub use domain::stuck::{Decision, Reason};
 pub use domain::{
     Amounts, Answer, CaptureMode, Heard, Keys, Method, MethodKind, Notice, Operation, PayerAction, Payment,
-    Routes, Spontaneous, State, Terms, Token,
+    Routes, Spontaneous, State, Tender, Terms, Token,
 };
 pub use error::Error;
 pub use payments::Payments;

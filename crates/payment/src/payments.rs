@@ -49,6 +49,8 @@ pub(crate) enum Begun {
     Resume(Errand),
     /// Nothing to do any more.
     Settled(Box<Payment>),
+    /// Of several parts of one payment, one after the other.
+    Several { whole: stampede_types::PaymentId, begun: Vec<Begun> },
 }
 
 impl Payments {

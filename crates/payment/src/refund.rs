@@ -4,7 +4,7 @@
 use stampede_types::{Money, PaymentId};
 use uuid::Uuid;
 
-use crate::domain::{AttemptState, Operation, Payment, attempt_id};
+use crate::domain::{Operation, Payment};
 use crate::error::Error;
 use crate::payments::Payments;
 
@@ -17,18 +17,9 @@ impl Payments {
     pub async fn refund(&self, id: PaymentId, refund: Uuid, amount: Option<Money>) -> Result<Payment, Error> {
         let begun = self.begin(id, Operation::Refund, refund, amount).await?;
         let payment = self.carry_out(begun).await?;
-        let attempt = payment.attempt(attempt_id(id, Operation::Refund, &refund.to_string()));
-        match attempt.map(|attempt| (attempt.state, attempt.decline.clone())) {
-            // No decline: the money may have been given back.
-            Some((AttemptState::Refused, _)) if payment.conflict.is_some() => {
-                Err(Error::Illegal(payment.standing().never(Operation::Refund)))
-            }
-            Some((AttemptState::Refused, decline)) => Err(Error::Declined(decline.unwrap_or_default())),
-            Some((
-                AttemptState::Sent | AttemptState::Lost | AttemptState::Action | AttemptState::Succeeded,
-                _,
-            ))
-            | None => Ok(payment),
+        match payment.not_done(&payment.asked_as(Operation::Refund, refund)) {
+            Some(refused) => Err(refused.into()),
+            None => Ok(payment),
         }
     }
 }

@@ -1,6 +1,8 @@
 //! ResolvePayment: one decision of a person about a payment that waits. The decision, what it does to the payment, books and news are
 //! one commit; a provider is asked before it and never within.
 
+use std::time::Duration;
+
 use stampede_types::PaymentId;
 use uuid::Uuid;
 
@@ -13,8 +15,9 @@ use crate::finish::{is_taken, record};
 use crate::payments::{Errand, Payments};
 use crate::provider::Found;
 use crate::store::resolutions::Resolution;
-use crate::store::{attempts, intents, payments, resolutions, stuck, webhooks};
+use crate::store::{attempts, payments, resolutions, stuck, webhooks};
 use crate::stuck::BOUNDS;
+use crate::tenders::Cause;
 
 /// More reasons than there are: one payment's are read at once.
 const REASONS: i64 = 16;
@@ -136,7 +139,8 @@ impl Payments {
                 let facts = payment.close_by_hand(command.id, at);
                 record(conn, &payment, &facts).await?;
                 self.save_attempts(conn, &payment, &before, at).await?;
-                Ok(intents::save(conn, &payment, at).await?)
+                let cause = Cause { resolution: None, lease: Duration::ZERO, at };
+                Ok(self.keep(conn, &payment, &facts, cause).await?)
             }
             (Reason::Unknown, _, _) => Ok(attempts::ask_now(conn, command.payment).await?),
             (Reason::WebhookParked, Decision::CloseByHand, _) => {
@@ -181,10 +185,11 @@ impl Payments {
         };
         record(conn, &payment, &facts).await?;
         if let Some(capture) = payment.go_on() {
-            attempts::insert(conn, payment.id, &capture, std::time::Duration::ZERO, at).await?;
+            attempts::insert(conn, payment.id, &capture, Duration::ZERO, at).await?;
         }
         self.save_attempts(conn, &payment, &before, at).await?;
-        intents::save_decided(conn, &payment, Some(command.id), at).await?;
+        let cause = Cause { resolution: Some(command.id), lease: Duration::ZERO, at };
+        self.keep(conn, &payment, &facts, cause).await?;
         if payment.conflict.is_none() {
             stuck::close(conn, payment.id, Reason::Conflict).await?;
         }
@@ -206,7 +211,7 @@ impl Payments {
                 Settlement::Settled { facts, follow_up } => {
                     learned.extend(facts);
                     if let Some(follow_up) = &follow_up {
-                        attempts::insert(conn, payment.id, follow_up, std::time::Duration::ZERO, at).await?;
+                        attempts::insert(conn, payment.id, follow_up, Duration::ZERO, at).await?;
                     }
                 }
                 Settlement::Conflict(conflict) => {

@@ -7,6 +7,7 @@ pub mod ledger;
 pub mod payments;
 pub mod resolutions;
 pub mod stuck;
+mod tenders;
 pub mod webhooks;
 
 /// A stored text that this version does not know.

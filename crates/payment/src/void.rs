@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::event;
 use crate::payments::{Begun, Errand, Payments};
 use crate::store::{attempts, events, intents, payments};
+use crate::tenders::Cause;
 
 impl Payments {
     /// The payment as it stands afterwards: VOIDED, or still what it was with the void to come as soon as it can.
@@ -17,7 +18,8 @@ impl Payments {
     /// Everything is captured, a capture is under way, or the database does not answer.
     pub async fn void(&self, id: PaymentId) -> Result<Payment, Error> {
         let begun = self.begin_void(id).await?;
-        self.carry_out(begun).await
+        let payment = self.carry_out(begun).await?;
+        self.whole_of(payment).await
     }
 
     async fn begin_void(&self, id: PaymentId) -> Result<Begun, Error> {
@@ -29,6 +31,13 @@ impl Payments {
                 None => Box::pin(self.begin_void(id)).await,
             };
         };
+        // A part is let go with its whole.
+        if payment.part_of.is_some() {
+            return Err(Error::NotFound(id));
+        }
+        if payment.is_whole() {
+            return self.begin_letting_go(tx, payment).await;
+        }
         if let Some(attempt) = payment.open_void().cloned() {
             return Ok(Begun::resume(payment, &attempt));
         }
@@ -67,7 +76,7 @@ impl Payments {
         let at = self.now();
         let attempt = payment.begin_void(amount_minor);
         attempts::insert(&mut tx, payment.id, &attempt, self.lease, at).await?;
-        intents::save(&mut tx, &payment, at).await?;
+        self.keep(&mut tx, &payment, &[], Cause { resolution: None, lease: self.lease, at }).await?;
         tx.commit().await?;
         self.crash.at(Stage::Intent, Operation::Void);
         Ok(match Errand::of(&payment, &attempt) {

@@ -15,7 +15,8 @@ use crate::metrics;
 use crate::payments::Payments;
 use crate::provider::{About, Reading, Told};
 use crate::store::webhooks::{self, Standing};
-use crate::store::{attempts, events, intents, payments, stuck};
+use crate::store::{attempts, events, payments, stuck};
+use crate::tenders::Cause;
 
 /// Waits of a parked webhook: as long again as it has waited, within these.
 pub(crate) const WAITS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(60));
@@ -164,6 +165,9 @@ impl Payments {
         if let (Heard::Early(_), true) = (&heard, late) {
             heard = Heard::Conflict(payment.refuse(&message.told.notice, NEVER_CAME));
         }
+        // Nobody waits for what follows: the resolver takes it at once.
+        let cause = Cause { resolution: None, lease: Duration::ZERO, at };
+        let learned: Vec<Event>;
         match heard {
             Heard::Known => return Ok((Standing::Applied, false)),
             Heard::Early(why) => return Ok((Standing::Parked(why), false)),
@@ -171,20 +175,21 @@ impl Payments {
                 let Conflict { reason, .. } = conflict;
                 contradiction::note(conn, &payment, message.provider, &conflict, at).await?;
                 self.save_attempts(conn, &payment, &before, at).await?;
-                intents::save(conn, &payment, at).await?;
+                self.keep(conn, &payment, &[], cause).await?;
                 return Ok((Standing::Refused(reason), false));
             }
             Heard::Recorded { facts, follow_up } => {
+                learned = facts;
                 if let Some(follow_up) = &follow_up {
                     note_fallback(&payment, follow_up);
                     attempts::insert(conn, payment.id, follow_up, Duration::ZERO, at).await?;
                 }
-                record(conn, &payment, &facts).await?;
-                alert(&payment, &facts);
+                record(conn, &payment, &learned).await?;
+                alert(&payment, &learned);
             }
         }
         self.save_attempts(conn, &payment, &before, at).await?;
-        intents::save(conn, &payment, at).await?;
+        self.keep(conn, &payment, &learned, cause).await?;
         Ok((Standing::Applied, true))
     }
 }

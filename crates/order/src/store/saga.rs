@@ -2,9 +2,11 @@
 //! still stands. Waiting and leases are measured by Postgres's clock.
 
 mod standing;
+mod tenders;
 
 use std::time::Duration;
 
+use sqlx::types::Json;
 use sqlx::{PgConnection, PgExecutor};
 use stampede_types::OrderId;
 use uuid::Uuid;
@@ -13,6 +15,8 @@ use super::orders::{out_of_range, parsed};
 use crate::domain::method::{BuyerAction, Method};
 use crate::domain::retry::Pace;
 use crate::domain::saga::Step;
+
+use tenders::{TenderRow, tender_rows};
 
 pub use standing::{Backlog, action, backlog, is_parked, moves_the_order, of_order};
 
@@ -50,6 +54,7 @@ struct WorkRow {
     attempt: i32,
     method_kind: Option<String>,
     method_token: Option<String>,
+    tenders: Option<Json<Vec<TenderRow>>>,
     cancel_reason: String,
     unknown_seconds: f64,
     return_id: Option<Uuid>,
@@ -59,8 +64,8 @@ struct WorkRow {
 /// Begins a saga under a claim. False when the order has one already. The caller holds the order's row lock.
 pub async fn begin(conn: &mut PgConnection, work: &Work, lease: Duration) -> Result<bool, sqlx::Error> {
     let begun = sqlx::query!(
-        "INSERT INTO saga (order_id, step, method_kind, method_token, cancel_reason, return_id, claim, claimed_until)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, now() + make_interval(secs => $8))
+        "INSERT INTO saga (order_id, step, method_kind, method_token, cancel_reason, return_id, claim, claimed_until, tenders)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, now() + make_interval(secs => $8), $9)
          ON CONFLICT ON CONSTRAINT saga_one_per_order DO NOTHING",
         work.order.uuid(),
         work.step.as_str(),
@@ -69,7 +74,8 @@ pub async fn begin(conn: &mut PgConnection, work: &Work, lease: Duration) -> Res
         work.cancel_reason,
         work.return_id,
         work.claim,
-        lease.as_secs_f64()
+        lease.as_secs_f64(),
+        work.method.as_ref().and_then(tender_rows) as _,
     )
     .execute(conn)
     .await?;
@@ -94,7 +100,8 @@ pub async fn claim_due(
            WHERE parked_at IS NULL AND next_at <= now() AND (claimed_until IS NULL OR claimed_until <= now())
              AND step = ANY($4)
            ORDER BY next_at LIMIT $3 FOR UPDATE SKIP LOCKED)
-         RETURNING order_id, step, attempt, method_kind, method_token, cancel_reason, return_id,
+         RETURNING order_id, step, attempt, method_kind, method_token, tenders AS \"tenders: Json<Vec<TenderRow>>\",
+                   cancel_reason, return_id,
                    stock_released_at IS NOT NULL AS \"stock_released!\",
                    coalesce(extract(epoch FROM now() - unknown_since), 0)::float8 AS \"unknown_seconds!\"",
         claim,
@@ -233,7 +240,11 @@ pub async fn park(conn: &mut PgConnection, work: &Work, error: &str) -> Result<b
 impl WorkRow {
     fn into_work(self, claim: Uuid) -> Result<Work, sqlx::Error> {
         let method = match (self.method_kind, self.method_token) {
-            (Some(kind), Some(token)) => Some(Method { kind: parsed(&kind)?, token }),
+            (Some(kind), Some(token)) => {
+                let tenders = self.tenders.map(|rows| rows.0).unwrap_or_default();
+                let tenders = tenders.into_iter().map(TenderRow::tender).collect::<Result<_, _>>()?;
+                Some(Method { kind: parsed(&kind)?, token, tenders })
+            }
             (None | Some(_), None) | (None, Some(_)) => None,
         };
         Ok(Work {

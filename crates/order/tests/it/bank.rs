@@ -211,7 +211,8 @@ fn new_payment(request: AuthorizePaymentRequest) -> Payment {
         payment_method::Method::Card(card) => card.token,
         payment_method::Method::Alipay(_)
         | payment_method::Method::WechatPay(_)
-        | payment_method::Method::StoredValue(_) => panic!("these buyers pay by card"),
+        | payment_method::Method::StoredValue(_)
+        | payment_method::Method::Tenders(_) => panic!("these buyers pay by card"),
     };
     let (state, decline) = match token.as_str() {
         "tok_declined" => (PaymentState::Failed, "insufficient_funds"),

@@ -23,7 +23,7 @@ const OVER: Duration = Duration::ZERO;
 const LONG: Duration = Duration::from_mins(5);
 
 fn work(order: OrderId, step: Step) -> Work {
-    let method = Some(Method { kind: MethodKind::Card, token: "tok_visa".into() });
+    let method = Some(Method::one(MethodKind::Card, "tok_visa".into()));
     Work { method, ..Work::new(order, step) }
 }
 

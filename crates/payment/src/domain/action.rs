@@ -16,7 +16,8 @@ impl Payment {
     /// What the payer has to do now, when he has to do anything.
     #[must_use]
     pub fn action(&self) -> Option<&PayerAction> {
-        self.open_attempt(Operation::Authorize)?.action.as_ref()
+        let own = self.open_attempt(Operation::Authorize).and_then(|attempt| attempt.action.as_ref());
+        own.or_else(|| self.parts.iter().find_map(Self::action))
     }
 
     /// The provider waits for the payer. For anything but an authorisation that is no answer.
@@ -64,7 +65,7 @@ mod tests {
     fn waiting() -> Payment {
         let method = Method { kind: MethodKind::Card, token: Token::new("tok_3ds") };
         let amount = Money::new(100, "EUR".parse().unwrap());
-        let terms = Terms { order: OrderId::new(Uuid::nil()), amount, method, capture: CaptureMode::Manual };
+        let terms = Terms { order: OrderId::new(Uuid::nil()), amount, method, tenders: Vec::new(), capture: CaptureMode::Manual };
         let mut payment = Payment::new(PaymentId::new(Uuid::nil()), terms, "psp", AT);
         let action =
             PayerAction { url: Token::new("https://psp/3ds"), expires_at: AT + Duration::minutes(10) };

@@ -54,4 +54,20 @@ impl Amounts {
         }
         sum
     }
+
+    /// Both together.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self {
+            authorized_minor: self.authorized_minor + other.authorized_minor,
+            captured_minor: self.captured_minor + other.captured_minor,
+            voided_minor: self.voided_minor + other.voided_minor,
+            refunded_minor: self.refunded_minor + other.refunded_minor,
+            disputed_minor: self.disputed_minor + other.disputed_minor,
+            lost_minor: self.lost_minor + other.lost_minor,
+            declined: self.declined || other.declined,
+            closed: self.closed || other.closed,
+            expired: self.expired || other.expired,
+        }
+    }
 }

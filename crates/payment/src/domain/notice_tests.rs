@@ -13,7 +13,7 @@ const PSP: &str = "psp";
 fn held(capture: CaptureMode, captures: &[i64]) -> Payment {
     let method = Method { kind: MethodKind::Card, token: Token::new("tok_visa") };
     let amount = Money::new(100, "EUR".parse().unwrap());
-    let terms = Terms { order: OrderId::new(Uuid::nil()), amount, method, capture };
+    let terms = Terms { order: OrderId::new(Uuid::nil()), amount, method, tenders: Vec::new(), capture };
     let mut payment = Payment::new(PaymentId::new(Uuid::nil()), terms, PSP, AT);
     let key = payment.attempts[0].id;
     assert!(matches!(payment.hear(PSP, &done(key, 100), AT), Heard::Recorded { .. }));

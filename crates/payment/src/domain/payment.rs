@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{
-    Amounts, Attempt, CaptureMode, Event, EventKind, Operation, Refused, Standing, Terms, attempt_id,
+    Amounts, Attempt, CaptureMode, Event, EventKind, Operation, Part, Refused, Standing, Terms, attempt_id,
 };
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +23,10 @@ pub struct Payment {
     pub fallbacks: Vec<String>,
     pub attempts: Vec<Attempt>,
     pub events: Vec<Event>,
+    /// What it is a part of, when it is one of several tenders.
+    pub part_of: Option<Part>,
+    /// Its tenders, in the order in which they were asked; only a payment of several has any.
+    pub parts: Vec<Payment>,
     pub created_at: OffsetDateTime,
 }
 
@@ -58,7 +62,7 @@ impl Payment {
         Self { void_requested: true, events: vec![event], ..Self::bare(id, None, at) }
     }
 
-    const fn bare(id: PaymentId, terms: Option<Terms>, at: OffsetDateTime) -> Self {
+    pub(super) const fn bare(id: PaymentId, terms: Option<Terms>, at: OffsetDateTime) -> Self {
         Self {
             id,
             terms,
@@ -68,6 +72,8 @@ impl Payment {
             fallbacks: Vec::new(),
             attempts: Vec::new(),
             events: Vec::new(),
+            part_of: None,
+            parts: Vec::new(),
             created_at: at,
         }
     }
@@ -75,6 +81,9 @@ impl Payment {
     /// What came of the authorisation that counts. A hold that was left behind elsewhere is none of the buyer's money for us.
     #[must_use]
     pub fn amounts(&self) -> Amounts {
+        if self.is_whole() {
+            return self.part_amounts();
+        }
         match self.holder() {
             Some(holder) => self.amounts_at(holder),
             None => self.totals(),
@@ -96,6 +105,9 @@ impl Payment {
 
     #[must_use]
     pub fn standing(&self) -> Standing {
+        if self.is_whole() {
+            return self.whole_standing();
+        }
         Standing::of(self.amounts(), &self.attempts, self.void_requested, self.conflict.is_some())
     }
 

@@ -11,7 +11,7 @@ const AT: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
 fn payment(capture: CaptureMode) -> Payment {
     let method = Method { kind: MethodKind::Card, token: Token::new("tok_visa") };
     let amount = Money::new(100, "EUR".parse().unwrap());
-    let terms = Terms { order: OrderId::new(Uuid::nil()), amount, method, capture };
+    let terms = Terms { order: OrderId::new(Uuid::nil()), amount, method, tenders: Vec::new(), capture };
     let fallbacks = ["b".to_owned(), "c".to_owned()];
     Payment::new(PaymentId::new(Uuid::nil()), terms, "a", AT).falling_back_to(&fallbacks)
 }

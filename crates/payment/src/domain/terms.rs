@@ -6,6 +6,7 @@ use std::str::FromStr;
 use sha2::{Digest as _, Sha256};
 use stampede_types::{Money, OrderId};
 
+use super::Tender;
 use super::state::UnknownName;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +15,16 @@ pub enum MethodKind {
     Alipay,
     WechatPay,
     StoredValue,
+    /// Several of the others, each for a part: `Terms::tenders` says which.
+    Tenders,
+}
+
+impl Method {
+    /// Of a payment of several tenders: who is asked for what is said there.
+    #[must_use]
+    pub const fn tenders() -> Self {
+        Self { kind: MethodKind::Tenders, token: Token(String::new()) }
+    }
 }
 
 /// When what is authorised is captured.
@@ -40,6 +51,8 @@ pub struct Terms {
     pub order: OrderId,
     pub amount: Money,
     pub method: Method,
+    /// What each part is paid with, in the order in which they are asked; empty when it is one method.
+    pub tenders: Vec<Tender>,
     pub capture: CaptureMode,
 }
 
@@ -58,6 +71,13 @@ impl Terms {
             // As it was before there were two.
             CaptureMode::Manual => {}
             CaptureMode::Automatic => hash.update(self.capture.as_str().as_bytes()),
+        }
+        for tender in &self.tenders {
+            hash.update(tender.amount.amount_minor().to_be_bytes());
+            for text in [tender.method.kind.as_str(), tender.method.token.expose()] {
+                hash.update((text.len() as u64).to_be_bytes());
+                hash.update(text.as_bytes());
+            }
         }
         hash.finalize().into()
     }
@@ -83,7 +103,7 @@ impl fmt::Debug for Token {
 }
 
 impl MethodKind {
-    const ALL: [Self; 4] = [Self::Card, Self::Alipay, Self::WechatPay, Self::StoredValue];
+    const ALL: [Self; 5] = [Self::Card, Self::Alipay, Self::WechatPay, Self::StoredValue, Self::Tenders];
 
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -92,6 +112,7 @@ impl MethodKind {
             Self::Alipay => "ALIPAY",
             Self::WechatPay => "WECHAT_PAY",
             Self::StoredValue => "STORED_VALUE",
+            Self::Tenders => "TENDERS",
         }
     }
 }
@@ -131,7 +152,8 @@ mod tests {
     fn terms(amount_minor: i64, token: &str) -> Terms {
         let amount = Money::new(amount_minor, "EUR".parse().unwrap());
         let method = Method { kind: MethodKind::Card, token: Token::new(token) };
-        Terms { order: OrderId::new(uuid::Uuid::nil()), amount, method, capture: CaptureMode::Manual }
+        let (order, capture) = (OrderId::new(uuid::Uuid::nil()), CaptureMode::Manual);
+        Terms { order, amount, method, tenders: Vec::new(), capture }
     }
 
     #[test]
@@ -141,6 +163,15 @@ mod tests {
         assert_ne!(terms(1, "tok_a").fingerprint(), terms(1, "tok_b").fingerprint());
         let automatic = Terms { capture: CaptureMode::Automatic, ..terms(1, "tok_a") };
         assert_ne!(terms(1, "tok_a").fingerprint(), automatic.fingerprint());
+        let split = |parts: &[(i64, &str)]| {
+            let tender = |(amount, token): &(i64, &str)| {
+                let Terms { amount, method, .. } = terms(*amount, token);
+                Tender { amount, method }
+            };
+            Terms { tenders: parts.iter().map(tender).collect(), ..terms(3, "") }.fingerprint()
+        };
+        assert_ne!(split(&[(1, "tok_a"), (2, "tok_b")]), split(&[(2, "tok_a"), (1, "tok_b")]));
+        assert_ne!(split(&[(1, "tok_a"), (2, "tok_b")]), split(&[(1, "tok_a"), (2, "tok_c")]));
     }
 
     #[test]

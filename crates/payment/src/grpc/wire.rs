@@ -1,5 +1,7 @@
 //! Messages to values and back. What the contract's field rules cannot say is refused here with the field's path.
 
+use std::ops::RangeInclusive;
+
 use stampede_proto::payment::v1 as pb;
 use stampede_proto::timestamp;
 use stampede_types::card::{NO_CARD_NUMBER, has_card_number};
@@ -8,11 +10,13 @@ use uuid::Uuid;
 
 use crate::authorize::Authorize;
 use crate::domain::{
-    CaptureMode, Event, EventKind, Method, MethodKind, PayerAction, Payment, State, Terms, Token,
+    CaptureMode, Event, EventKind, Method, MethodKind, PayerAction, Payment, State, Tender, Terms, Token,
 };
 use crate::error::Error;
 
 const UUID: &str = "must be a UUID";
+/// How many ways one payment is paid in, when it is several: the contract's own rule.
+const TENDERS: RangeInclusive<usize> = 2..=4;
 
 impl TryFrom<pb::AuthorizePaymentRequest> for Authorize {
     type Error = Error;
@@ -23,12 +27,13 @@ impl TryFrom<pb::AuthorizePaymentRequest> for Authorize {
         if amount.amount_minor() <= 0 {
             return Err(Error::Invalid { field: "amount.amount_minor", rule: "must be above 0" });
         }
-        let terms = Terms {
-            order: OrderId::new(id("order_id", &request.order_id)?),
-            amount,
-            capture: capture(request.capture)?,
-            method: method(request.method)?,
-        };
+        let (method, tenders) = method(request.method, amount)?;
+        let capture = capture(request.capture)?;
+        if !tenders.is_empty() && capture == CaptureMode::Automatic {
+            return Err(Error::Invalid { field: "capture", rule: "must be manual with several tenders" });
+        }
+        let order = OrderId::new(id("order_id", &request.order_id)?);
+        let terms = Terms { order, amount, method, tenders, capture };
         Ok(Self { payment: payment_id(&request.payment_id)?, terms })
     }
 }
@@ -55,18 +60,56 @@ fn capture(wire: i32) -> Result<CaptureMode, Error> {
     }
 }
 
-fn method(wire: Option<pb::PaymentMethod>) -> Result<Method, Error> {
+/// The method, and the tenders when it is several.
+fn method(wire: Option<pb::PaymentMethod>, total: Money) -> Result<(Method, Vec<Tender>), Error> {
     use pb::payment_method::Method as Wire;
-    let (kind, token) = match wire.and_then(|method| method.method) {
-        Some(Wire::Card(card)) => (MethodKind::Card, card.token),
-        Some(Wire::Alipay(alipay)) => (MethodKind::Alipay, alipay.session),
-        Some(Wire::WechatPay(wechat)) => (MethodKind::WechatPay, wechat.session),
-        Some(Wire::StoredValue(stored)) => (MethodKind::StoredValue, stored.account),
+    let method = match wire.and_then(|method| method.method) {
+        Some(Wire::Card(card)) => single(MethodKind::Card, card.token)?,
+        Some(Wire::Alipay(alipay)) => single(MethodKind::Alipay, alipay.session)?,
+        Some(Wire::WechatPay(wechat)) => single(MethodKind::WechatPay, wechat.session)?,
+        Some(Wire::StoredValue(stored)) => single(MethodKind::StoredValue, stored.account)?,
+        Some(Wire::Tenders(several)) => return Ok((Method::tenders(), tenders(several.tenders, total)?)),
         None => return Err(Error::Invalid { field: "method", rule: "must be set" }),
     };
+    Ok((method, Vec::new()))
+}
+
+fn single(kind: MethodKind, token: String) -> Result<Method, Error> {
     // A provider's own name for what one pays with is no card number, and one that is goes no further.
     free_of_cards("method", &token)?;
     Ok(Method { kind, token: Token::new(token) })
+}
+
+/// They are worth what is to be paid, each of them something; the last one may be worth whatever is left.
+fn tenders(wire: Vec<pb::Tender>, total: Money) -> Result<Vec<Tender>, Error> {
+    use pb::tender::Method as Wire;
+    let invalid = |rule| Error::Invalid { field: "method.tenders", rule };
+    if !TENDERS.contains(&wire.len()) {
+        return Err(invalid("must be 2 to 4"));
+    }
+    let (mut left, last) = (total.amount_minor(), wire.len() - 1);
+    let mut tenders = Vec::with_capacity(wire.len());
+    for (place, tender) in wire.into_iter().enumerate() {
+        let method = match tender.method {
+            Some(Wire::Card(card)) => single(MethodKind::Card, card.token)?,
+            Some(Wire::Alipay(alipay)) => single(MethodKind::Alipay, alipay.session)?,
+            Some(Wire::WechatPay(wechat)) => single(MethodKind::WechatPay, wechat.session)?,
+            Some(Wire::StoredValue(stored)) => single(MethodKind::StoredValue, stored.account)?,
+            None => return Err(invalid("must each have a method")),
+        };
+        let worth = match amount(tender.amount)? {
+            Some(worth) if worth.currency() == total.currency() => worth,
+            Some(_) => return Err(invalid("must be in the payment's currency")),
+            None if place == last => Money::new(left, total.currency()),
+            None => return Err(invalid("must each have an amount, but for the last")),
+        };
+        if worth.amount_minor() <= 0 || worth.amount_minor() > left {
+            return Err(invalid("must each be above 0, and together what is to be paid"));
+        }
+        left -= worth.amount_minor();
+        tenders.push(Tender { amount: worth, method });
+    }
+    if left == 0 { Ok(tenders) } else { Err(invalid("must together be what is to be paid")) }
 }
 
 /// # Errors
@@ -88,7 +131,7 @@ pub fn payment(payment: &Payment) -> pb::Payment {
         refunded: money(standing.amounts.refunded_minor),
         refund_pending: money(standing.pending.refund_minor),
         decline: payment.decline.clone().unwrap_or_default(),
-        events: payment.events.iter().map(|fact| event(payment, fact)).collect(),
+        events: payment.all_events().into_iter().map(|fact| event(payment, fact)).collect(),
         created_at: Some(timestamp(payment.created_at)),
         voided: money(standing.amounts.voided_minor),
         disputed: money(standing.amounts.disputed_minor),

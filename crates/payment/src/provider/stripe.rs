@@ -53,7 +53,7 @@ impl Stripe {
         match method.kind {
             MethodKind::Card => {}
             // They cannot be held first and taken later there.
-            MethodKind::Alipay | MethodKind::WechatPay | MethodKind::StoredValue => {
+            MethodKind::Alipay | MethodKind::WechatPay | MethodKind::StoredValue | MethodKind::Tenders => {
                 return Answer::Refused { reference: None, decline: "method_not_supported".to_owned() };
             }
         }

@@ -1,12 +1,14 @@
 //! The intent's row: what was agreed, and what is derived from events and attempts.
 
 use sqlx::PgConnection;
+use sqlx::types::Json;
 use stampede_types::{Money, OrderId, PaymentId};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::tenders::{TenderRow, rows};
 use super::unknown;
-use crate::domain::{CaptureMode, Method, Payment, Terms, Token};
+use crate::domain::{CaptureMode, Method, Part, Payment, Terms, Token};
 
 struct Row {
     payment_id: Uuid,
@@ -20,6 +22,9 @@ struct Row {
     conflict: Option<String>,
     decline: Option<String>,
     fallbacks: Vec<String>,
+    tenders: Option<Json<Vec<TenderRow>>>,
+    part_of: Option<Uuid>,
+    place: Option<i32>,
     created_at: OffsetDateTime,
 }
 
@@ -31,8 +36,8 @@ pub async fn insert(conn: &mut PgConnection, payment: &Payment) -> Result<bool, 
     let terms = payment.terms.as_ref();
     let inserted = sqlx::query!(
         "INSERT INTO payment_intent (payment_id, order_id, currency, amount_minor, method_kind, method_token, fingerprint,
-                                     capture_mode, state, void_requested, fallbacks, created_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12)
+                                     capture_mode, state, void_requested, fallbacks, tenders, part_of, place, created_at, updated_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $13, $14, $15, $12, $12)
          ON CONFLICT ON CONSTRAINT payment_intent_once DO NOTHING",
         payment.id.uuid(),
         terms.map(|terms| terms.order.uuid()),
@@ -46,6 +51,9 @@ pub async fn insert(conn: &mut PgConnection, payment: &Payment) -> Result<bool, 
         payment.void_requested,
         &payment.fallbacks,
         payment.created_at,
+        terms.and_then(rows) as _,
+        payment.part_of.map(|part| part.whole.uuid()),
+        payment.part_of.map(|part| place(part.place)).transpose()?,
     )
     .execute(conn)
     .await?;
@@ -101,16 +109,43 @@ pub async fn save_decided(
     Ok(())
 }
 
-/// The intent alone, locked until the transaction ends.
+/// Writes where a payment of several tenders stands. Its amounts are its parts'.
+///
+/// # Errors
+/// The database's.
+pub async fn save_whole(
+    conn: &mut PgConnection,
+    whole: &Payment,
+    resolution: Option<Uuid>,
+    at: OffsetDateTime,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE payment_intent
+         SET state = $2, void_requested = $3, decline = $4, version = version + 1, updated_at = $5,
+             resolution_id = coalesce($6, resolution_id)
+         WHERE payment_id = $1",
+        whole.id.uuid(),
+        whole.standing().state.as_str(),
+        whole.void_requested,
+        whole.decline,
+        at,
+        resolution,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// The intent alone, locked until the transaction ends; None when it is a part: its whole is locked first.
 ///
 /// # Errors
 /// The database's.
 pub async fn lock(conn: &mut PgConnection, id: PaymentId) -> Result<Option<Payment>, sqlx::Error> {
     let row = sqlx::query_as!(
         Row,
-        "SELECT payment_id, order_id, currency, amount_minor, method_kind, method_token, capture_mode, void_requested,
-                conflict, decline, fallbacks, created_at
-         FROM payment_intent WHERE payment_id = $1 FOR UPDATE",
+        r#"SELECT payment_id, order_id, currency, amount_minor, method_kind, method_token, capture_mode, void_requested,
+                conflict, decline, fallbacks, tenders AS "tenders: Json<Vec<TenderRow>>", part_of, place, created_at
+         FROM payment_intent WHERE payment_id = $1 AND part_of IS NULL FOR UPDATE"#,
         id.uuid(),
     )
     .fetch_optional(conn)
@@ -125,9 +160,9 @@ pub async fn lock(conn: &mut PgConnection, id: PaymentId) -> Result<Option<Payme
 pub async fn read(conn: &mut PgConnection, id: PaymentId) -> Result<Option<Payment>, sqlx::Error> {
     let row = sqlx::query_as!(
         Row,
-        "SELECT payment_id, order_id, currency, amount_minor, method_kind, method_token, capture_mode, void_requested,
-                conflict, decline, fallbacks, created_at
-         FROM payment_intent WHERE payment_id = $1",
+        r#"SELECT payment_id, order_id, currency, amount_minor, method_kind, method_token, capture_mode, void_requested,
+                conflict, decline, fallbacks, tenders AS "tenders: Json<Vec<TenderRow>>", part_of, place, created_at
+         FROM payment_intent WHERE payment_id = $1"#,
         id.uuid(),
     )
     .fetch_optional(conn)
@@ -135,18 +170,59 @@ pub async fn read(conn: &mut PgConnection, id: PaymentId) -> Result<Option<Payme
     row.map(Payment::try_from).transpose()
 }
 
+/// What the payment is a part of; None when it is none.
+///
+/// # Errors
+/// The database's.
+pub async fn whole_of(conn: &mut PgConnection, id: PaymentId) -> Result<Option<PaymentId>, sqlx::Error> {
+    let found =
+        sqlx::query_scalar!("SELECT part_of FROM payment_intent WHERE payment_id = $1", id.uuid())
+            .fetch_optional(conn)
+            .await?;
+    Ok(found.flatten().map(PaymentId::new))
+}
+
+/// The parts of a payment of several tenders, in their order.
+///
+/// # Errors
+/// The database's.
+pub async fn parts(conn: &mut PgConnection, whole: PaymentId) -> Result<Vec<PaymentId>, sqlx::Error> {
+    let found =
+        sqlx::query_scalar!("SELECT payment_id FROM payment_intent WHERE part_of = $1 ORDER BY place", whole.uuid())
+            .fetch_all(conn)
+            .await?;
+    Ok(found.into_iter().map(PaymentId::new).collect())
+}
+
+fn place(place: usize) -> Result<i32, sqlx::Error> {
+    i32::try_from(place).map_err(|error| sqlx::Error::Encode(Box::new(error)))
+}
+
 impl TryFrom<Row> for Payment {
     type Error = sqlx::Error;
 
     fn try_from(row: Row) -> Result<Self, sqlx::Error> {
         let capture = row.capture_mode.parse().map_err(unknown)?;
+        let tenders = row.tenders.map(|rows| rows.0).unwrap_or_default();
+        let part_of = match (row.part_of, row.place) {
+            (Some(whole), Some(place)) => {
+                let place = usize::try_from(place).map_err(unknown)?;
+                Some(Part { whole: PaymentId::new(whole), place })
+            }
+            // The constraint `payment_part_has_place` allows both or none.
+            (_, _) => None,
+        };
         let terms = match (row.order_id, row.currency, row.amount_minor, row.method_kind, row.method_token) {
-            (Some(order), Some(currency), Some(amount), Some(kind), Some(token)) => Some(Terms {
-                order: OrderId::new(order),
-                amount: Money::new(amount, currency.parse().map_err(unknown)?),
-                method: Method { kind: kind.parse().map_err(unknown)?, token: Token::new(token) },
-                capture,
-            }),
+            (Some(order), Some(currency), Some(amount), Some(kind), Some(token)) => {
+                let currency = currency.parse().map_err(unknown)?;
+                Some(Terms {
+                    order: OrderId::new(order),
+                    amount: Money::new(amount, currency),
+                    method: Method { kind: kind.parse().map_err(unknown)?, token: Token::new(token) },
+                    tenders: tenders.into_iter().map(|row| row.tender(currency)).collect::<Result<_, _>>()?,
+                    capture,
+                })
+            }
             // The constraint `payment_intent_terms` allows all or none.
             (_, _, _, _, _) => None,
         };
@@ -159,6 +235,8 @@ impl TryFrom<Row> for Payment {
             fallbacks: row.fallbacks,
             attempts: Vec::new(),
             events: Vec::new(),
+            part_of,
+            parts: Vec::new(),
             created_at: row.created_at,
         })
     }

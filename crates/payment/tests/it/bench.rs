@@ -266,6 +266,7 @@ pub fn card(id: PaymentId, amount_minor: i64, token: &str) -> Authorize {
             order: OrderId::new(id.derive("order")),
             amount: eur(amount_minor),
             method,
+            tenders: Vec::new(),
             capture: CaptureMode::Manual,
         },
     }

@@ -13,6 +13,7 @@ mod refund;
 mod routes;
 mod stripe;
 mod stuck;
+mod tenders;
 mod told;
 mod void;
 mod webhook;
