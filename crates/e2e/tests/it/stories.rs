@@ -19,5 +19,6 @@ mod order_histories;
 mod promotions;
 mod purchase;
 mod returns;
+mod tenders;
 mod trust;
 mod webhooks;

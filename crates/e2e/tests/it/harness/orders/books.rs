@@ -123,7 +123,12 @@ impl Books {
                          WHERE one.payment_id = webhook.payment_id),
                         '; facts', (SELECT string_agg(kind, ', ' ORDER BY at) FROM payment_event AS one
                                     WHERE one.payment_id = webhook.payment_id))
-                 FROM webhook WHERE webhook.state = 'REFUSED' LIMIT 10",
+                 FROM webhook WHERE webhook.state = 'REFUSED'
+                   -- A void that is refused is a conflict whoever says so first: the answer, or the webhook when the answer was lost.
+                   AND NOT (why = 'a hold that cannot be let go' AND EXISTS (
+                       SELECT FROM payment_attempt AS one WHERE one.payment_id = webhook.payment_id
+                       AND operation = 'VOID' AND state = 'REFUSED'))
+                 LIMIT 10",
             )
                 .fetch_all(&payment)
                 .await
