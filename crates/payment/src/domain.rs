@@ -10,6 +10,7 @@ mod event;
 mod notice;
 pub mod page;
 mod payment;
+mod renewal;
 mod route;
 mod routes;
 mod settle;

@@ -77,7 +77,7 @@ mod tests {
     fn let_go(payment: &mut Payment, at: OffsetDateTime) -> Vec<Event> {
         assert_eq!(payment.standing().void(), Ok(VoidPlan::Now { amount_minor: 0 }));
         let void = payment.begin_void(0);
-        let nothing = Answer::Done { reference: "void".into(), amount_minor: 0, currency: "EUR".into() };
+        let nothing = Answer::Done { reference: "void".into(), amount_minor: 0, currency: "EUR".into(), hold_expires_at: None };
         payment.settle(void.id, &nothing, at);
         payment.events.clone()
     }
@@ -95,7 +95,7 @@ mod tests {
             State::RequiresAction,
             "a question that was lost changes nothing"
         );
-        let held = Answer::Done { reference: "auth".into(), amount_minor: 100, currency: "EUR".into() };
+        let held = Answer::Done { reference: "auth".into(), amount_minor: 100, currency: "EUR".into(), hold_expires_at: None };
         payment.settle(payment.attempts[0].id, &held, AT);
         assert_eq!((payment.standing().state, payment.action()), (State::Authorized, None));
     }

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use stampede_types::PaymentId;
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::state::UnknownName;
@@ -46,6 +47,8 @@ pub struct Attempt {
     pub lost_answers: i32,
     /// What the payer has to do, while the state says so.
     pub action: Option<PayerAction>,
+    /// Until when the provider holds what was asked for, when it says so.
+    pub hold_expires_at: Option<OffsetDateTime>,
 }
 
 /// What a provider says became of an attempt.
@@ -55,6 +58,8 @@ pub enum Answer {
         reference: String,
         amount_minor: i64,
         currency: String,
+        /// Of an authorisation: until when it is held, when the provider says so.
+        hold_expires_at: Option<OffsetDateTime>,
     },
     /// Nothing moved, and nothing will under this key.
     Refused {
@@ -89,6 +94,7 @@ impl Attempt {
             decline: None,
             lost_answers: 0,
             action: None,
+            hold_expires_at: None,
         }
     }
 

@@ -147,7 +147,7 @@ impl Payment {
     /// The capture of all that is held, when the terms say that nobody else will begin it.
     pub(super) fn begin_automatic(&mut self) -> Option<Attempt> {
         match self.terms.as_ref()?.capture {
-            CaptureMode::Manual => None,
+            CaptureMode::Manual | CaptureMode::Multiple => None,
             // In conflict nothing moves: a person decides.
             CaptureMode::Automatic => {
                 let id = attempt_id(self.id, Operation::Capture, AUTOMATIC);

@@ -62,7 +62,8 @@ impl Payment {
             }
             Answer::Action { reference, action } => self.wait_for_payer(index, reference.as_deref(), action),
             Answer::Refused { reference, decline } => self.refused(index, reference.clone(), decline, at),
-            Answer::Done { reference, amount_minor, currency } => {
+            Answer::Done { reference, amount_minor, currency, hold_expires_at } => {
+                self.attempts[index].hold_expires_at = *hold_expires_at;
                 self.done(index, reference, *amount_minor, currency, at)
             }
         }
@@ -107,7 +108,7 @@ impl Payment {
                 return Settlement::Unchanged;
             }
             (AttemptState::Succeeded, Answer::Refused { .. }) => "refused after it was done",
-            (AttemptState::Refused, Answer::Done { reference, amount_minor, currency })
+            (AttemptState::Refused, Answer::Done { reference, amount_minor, currency, .. })
                 if self.is_left_behind(attempt) && self.is_as_asked(attempt, *amount_minor, currency) =>
             {
                 return self.hold_left_behind(index, reference, at);
@@ -173,6 +174,7 @@ impl Payment {
                 reference: reference.to_owned(),
                 amount_minor: amount,
                 currency: currency.to_owned(),
+                hold_expires_at: None,
             };
             return self.shut(index, &answer, "another amount than asked for");
         }

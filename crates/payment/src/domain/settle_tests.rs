@@ -16,7 +16,7 @@ fn payment() -> Payment {
 }
 
 fn done(attempt: &Attempt, amount_minor: i64) -> Answer {
-    Answer::Done { reference: format!("ref-{}", attempt.id), amount_minor, currency: "EUR".into() }
+    Answer::Done { reference: format!("ref-{}", attempt.id), amount_minor, currency: "EUR".into(), hold_expires_at: None }
 }
 
 fn authorized() -> Payment {

@@ -34,6 +34,8 @@ pub enum CaptureMode {
     Manual,
     /// All of it, as soon as it is known to be held.
     Automatic,
+    /// When somebody says so, in parts, over a longer time than a hold lasts: one that lapses is followed by another for the rest.
+    Multiple,
 }
 
 /// A provider's name for what the buyer pays with. It opens a purse: it prints as `***`.
@@ -70,7 +72,7 @@ impl Terms {
         match self.capture {
             // As it was before there were two.
             CaptureMode::Manual => {}
-            CaptureMode::Automatic => hash.update(self.capture.as_str().as_bytes()),
+            CaptureMode::Automatic | CaptureMode::Multiple => hash.update(self.capture.as_str().as_bytes()),
         }
         for tender in &self.tenders {
             hash.update(tender.amount.amount_minor().to_be_bytes());
@@ -126,13 +128,14 @@ impl FromStr for MethodKind {
 }
 
 impl CaptureMode {
-    const ALL: [Self; 2] = [Self::Manual, Self::Automatic];
+    const ALL: [Self; 3] = [Self::Manual, Self::Automatic, Self::Multiple];
 
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Manual => "MANUAL",
             Self::Automatic => "AUTOMATIC",
+            Self::Multiple => "MULTIPLE",
         }
     }
 }

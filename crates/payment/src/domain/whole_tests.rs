@@ -50,7 +50,7 @@ fn let_go(whole: &mut Payment) {
 
 fn done(attempt: &Attempt, amount_minor: i64) -> Answer {
     let (reference, currency) = (attempt.id.to_string(), "EUR".to_owned());
-    Answer::Done { reference, amount_minor, currency }
+    Answer::Done { reference, amount_minor, currency, hold_expires_at: None }
 }
 
 /// A provider's good answer, or a refusal, to the first open attempt of a part.

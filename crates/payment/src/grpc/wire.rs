@@ -29,8 +29,13 @@ impl TryFrom<pb::AuthorizePaymentRequest> for Authorize {
         }
         let (method, tenders) = method(request.method, amount)?;
         let capture = capture(request.capture)?;
-        if !tenders.is_empty() && capture == CaptureMode::Automatic {
-            return Err(Error::Invalid { field: "capture", rule: "must be manual with several tenders" });
+        let one_method = match capture {
+            CaptureMode::Manual => None,
+            CaptureMode::Automatic => Some("must be manual with several tenders"),
+            CaptureMode::Multiple => Some("must be one method when captured in parts over time"),
+        };
+        if let Some(rule) = one_method.filter(|_| !tenders.is_empty()) {
+            return Err(Error::Invalid { field: "capture", rule });
         }
         let order = OrderId::new(id("order_id", &request.order_id)?);
         let terms = Terms { order, amount, method, tenders, capture };
@@ -56,6 +61,7 @@ fn capture(wire: i32) -> Result<CaptureMode, Error> {
     match pb::CaptureMode::try_from(wire) {
         Ok(pb::CaptureMode::Unspecified | pb::CaptureMode::Manual) => Ok(CaptureMode::Manual),
         Ok(pb::CaptureMode::Automatic) => Ok(CaptureMode::Automatic),
+        Ok(pb::CaptureMode::Multiple) => Ok(CaptureMode::Multiple),
         Err(_) => Err(Error::Invalid { field: "capture", rule: "must be a mode of this version" }),
     }
 }
@@ -137,6 +143,7 @@ pub fn payment(payment: &Payment) -> pb::Payment {
         disputed: money(standing.amounts.disputed_minor),
         dispute_lost: money(standing.amounts.lost_minor),
         action: payment.action().map(action),
+        hold_expires_at: payment.hold_expires_at().map(timestamp),
     }
 }
 
@@ -201,6 +208,15 @@ mod tests {
         Some(pb::PaymentMethod { method: Some(pb::payment_method::Method::Card(card)) })
     }
 
+    fn two_tenders() -> Option<pb::PaymentMethod> {
+        let tender = |amount_minor| pb::Tender {
+            amount: Some(stampede_proto::common::v1::Money { amount_minor, currency: "EUR".into() }),
+            method: Some(pb::tender::Method::Card(pb::CardToken { token: "tok_visa".into() })),
+        };
+        let tenders = pb::Tenders { tenders: vec![tender(30), tender(70)] };
+        Some(pb::PaymentMethod { method: Some(pb::payment_method::Method::Tenders(tenders)) })
+    }
+
     fn request() -> pb::AuthorizePaymentRequest {
         pb::AuthorizePaymentRequest {
             payment_id: ID.into(),
@@ -214,6 +230,9 @@ mod tests {
     #[test]
     fn what_the_field_rules_cannot_say_is_refused_by_field() {
         assert!(Authorize::try_from(request()).is_ok());
+        let multiple = pb::AuthorizePaymentRequest { capture: pb::CaptureMode::Multiple.into(), ..request() };
+        let read = Authorize::try_from(multiple.clone()).map(|asked| asked.terms.capture);
+        assert!(matches!(read, Ok(CaptureMode::Multiple)));
         let nothing = Some(stampede_proto::common::v1::Money { amount_minor: 0, currency: "EUR".into() });
         for (wrong, path) in [
             (pb::AuthorizePaymentRequest { amount: None, ..request() }, "amount"),
@@ -222,6 +241,7 @@ mod tests {
             (pb::AuthorizePaymentRequest { method: card("tok_4111111111111111"), ..request() }, "method"),
             (pb::AuthorizePaymentRequest { order_id: "7".into(), ..request() }, "order_id"),
             (pb::AuthorizePaymentRequest { capture: 7, ..request() }, "capture"),
+            (pb::AuthorizePaymentRequest { method: two_tenders(), ..multiple }, "capture"),
         ] {
             let refused = Authorize::try_from(wrong).map(drop);
             assert!(matches!(refused, Err(Error::Invalid { field, .. }) if field == path), "{path}");

@@ -31,6 +31,8 @@ struct Operation {
     currency: String,
     decline: Option<String>,
     action: Option<Action>,
+    /// Until when it is held: milliseconds since 1970.
+    expires_at_ms: Option<i64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -134,9 +136,12 @@ fn read(path: &'static str, body: &[u8]) -> Answer {
         tracing::error!(path, "the provider's answer has no meaning");
         return Answer::Lost;
     };
-    let Operation { status, reference, amount_minor, currency, decline, action } = operation;
+    let Operation { status, reference, amount_minor, currency, decline, action, expires_at_ms } = operation;
     match status {
-        Status::Succeeded => Answer::Done { reference, amount_minor, currency },
+        Status::Succeeded => {
+            let hold_expires_at = expires_at_ms.and_then(moment);
+            Answer::Done { reference, amount_minor, currency, hold_expires_at }
+        }
         Status::Declined => {
             let decline = decline.unwrap_or_else(|| "unspecified".to_owned());
             Answer::Refused { reference: Some(reference), decline }
@@ -150,9 +155,13 @@ fn read(path: &'static str, body: &[u8]) -> Answer {
 
 /// None when it says no time there is.
 fn payers(action: Action) -> Option<PayerAction> {
-    let nanoseconds = i128::from(action.expires_at_ms) * 1_000_000;
-    let expires_at = OffsetDateTime::from_unix_timestamp_nanos(nanoseconds).ok()?;
+    let expires_at = moment(action.expires_at_ms)?;
     Some(PayerAction { url: Token::new(action.url), expires_at })
+}
+
+/// Of milliseconds since 1970.
+pub(super) fn moment(at_ms: i64) -> Option<OffsetDateTime> {
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(at_ms) * 1_000_000).ok()
 }
 
 /// A 404 from a proxy or a wrong address says nothing about the operation.

@@ -4,6 +4,7 @@ use serde::Deserialize;
 use stampede_types::PaymentId;
 use uuid::Uuid;
 
+use super::simulator::moment;
 use super::{About, Told};
 use crate::domain::{Answer, Notice, Spontaneous};
 
@@ -24,7 +25,7 @@ struct Message {
 #[derive(Debug, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum What {
-    OperationSucceeded { key: Uuid },
+    OperationSucceeded { key: Uuid, expires_at_ms: Option<i64> },
     OperationDeclined { key: Uuid, decline: String },
     RefundedByHand,
     RefundReversed,
@@ -42,8 +43,10 @@ pub(super) fn read(body: &[u8]) -> Option<Told> {
         return None;
     }
     let kind = match what {
-        What::OperationSucceeded { key } => {
-            let notice = Notice::Answer { key, answer: Answer::Done { reference, amount_minor, currency } };
+        What::OperationSucceeded { key, expires_at_ms } => {
+            let hold_expires_at = expires_at_ms.and_then(moment);
+            let answer = Answer::Done { reference, amount_minor, currency, hold_expires_at };
+            let notice = Notice::Answer { key, answer };
             return Some(Told { event: id, about: About::Payment(PaymentId::new(payment)), notice });
         }
         What::OperationDeclined { key, decline } => {

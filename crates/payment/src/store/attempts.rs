@@ -21,6 +21,7 @@ struct Row {
     lost_answers: i32,
     action_url: Option<String>,
     action_expires_at: Option<OffsetDateTime>,
+    hold_expires_at: Option<OffsetDateTime>,
 }
 
 /// An open attempt whose time has come.
@@ -87,7 +88,7 @@ pub async fn save(
     sqlx::query!(
         "UPDATE payment_attempt
          SET state = $2, provider_reference = $3, decline = $4, lost_answers = $5, updated_at = $6,
-             action_url = $10, action_expires_at = $11,
+             action_url = $10, action_expires_at = $11, hold_expires_at = $14,
              next_ask_at = least(
                  now() + make_interval(
                      secs => $9 * CASE WHEN extract(epoch FROM now() - created_at) >= $12::float8 THEN $13::float8
@@ -107,6 +108,7 @@ pub async fn save(
         attempt.action.as_ref().map(|action| action.expires_at),
         wait.stuck_after.as_secs_f64(),
         wait.stuck.as_secs_f64(),
+        attempt.hold_expires_at,
     )
     .execute(conn)
     .await?;
@@ -149,7 +151,7 @@ pub async fn of_payment(conn: &mut PgConnection, payment: PaymentId) -> Result<V
     let rows = sqlx::query_as!(
         Row,
         "SELECT attempt_id, operation, provider, amount_minor, state, provider_reference, decline, lost_answers,
-                action_url, action_expires_at
+                action_url, action_expires_at, hold_expires_at
          FROM payment_attempt WHERE payment_id = $1 ORDER BY created_at, attempt_id",
         payment.uuid(),
     )
@@ -193,6 +195,7 @@ impl TryFrom<Row> for Attempt {
             decline: row.decline,
             lost_answers: row.lost_answers,
             action: action(row.action_url, row.action_expires_at),
+            hold_expires_at: row.hold_expires_at,
         })
     }
 }

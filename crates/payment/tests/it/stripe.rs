@@ -49,7 +49,7 @@ fn capturing() -> Exchange {
 }
 
 fn done(reference: &str, amount_minor: i64) -> Answer {
-    Answer::Done { reference: reference.into(), amount_minor, currency: "EUR".into() }
+    Answer::Done { reference: reference.into(), amount_minor, currency: "EUR".into(), hold_expires_at: None }
 }
 
 fn refused(reference: Option<&str>, decline: &str) -> Answer {

@@ -72,6 +72,18 @@ pub struct Charge {
     amount: i64,
     #[serde(default)]
     amount_captured: i64,
+    payment_method_details: Option<Details>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Details {
+    card: Option<CardDetails>,
+}
+
+#[derive(Debug, Deserialize)]
+struct CardDetails {
+    /// Until when it may be captured: seconds since 1970.
+    capture_before: Option<i64>,
 }
 
 /// A Refund.
@@ -119,6 +131,7 @@ pub fn state_of_hold(intent: &Intent) -> Answer {
         reference: intent.id.clone(),
         amount_minor,
         currency: intent.currency.to_uppercase(),
+        hold_expires_at: intent.charge().and_then(Charge::capture_before),
     };
     let refused = |decline: String| Answer::Refused { reference: Some(intent.id.clone()), decline };
     match intent.status {
@@ -160,6 +173,7 @@ pub fn capture_of(intent: &Intent) -> Found {
             reference: charge.id.clone(),
             amount_minor: intent.amount_received,
             currency: intent.currency.to_uppercase(),
+            hold_expires_at: None,
         }),
         (Status::RequiresCapture, _) => Found::Absent,
         (Status::Canceled, _) => Found::Known(Answer::Refused {
@@ -186,7 +200,8 @@ pub fn let_go(intent: &Intent) -> Answer {
         // It has one, and what that was is not said.
         (None, Some(_)) => return Answer::Lost,
     };
-    Answer::Done { reference: intent.id.clone(), amount_minor, currency: intent.currency.to_uppercase() }
+    let (reference, currency) = (intent.id.clone(), intent.currency.to_uppercase());
+    Answer::Done { reference, amount_minor, currency, hold_expires_at: None }
 }
 
 pub fn refunded(body: &[u8]) -> Answer {
@@ -204,6 +219,13 @@ pub fn refund_under(body: &[u8], key: Uuid) -> Found {
     }
 }
 
+impl Charge {
+    fn capture_before(&self) -> Option<OffsetDateTime> {
+        let before = self.payment_method_details.as_ref()?.card.as_ref()?.capture_before?;
+        OffsetDateTime::from_unix_timestamp(before).ok()
+    }
+}
+
 impl Refund {
     /// One that is on its way is not known yet.
     pub fn answer(&self) -> Answer {
@@ -212,6 +234,7 @@ impl Refund {
                 reference: self.id.clone(),
                 amount_minor: self.amount,
                 currency: self.currency.to_uppercase(),
+                hold_expires_at: None,
             },
             "failed" | "canceled" => Answer::Refused {
                 reference: Some(self.id.clone()),

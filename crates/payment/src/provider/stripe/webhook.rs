@@ -89,10 +89,8 @@ fn of_capture(intent: Intent) -> Option<(About, Notice)> {
     let key = named(&intent.metadata, "capture")?;
     let reference = intent.charge_id()?.to_owned();
     let (amount_minor, currency) = (intent.amount_received, intent.currency.to_uppercase());
-    Some((
-        About::Payment(payment),
-        Notice::Answer { key, answer: Answer::Done { reference, amount_minor, currency } },
-    ))
+    let answer = Answer::Done { reference, amount_minor, currency, hold_expires_at: None };
+    Some((About::Payment(payment), Notice::Answer { key, answer }))
 }
 
 /// An intent that lapsed by itself. One that was cancelled because we said so is the void's to answer.
@@ -123,7 +121,7 @@ fn of_refund(refund: Refund) -> Option<(About, Notice)> {
     }
     let hold = refund.payment_intent?;
     match answer {
-        Answer::Done { reference, amount_minor, currency } => {
+        Answer::Done { reference, amount_minor, currency, .. } => {
             let kind = Spontaneous::RefundedByHand;
             Some((About::Hold(hold), Notice::Fact { kind, reference, amount_minor, currency }))
         }
