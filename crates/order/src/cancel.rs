@@ -62,6 +62,8 @@ impl Orders {
             OrderState::AwaitingPayment if order.payment.is_none() => Step::ReleaseCancelled,
             // Whatever became of the last try to pay ends before the stock is free.
             OrderState::AwaitingPayment => Step::VoidCancelled,
+            // Nothing of it was taken: it is held still.
+            OrderState::Confirmed if order.uncaptured.amount_minor() > 0 => Step::VoidReturn,
             OrderState::Confirmed => Step::Refund,
             OrderState::Fulfilling
             | OrderState::Shipped

@@ -7,6 +7,7 @@ use stampede_kit::config::{Problems, Reader, Server};
 use stampede_types::Money;
 
 use crate::crash::CrashAt;
+use crate::domain::order::CaptureAt;
 use crate::domain::quote::Keys;
 
 /// Inventory holds nothing longer.
@@ -55,6 +56,9 @@ pub struct Config {
     /// `shipping.fee_minor`, `shipping.currency` (ORDER_SHIPPING_FEE_MINOR, ORDER_SHIPPING_CURRENCY): what shipping an order
     /// costs before promotions. 0, the default, is free shipping for everybody; orders in other currencies are shipped free.
     pub shipping_fee: Option<Money>,
+    /// `capture_at` (ORDER_CAPTURE_AT): when the money of an order is taken: `payment`, the default, or `shipment`: it is held when the
+    /// order is confirmed, and taken as units leave. An order paid by several tenders is paid at once.
+    pub capture_at: CaptureAt,
     /// `crash_at` (ORDER_CRASH_AT): debug builds only, for tests: the point at which the process aborts.
     pub crash_at: CrashAt,
 }
@@ -83,6 +87,7 @@ impl Config {
         let quote_keys = quote_keys(reader);
         let quote_valid = reader.or("quote.valid_ms", Duration::from_mins(5));
         let shipping_fee = shipping_fee(reader);
+        let capture_at = reader.or("capture_at", CaptureAt::Payment);
         let crash_at = CrashAt::read(reader);
         if payment_window + hold_grace > LONGEST_HOLD {
             reader.refuse("payment_window_ms", "with hold_grace_ms it must be an hour or less");
@@ -117,9 +122,18 @@ impl Config {
                 quote_keys: quote_keys?,
                 quote_valid,
                 shipping_fee,
+                capture_at,
                 crash_at,
             })
         })
+    }
+}
+
+impl kit::config::Setting for CaptureAt {
+    const EXPECTED: &'static str = "payment or shipment";
+
+    fn parse(text: &str) -> Option<Self> {
+        text.to_uppercase().parse().ok()
     }
 }
 

@@ -73,7 +73,7 @@ impl CrashAt {
 #[cfg(debug_assertions)]
 impl stampede_kit::config::Setting for CrashPoint {
     const EXPECTED: &'static str = "after_reserve, after_insert, after_pay_begun, after_cancel_begun, after_return_received, or \
-                                    before_, after_ or written_ with authorize, commit, capture, void, release, refund, \
+                                    before_, after_ or written_ with authorize, commit, capture, capture_shipment, void, release, refund, \
                                     return, return_refund, restock, close_return, late_hold or late_back";
 
     fn parse(text: &str) -> Option<Self> {
@@ -103,6 +103,7 @@ impl stampede_kit::config::Setting for CrashPoint {
             "authorize" => Action::Authorize,
             "commit" => Action::Commit,
             "capture" => Action::Capture,
+            "capture_shipment" => Action::CaptureShipment,
             "void" => Action::Void,
             "release" => Action::Release,
             "refund" => Action::Refund,

@@ -220,6 +220,7 @@ fn new_order(buyer: BuyerId, priced: Priced, created_at: OffsetDateTime, held: H
         shipping: priced.shipping,
         total: priced.total,
         refunded: Money::zero(priced.total.currency()),
+        uncaptured: Money::zero(priced.total.currency()),
         shipments: Vec::new(),
         returns: Vec::new(),
         promotions: priced.promotions,

@@ -51,7 +51,12 @@ impl Orders {
                     work.attempt = 0;
                     work.unknown_for = Duration::ZERO;
                 }
-                Next::Go(..) | Next::End(_) | Next::Again(..) | Next::Buyer(_) | Next::Review(_) => {
+                Next::Go(..)
+                | Next::End(_)
+                | Next::Again(..)
+                | Next::Refused(_)
+                | Next::Buyer(_)
+                | Next::Review(_) => {
                     return Ok(());
                 }
             }
@@ -60,7 +65,13 @@ impl Orders {
 
     fn waited(&self, order: &Order, work: &Work) -> Waited {
         let session_over = self.session_left(order).is_zero();
-        Waited { unknown_for: work.unknown_for, session_over, stock_released: work.stock_released }
+        Waited {
+            unknown_for: work.unknown_for,
+            session_over,
+            stock_released: work.stock_released,
+            attempts: work.attempt,
+            captured_later: self.is_captured_later(order, work.method.as_ref()),
+        }
     }
 
     /// How long the provider may still say yes to what it was asked.
@@ -72,6 +83,7 @@ impl Orders {
         match action {
             Action::Commit => self.peers.commit(order.reservation()).await,
             Action::Release => self.peers.release(order.reservation()).await,
+            Action::CaptureShipment => self.capture_shipment(order).await,
             Action::Return => self.peers.return_stock(order.reservation(), order.return_id()).await,
             Action::ReturnRefund => self.give_money_back(order, work).await,
             Action::Restock => self.put_back_on_sale(order, work).await,
@@ -91,7 +103,10 @@ impl Orders {
             return Outcome::Refused("no payment was begun".into());
         };
         match (action, &work.method) {
-            (Action::Authorize, Some(method)) => self.peers.authorize(order, payment, method).await,
+            (Action::Authorize, Some(method)) => {
+                let later = self.is_captured_later(order, Some(method));
+                self.peers.authorize(order, payment, method, later).await
+            }
             (Action::Authorize, None) => Outcome::Refused("the payment method is not known".into()),
             (Action::Capture, _) => self.peers.capture(order, payment).await,
             (Action::Void, _) => self.peers.void(payment).await,
@@ -101,6 +116,7 @@ impl Orders {
             },
             (
                 Action::Commit
+                | Action::CaptureShipment
                 | Action::Release
                 | Action::Return
                 | Action::ReturnRefund
@@ -126,6 +142,7 @@ impl Orders {
                 tracing::info!(order = %order.id, step = %work.step, attempt = work.attempt + 1, why, "will try again");
                 Ok(store::saga::again(&self.db, work, *pace, why, delay).await?)
             }
+            Next::Refused(class) => self.refused(order, work, class).await,
             Next::Buyer(action) => {
                 self.metrics.saga_retries.add(1, &[]);
                 let delay = retry::delay(Pace::Unknown, work.attempt + 1, rand::random());
@@ -165,6 +182,9 @@ impl Orders {
     ) -> Result<bool, Error> {
         if work.return_id.is_some() {
             return self.write_return(order, work, then).await;
+        }
+        if work.step == Step::CaptureShipment {
+            return self.write_shipment(order, work, then).await;
         }
         let mut next = match order.with(change) {
             Ok(next) => next,

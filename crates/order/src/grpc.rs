@@ -89,8 +89,9 @@ impl OrderService for OrderApi {
     }
 
     async fn ship_order(&self, request: Request<ShipOrderRequest>) -> Answer<Order> {
+        let cx = kit::Context::of(&request);
         let request = request.into_inner();
-        let order = self.0.ship(order_id(&request.order_id)?, request).await?;
+        let order = self.0.ship(&cx, order_id(&request.order_id)?, request).await?;
         Ok(Response::new(wire::order(&order)))
     }
 

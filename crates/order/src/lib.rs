@@ -34,6 +34,7 @@ mod resolve_return;
 pub mod review;
 pub mod runner;
 pub mod ship;
+mod ship_paid;
 pub mod store;
 mod till;
 mod waiting;

@@ -18,6 +18,7 @@ pub struct Metrics {
     pub refunded_late: Counter<u64>,
     resolved: Counter<u64>,
     pub saga_retries: Counter<u64>,
+    pub captures_refused: Counter<u64>,
     pub saga_open: Gauge<i64>,
     pub saga_parked: Gauge<i64>,
     pub late_parked: Gauge<i64>,
@@ -39,6 +40,10 @@ impl Metrics {
             ),
             resolved: metrics::counter("orders_review_resolved", "Decisions of a person about an order"),
             saga_retries: metrics::counter("order_saga_retries", "Steps that will be tried again"),
+            captures_refused: metrics::counter(
+                "order_shipment_captures_refused",
+                "Captures for a shipment that the provider refused: the units stay and it is tried again",
+            ),
             saga_open: metrics::gauge("order_saga_backlog", "Orders that are being worked on or wait for it"),
             saga_parked: metrics::gauge("order_saga_parked", "Orders that wait for a person"),
             late_parked: metrics::gauge(

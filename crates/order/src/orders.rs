@@ -9,7 +9,7 @@ use stampede_types::{Money, OrderId};
 
 use crate::config::Config;
 use crate::crash::CrashAt;
-use crate::domain::order::Order;
+use crate::domain::order::{CaptureAt, Order};
 use crate::domain::quote::Keys;
 use crate::error::Error;
 use crate::metrics::Metrics;
@@ -43,6 +43,7 @@ pub struct Orders {
     pub(crate) session_grace: Duration,
     pub(crate) hold_grace: Duration,
     pub(crate) late_hold: Duration,
+    pub(crate) capture_at: CaptureAt,
     pub(crate) saga_lease: Duration,
     pub(crate) return_period: Duration,
     pub(crate) crash_at: CrashAt,
@@ -71,6 +72,7 @@ impl Orders {
             session_grace: config.session_grace,
             hold_grace: config.hold_grace,
             late_hold: config.late_hold,
+            capture_at: config.capture_at,
             saga_lease: config.saga_lease,
             return_period: config.return_period,
             crash_at: config.crash_at,

@@ -45,6 +45,7 @@ pub fn order(order: &Order) -> wire::Order {
         shipments: order.shipments.iter().map(|shipment| self::shipment(order, shipment)).collect(),
         returns: order.returns.iter().map(|back| order_return(order, back)).collect(),
         refunded: Some(order.refunded.into()),
+        uncaptured: Some(order.uncaptured.into()),
         end_reason: order.end_reason.map(|reason| reason.as_str().to_owned()).unwrap_or_default(),
         promotions: order.promotions.iter().map(applied).collect(),
         shipping: Some(order.shipping.into()),

@@ -1,11 +1,13 @@
 //! What of an order has left and what has arrived, and which of its units somebody means who names a SKU. It never decides
 //! whether the order may be shipped: its states do.
 
+use stampede_types::Money;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::order::{Line, Order};
 use super::pricing::Wanted;
+use super::refund::worth_of_kept;
 
 /// Shipments of one order, and returns of one order: more parts than that is a mistake.
 pub const MAX_PARTS: usize = 100;
@@ -43,6 +45,18 @@ impl Order {
         let shipped = sum(self.lines.len(), self.shipments.iter().flat_map(|shipment| &shipment.units));
         let ordered = self.lines.iter().map(|line| line.quantity.get());
         ordered.zip(shipped).map(|(ordered, shipped)| ordered.saturating_sub(shipped)).collect()
+    }
+
+    /// What of its money is taken when these units leave: all that is still to be taken, less what the units that stay are worth. So
+    /// what stays can be given back, whatever leaves first; shipping is taken with the last of it.
+    #[must_use]
+    pub fn share_of(&self, leaving: &[Units]) -> Money {
+        let leaving = sum(self.lines.len(), leaving.iter());
+        let left = self.left_to_ship().into_iter().zip(leaving).map(|(left, goes)| left.saturating_sub(goes));
+        let left: Vec<u32> = left.collect();
+        let open = self.uncaptured.amount_minor();
+        let stays = if left.iter().all(|left| *left == 0) { 0 } else { worth_of_kept(self, &left) };
+        Money::new((open - stays).clamp(0, open), self.total.currency())
     }
 
     /// Of each line, what has arrived.

@@ -20,6 +20,16 @@ words! {
     }
 }
 
+words! {
+    /// When the money of an order is taken.
+    CaptureAt {
+        /// When it is paid for.
+        Payment = "PAYMENT",
+        /// As its units leave: until then it is held.
+        Shipment = "SHIPMENT",
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Order {
     pub id: OrderId,
@@ -40,6 +50,8 @@ pub struct Order {
     pub total: Money,
     /// What returns have given back or are giving back.
     pub refunded: Money,
+    /// What of the total is held and is taken as units leave; nothing of an order that was paid when it was confirmed.
+    pub uncaptured: Money,
     /// What has left, oldest first.
     pub shipments: Vec<Shipment>,
     /// What is sent back or was asked to be, oldest first.
@@ -82,6 +94,8 @@ pub struct Change {
     pub stock: Option<StockState>,
     pub decline: Option<String>,
     pub end_reason: Option<EndReason>,
+    /// Its money is held, and is taken as units leave.
+    pub captured_later: bool,
 }
 
 impl Order {
@@ -94,6 +108,12 @@ impl Order {
     #[must_use]
     pub fn capture_id(&self) -> Uuid {
         self.id.derive(&format!("capture/{}", self.payment_attempt))
+    }
+
+    /// The capture of a shipment's money, after so many that were refused: a refusal is for ever under its id.
+    #[must_use]
+    pub fn shipment_capture_id(&self, shipment: Uuid, refused: u32) -> Uuid {
+        self.id.derive(&format!("capture/shipment/{shipment}/{refused}"))
     }
 
     /// The refund that undoes this order: cancelling twice refunds once. One that was refused is settled and asks for nothing any
@@ -129,6 +149,11 @@ impl Order {
             next.fulfilment_state = self.warehouse_on(event)?;
         }
         next.payment_state = change.payment.unwrap_or(self.payment_state);
+        if change.captured_later {
+            next.uncaptured = self.total;
+        } else if change.payment.is_some() {
+            next.uncaptured = Money::zero(self.total.currency());
+        }
         next.stock_state = change.stock.unwrap_or(self.stock_state);
         if let Some(decline) = &change.decline {
             next.decline.clone_from(decline);

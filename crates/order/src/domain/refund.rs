@@ -23,7 +23,7 @@ pub fn refund(order: &Order, returning: &[Units]) -> Money {
 
 /// What the order would have cost with only these units of each line, in minor units. The one place where the rules that made
 /// the price are looked at again.
-fn worth_of_kept(order: &Order, kept: &[u32]) -> i64 {
+pub(super) fn worth_of_kept(order: &Order, kept: &[u32]) -> i64 {
     if !order.promotions.is_empty()
         && let Ok(total) = total_of_kept(order, kept)
     {

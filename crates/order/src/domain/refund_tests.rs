@@ -6,6 +6,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::*;
+use crate::domain::fulfilment::Shipment;
 use crate::domain::returns::{Return, ReturnState, Settled};
 use crate::domain::state::{FulfilmentState, OrderState, PaymentState, StockState};
 
@@ -43,6 +44,7 @@ fn order(lines: &[(i64, u32)]) -> Order {
         total,
         promotions: Vec::new(),
         refunded: eur(0),
+        uncaptured: eur(0),
         shipments: Vec::new(),
         returns: Vec::new(),
         payment: None,
@@ -69,6 +71,23 @@ fn send_back(order: &mut Order, units: &[Units]) -> i64 {
         created_at: OffsetDateTime::UNIX_EPOCH,
     });
     refund.amount_minor()
+}
+
+/// Takes the money of these units and has them leave.
+fn leave(order: &mut Order, units: &[Units]) {
+    let units: Vec<Units> = units.iter().copied().filter(|units| units.quantity > 0).collect();
+    let share = order.share_of(&units);
+    let left = order.uncaptured.amount_minor() - share.amount_minor();
+    assert!((0..=order.uncaptured.amount_minor()).contains(&left));
+    order.uncaptured = eur(left);
+    if !units.is_empty() {
+        order.shipments.push(Shipment {
+            id: Uuid::nil(),
+            units,
+            shipped_at: OffsetDateTime::UNIX_EPOCH,
+            delivered_at: None,
+        });
+    }
 }
 
 fn one(line: usize) -> [Units; 1] {
@@ -142,5 +161,35 @@ proptest! {
             left.iter().enumerate().map(|(line, quantity)| Units { line, quantity: *quantity }).collect();
         given += send_back(&mut order, &rest);
         prop_assert_eq!(given, order.total.amount_minor());
+    }
+
+    #[test]
+    fn what_units_take_as_they_leave_covers_what_goes_back_and_sums_to_the_total(
+        lines in prop::collection::vec((0..1_000_000_i64, 1..6_u32), 1..4),
+        shipping in 0..1_000_i64,
+        choices in prop::collection::vec((0..4_usize, 1..4_u32, any::<bool>()), 1..40),
+    ) {
+        let mut order = order(&lines);
+        order.shipping = eur(shipping);
+        order.total = order.total.checked_add(order.shipping).unwrap();
+        order.uncaptured = order.total;
+        let mut there = vec![0_u32; lines.len()];
+        for (line, quantity, ships) in choices {
+            let line = line % lines.len();
+            if ships {
+                let quantity = quantity.min(order.left_to_ship()[line]);
+                leave(&mut order, &[Units { line, quantity }]);
+                there[line] += quantity;
+            } else if there[line] > 0 {
+                let quantity = quantity.min(there[line]);
+                there[line] -= quantity;
+                send_back(&mut order, &[Units { line, quantity }]);
+            }
+            let taken = order.total.amount_minor() - order.uncaptured.amount_minor();
+            prop_assert!(order.refunded.amount_minor() <= taken, "{order:?}");
+        }
+        let rest = crate::domain::fulfilment::all(&order.left_to_ship());
+        leave(&mut order, &rest);
+        prop_assert_eq!(order.uncaptured.amount_minor(), 0);
     }
 }

@@ -14,6 +14,11 @@ const LONGEST_AWAY: Duration = Duration::from_secs(15);
 /// shortens the wait.
 const LONGEST_UNKNOWN: Duration = Duration::from_mins(1);
 
+/// The same for a provider that refuses to give what it holds: it is asked at this pace until the hold ends, and beyond.
+const LONGEST_REFUSED: Duration = Duration::from_hours(1);
+/// Tries after which a person looks: more than a week of them, as long as any hold lasts.
+pub const MOST_REFUSALS: u32 = 200;
+
 /// What is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pace {
@@ -21,6 +26,8 @@ pub enum Pace {
     Away,
     /// A peer that has answered that it does not know yet.
     Unknown,
+    /// A provider that refuses what it may give later.
+    Refused,
 }
 
 /// The delay after the given number of failed tries. `jitter` is 0 to 1 and takes off up to half, so that what failed
@@ -30,6 +37,7 @@ pub fn delay(pace: Pace, attempt: u32, jitter: f64) -> Duration {
     let longest = match pace {
         Pace::Away => LONGEST_AWAY,
         Pace::Unknown => LONGEST_UNKNOWN,
+        Pace::Refused => LONGEST_REFUSED,
     };
     let doubled = FIRST.saturating_mul(2_u32.saturating_pow(attempt.saturating_sub(1)));
     doubled.min(longest).mul_f64(1.0 - jitter.clamp(0.0, 1.0) / 2.0)
@@ -41,7 +49,12 @@ mod tests {
 
     #[test]
     fn delays_double_up_to_a_ceiling_and_never_vanish() {
-        for (pace, ceiling) in [(Pace::Away, LONGEST_AWAY), (Pace::Unknown, LONGEST_UNKNOWN)] {
+        let paces = [
+            (Pace::Away, LONGEST_AWAY),
+            (Pace::Unknown, LONGEST_UNKNOWN),
+            (Pace::Refused, LONGEST_REFUSED),
+        ];
+        for (pace, ceiling) in paces {
             assert_eq!(delay(pace, 1, 0.0), Duration::from_millis(100));
             assert_eq!(delay(pace, 3, 0.0), Duration::from_millis(400));
             assert_eq!(delay(pace, u32::MAX, 0.0), ceiling);

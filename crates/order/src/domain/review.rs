@@ -108,7 +108,9 @@ pub fn plan(resolution: Resolution, step: Step, order: &Order, facts: Facts) -> 
             Ok(Plan { resumed: resumed(in_review, step), next: Next::Go(step, Change::default()) })
         }
         Resolution::StepDone => match step.action() {
-            Action::Authorize | Action::Commit | Action::Capture => refuse("it takes money or stock"),
+            Action::Authorize | Action::Commit | Action::Capture | Action::CaptureShipment => {
+                refuse("it takes money or stock")
+            }
             Action::Restock => {
                 Ok(Plan { resumed: Change::default(), next: Next::Go(Step::CloseReturn, Change::default()) })
             }
@@ -117,6 +119,10 @@ pub fn plan(resolution: Resolution, step: Step, order: &Order, facts: Facts) -> 
                 Ok(Plan { resumed: resumed(in_review, step), next: done(step) })
             }
         },
+        // The units stay, and may be shipped again.
+        Resolution::Cancel if step == Step::CaptureShipment => {
+            Ok(Plan { resumed: Change::default(), next: Next::End(Change::default()) })
+        }
         Resolution::Cancel if !in_review => refuse("the order itself goes on"),
         Resolution::Cancel if order.fulfilment_state != FulfilmentState::None => refuse("units have left"),
         Resolution::Cancel => {
@@ -196,8 +202,8 @@ fn resumed(in_review: bool, step: Step) -> Change {
         | Step::ReleaseCancelled
         | Step::Refund
         | Step::Return => event(Event::UndoingResumed),
-        // A return takes no order into review.
-        Step::ReturnRefund | Step::Restock | Step::CloseReturn => Change::default(),
+        // Neither a return nor a shipment takes an order into review.
+        Step::ReturnRefund | Step::Restock | Step::CloseReturn | Step::CaptureShipment => Change::default(),
     }
 }
 

@@ -32,7 +32,7 @@ fn every_decision_that_is_possible_takes_only_legal_steps() {
             let back = order.with(&plan.resumed).unwrap();
             match plan.next {
                 Next::Go(_, change) | Next::End(change) => back.with(&change).unwrap(),
-                Next::Again(..) | Next::Buyer(_) | Next::Review(_) => {
+                Next::Again(..) | Next::Refused(_) | Next::Buyer(_) | Next::Review(_) => {
                     panic!("{way} at {step} decides nothing")
                 }
             };
@@ -77,7 +77,7 @@ fn nobody_confirms_an_order_without_its_money_or_its_stock() {
 #[test]
 fn nobody_says_of_money_or_stock_that_it_was_taken_by_hand() {
     let order = parked(PaymentState::Authorized, StockState::Committed);
-    for step in [Step::Authorize, Step::Commit, Step::Capture] {
+    for step in [Step::Authorize, Step::Commit, Step::Capture, Step::CaptureShipment] {
         assert!(plan(Resolution::StepDone, step, &order, BOTH).is_err(), "{step}");
     }
 }

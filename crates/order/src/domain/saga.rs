@@ -17,6 +17,8 @@ words! {
         Authorize = "AUTHORIZE",
         Commit = "COMMIT",
         Capture = "CAPTURE",
+        /// The money of units that are about to leave.
+        CaptureShipment = "CAPTURE_SHIPMENT",
         VoidExpired = "VOID_EXPIRED",
         VoidCancelled = "VOID_CANCELLED",
         VoidReturn = "VOID_RETURN",
@@ -41,6 +43,7 @@ pub enum Action {
     Authorize,
     Commit,
     Capture,
+    CaptureShipment,
     Void,
     Release,
     Refund,
@@ -55,9 +58,12 @@ impl Step {
     #[must_use]
     pub const fn is_about_money(self) -> bool {
         match self.action() {
-            Action::Authorize | Action::Capture | Action::Void | Action::Refund | Action::ReturnRefund => {
-                true
-            }
+            Action::Authorize
+            | Action::Capture
+            | Action::CaptureShipment
+            | Action::Void
+            | Action::Refund
+            | Action::ReturnRefund => true,
             Action::Commit | Action::Release | Action::Return | Action::Restock | Action::CloseReturn => {
                 false
             }
@@ -70,6 +76,7 @@ impl Step {
             Step::Authorize => Action::Authorize,
             Step::Commit => Action::Commit,
             Step::Capture => Action::Capture,
+            Step::CaptureShipment => Action::CaptureShipment,
             Step::VoidExpired | Step::VoidCancelled | Step::VoidReturn => Action::Void,
             Step::ReleaseExpired | Step::ReleaseCancelled => Action::Release,
             Step::Refund | Step::RefundExpired | Step::RefundCancelled => Action::Refund,
@@ -113,6 +120,8 @@ pub enum Next {
     End(Change),
     /// The same step, later.
     Again(Pace, String),
+    /// The same step under another id, later: the provider has refused this one, with the class of its refusal.
+    Refused(String),
     /// The same step, when the buyer has done what he has to do, or cannot any more.
     Buyer(BuyerAction),
     /// A person decides.
@@ -128,6 +137,10 @@ pub struct Waited {
     pub session_over: bool,
     /// A cancel has released the stock meanwhile: nothing is left to wait for.
     pub stock_released: bool,
+    /// Failed tries of the step.
+    pub attempts: u32,
+    /// The order's money is taken as its units leave.
+    pub captured_later: bool,
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use super::*;
 use crate::domain::method::BuyerAction;
 use crate::domain::order::{EndReason, Order};
-use crate::domain::retry::UNKNOWN_AT_MOST;
+use crate::domain::retry::{MOST_REFUSALS, UNKNOWN_AT_MOST};
 use crate::domain::state::{Event, FulfilmentState, OrderState, PaymentState, StockState};
 
 pub fn order() -> Order {
@@ -31,6 +31,7 @@ pub fn order() -> Order {
         promotions: Vec::new(),
         total: money,
         refunded: Money::zero(money.currency()),
+        uncaptured: Money::zero(money.currency()),
         shipments: Vec::new(),
         returns: Vec::new(),
         payment: None,
@@ -56,7 +57,9 @@ fn answers(step: Step) -> Vec<Outcome> {
         Action::Authorize => {
             answers.extend([Outcome::Declined("do_not_honour".into()), Outcome::Buyer(action())])
         }
-        Action::Capture => answers.push(Outcome::Declined("do_not_honour".into())),
+        Action::Capture | Action::CaptureShipment => {
+            answers.push(Outcome::Declined("do_not_honour".into()));
+        }
         Action::Commit | Action::Release => {
             answers.extend([Outcome::HoldExpired, Outcome::HoldReleased, Outcome::HoldCommitted]);
         }
@@ -68,20 +71,24 @@ fn answers(step: Step) -> Vec<Outcome> {
 
 /// Runs the saga with the given choices until it ends; `None` while it is still going. A choice of 32 or more is made when the
 /// provider's session is over.
-fn run(start: Step, choices: &[usize], mut order: Order) -> Option<Order> {
+fn run(start: Step, choices: &[usize], order: Order) -> Option<Order> {
+    run_with(start, choices, order, false)
+}
+
+fn run_with(start: Step, choices: &[usize], mut order: Order, captured_later: bool) -> Option<Order> {
     let mut step = start;
     for choice in choices {
         let answers = answers(step);
         let outcome = answers[choice % answers.len()].clone();
         let (session_over, stock_released) = (*choice >= 32, *choice % 16 >= 8);
-        let waited = Waited { session_over, stock_released, ..Waited::default() };
+        let waited = Waited { session_over, stock_released, captured_later, ..Waited::default() };
         match decide(step, outcome, waited) {
             Next::Go(next, change) => {
                 order = order.with(&change).expect("the saga takes only legal steps");
                 step = next;
             }
             Next::End(change) => return Some(order.with(&change).expect("the saga takes only legal steps")),
-            Next::Again(..) | Next::Buyer(_) => {}
+            Next::Again(..) | Next::Refused(_) | Next::Buyer(_) => {}
             Next::Review(_) => {
                 let change = Change { event: Some(Event::ReviewNeeded), ..Change::default() };
                 return Some(order.with(&change).expect("any order at work can be reviewed"));
@@ -94,7 +101,9 @@ fn run(start: Step, choices: &[usize], mut order: Order) -> Option<Order> {
 fn is_whole(order: &Order) -> bool {
     match order.state {
         OrderState::Confirmed => {
-            (order.payment_state, order.stock_state) == (PaymentState::Paid, StockState::Committed)
+            let later = order.uncaptured == order.total;
+            let paid = if later { PaymentState::Authorized } else { PaymentState::Paid };
+            (order.payment_state, order.stock_state) == (paid, StockState::Committed)
         }
         OrderState::Expired | OrderState::Cancelled => {
             let money_back = matches!(
@@ -119,9 +128,13 @@ fn is_whole(order: &Order) -> bool {
 
 proptest! {
     #[test]
-    fn a_payment_ends_whole_or_undone_whatever_the_peers_answer(choices in prop::collection::vec(0..64_usize, 1..60)) {
-        if let Some(ended) = run(Step::Authorize, &choices, order()) {
+    fn a_payment_ends_whole_or_undone_whatever_the_peers_answer(
+        choices in prop::collection::vec(0..64_usize, 1..60),
+        captured_later: bool,
+    ) {
+        if let Some(ended) = run_with(Step::Authorize, &choices, order(), captured_later) {
             prop_assert!(is_whole(&ended), "{ended:?}");
+            prop_assert!(captured_later || ended.uncaptured.amount_minor() == 0);
         }
     }
 
@@ -259,4 +272,23 @@ fn authorising_capturing_letting_go_and_refunding_ask_payment_and_nothing_else_d
         let money = ["AUTHORIZE", "CAPTURE", "VOID", "REFUND"].iter().any(|ask| word.contains(ask));
         assert_eq!(step.is_about_money(), money, "{step}");
     }
+}
+
+#[test]
+fn money_that_is_taken_later_confirms_once_the_stock_is_committed_and_nothing_is_captured() {
+    let waited = Waited { captured_later: true, ..Waited::default() };
+    let Next::End(change) = decide(Step::Commit, Outcome::Done, waited) else { panic!("it goes on") };
+    let held = Order { payment_state: PaymentState::Authorized, ..order() };
+    let confirmed = held.with(&change).unwrap();
+    assert_eq!((confirmed.state, confirmed.uncaptured), (OrderState::Confirmed, confirmed.total));
+}
+
+#[test]
+fn a_shipments_money_that_is_refused_is_asked_for_again_until_a_person_looks() {
+    let refused = |attempts| {
+        let waited = Waited { attempts, ..Waited::default() };
+        decide(Step::CaptureShipment, Outcome::Declined("do_not_honour".into()), waited)
+    };
+    assert_eq!(refused(MOST_REFUSALS - 1), Next::Refused("do_not_honour".into()));
+    assert!(matches!(refused(MOST_REFUSALS), Next::Review(_)));
 }

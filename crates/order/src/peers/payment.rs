@@ -21,8 +21,8 @@ use crate::domain::saga::Outcome;
 use crate::wire;
 
 use answers::{
-    amount, authorized, captured, covers, declined, kept, not_voided, part_refunded, pending, refunded,
-    voided,
+    amount, authorized, captured, covers, declined, kept, not_voided, part_declined, part_refunded, pending,
+    refunded, voided,
 };
 pub use answers::{came_back, is_unsettled, money_on};
 
@@ -30,13 +30,20 @@ pub use answers::{came_back, is_unsettled, money_on};
 pub const CAME_BACK: &str = "what was given back has come back";
 
 impl Peers {
-    pub async fn authorize(&self, order: &Order, payment: PaymentId, method: &Method) -> Outcome {
+    /// `in_parts`: its money is taken as units leave, over a longer time than a hold may last.
+    pub async fn authorize(
+        &self,
+        order: &Order,
+        payment: PaymentId,
+        method: &Method,
+        in_parts: bool,
+    ) -> Outcome {
         let message = AuthorizePaymentRequest {
             payment_id: payment.to_string(),
             order_id: order.id.to_string(),
             amount: Some(order.total.into()),
             method: Some(wire::method_message(method)),
-            capture: CaptureMode::Manual.into(),
+            capture: if in_parts { CaptureMode::Multiple } else { CaptureMode::Manual }.into(),
         };
         match self.payments.clone().authorize_payment(request(message, self.step_within)).await {
             Ok(answer) => authorized(&answer.into_inner()),
@@ -65,6 +72,19 @@ impl Peers {
                 | Outcome::Away(_)
                 | Outcome::Refused(_)) => outcome,
             },
+        }
+    }
+
+    /// Takes this much of what is held for an order, for units that are about to leave.
+    pub async fn capture_part(&self, payment: PaymentId, capture: Uuid, part: Money) -> Outcome {
+        let message = CapturePaymentRequest {
+            payment_id: payment.to_string(),
+            capture_id: capture.to_string(),
+            amount: Some(part.into()),
+        };
+        match self.payments.clone().capture_payment(request(message, self.step_within)).await {
+            Ok(_) => Outcome::Done,
+            Err(status) => part_declined(&status),
         }
     }
 

@@ -127,7 +127,7 @@ pub async fn count_delivered(
 }
 
 /// Units as two columns of one length: the line's number, from 1, and how many of it.
-pub(super) fn columns(units: &[Units]) -> Result<(Vec<i32>, Vec<i32>), sqlx::Error> {
+pub(crate) fn columns(units: &[Units]) -> Result<(Vec<i32>, Vec<i32>), sqlx::Error> {
     let number = |units: &Units| i32::try_from(units.line + 1).map_err(out_of_range);
     let quantity = |units: &Units| i32::try_from(units.quantity).map_err(out_of_range);
     Ok((
@@ -136,7 +136,7 @@ pub(super) fn columns(units: &[Units]) -> Result<(Vec<i32>, Vec<i32>), sqlx::Err
     ))
 }
 
-pub(super) fn units(numbers: &[i32], quantities: &[i32]) -> Result<Vec<Units>, sqlx::Error> {
+pub(crate) fn units(numbers: &[i32], quantities: &[i32]) -> Result<Vec<Units>, sqlx::Error> {
     let unit = |(number, quantity): (&i32, &i32)| {
         Ok(Units {
             line: usize::try_from(number - 1).map_err(out_of_range)?,

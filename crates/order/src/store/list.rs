@@ -82,7 +82,7 @@ async fn newest_first(
     sqlx::query_as!(
         OrderRow,
         "SELECT order_id, buyer_id, state, payment_state, stock_state, fulfilment_state, currency, subtotal_minor,
-                discount_minor, shipping_minor, total_minor, refunded_minor, promotions, lines::text, payment_id, payment_attempt, fingerprint,
+                discount_minor, shipping_minor, total_minor, refunded_minor, uncaptured_minor, promotions, lines::text, payment_id, payment_attempt, fingerprint,
                 decline, reservation_id, end_reason, expires_at, created_at, updated_at, version
          FROM (SELECT * FROM orders
                WHERE buyer_id = $1 AND (created_at, order_id) < ($2, $3) AND created_at >= $4
@@ -112,7 +112,7 @@ async fn oldest_first(
     sqlx::query_as!(
         OrderRow,
         "SELECT order_id, buyer_id, state, payment_state, stock_state, fulfilment_state, currency, subtotal_minor,
-                discount_minor, shipping_minor, total_minor, refunded_minor, promotions, lines::text, payment_id, payment_attempt, fingerprint,
+                discount_minor, shipping_minor, total_minor, refunded_minor, uncaptured_minor, promotions, lines::text, payment_id, payment_attempt, fingerprint,
                 decline, reservation_id, end_reason, expires_at, created_at, updated_at, version
          FROM (SELECT * FROM orders
                WHERE buyer_id = $1 AND (created_at, order_id) > ($2, $3) AND created_at < $4

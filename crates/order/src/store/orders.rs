@@ -31,6 +31,7 @@ pub(super) struct OrderRow {
     pub(super) shipping_minor: i64,
     pub(super) total_minor: i64,
     pub(super) refunded_minor: i64,
+    pub(super) uncaptured_minor: i64,
     pub(super) promotions: Option<Vec<u8>>,
     /// Nothing for an order older than the column.
     pub(super) lines: Option<String>,
@@ -52,7 +53,7 @@ pub async fn by_ids(conn: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<Stored>
     let rows = sqlx::query_as!(
         OrderRow,
         "SELECT found.order_id, buyer_id, state, payment_state, stock_state, fulfilment_state, currency, subtotal_minor,
-                discount_minor, shipping_minor, total_minor, refunded_minor, promotions, lines::text, payment_id, payment_attempt, fingerprint,
+                discount_minor, shipping_minor, total_minor, refunded_minor, uncaptured_minor, promotions, lines::text, payment_id, payment_attempt, fingerprint,
                 decline, reservation_id, end_reason, expires_at, created_at, updated_at, version
          FROM (SELECT DISTINCT UNNEST($1::uuid[])) AS asked (order_id)
          CROSS JOIN LATERAL (SELECT * FROM orders WHERE orders.order_id = asked.order_id LIMIT 1) AS found",
@@ -70,7 +71,7 @@ pub async fn newer(conn: &mut PgConnection, known: &[(OrderId, i64)]) -> Result<
     let rows = sqlx::query_as!(
         OrderRow,
         "SELECT found.order_id, buyer_id, state, payment_state, stock_state, fulfilment_state, currency, subtotal_minor,
-                discount_minor, shipping_minor, total_minor, refunded_minor, promotions, lines::text, payment_id, payment_attempt, fingerprint,
+                discount_minor, shipping_minor, total_minor, refunded_minor, uncaptured_minor, promotions, lines::text, payment_id, payment_attempt, fingerprint,
                 decline, reservation_id, end_reason, expires_at, created_at, updated_at, version
          FROM UNNEST($1::uuid[], $2::bigint[]) AS known (order_id, told)
          CROSS JOIN LATERAL (SELECT * FROM orders WHERE orders.order_id = known.order_id LIMIT 1) AS found
@@ -119,7 +120,7 @@ pub async fn change(conn: &mut PgConnection, order: &Order) -> Result<bool, sqlx
     let changed = sqlx::query!(
         "UPDATE orders SET state = $3, payment_state = $4, stock_state = $5, fulfilment_state = $6, payment_id = $7,
                 payment_attempt = $8, decline = $9, delivered_at = $10, reservation_id = $11, end_reason = $12,
-                open_returns = $13, refunded_minor = $14, updated_at = now(), version = version + 1
+                open_returns = $13, refunded_minor = $14, uncaptured_minor = $15, updated_at = now(), version = version + 1
          WHERE order_id = $1 AND version = $2",
         order.id.uuid(),
         order.version,
@@ -134,7 +135,8 @@ pub async fn change(conn: &mut PgConnection, order: &Order) -> Result<bool, sqlx
         order.reservation_id.uuid(),
         order.end_reason.map_or("", EndReason::as_str),
         open_returns,
-        order.refunded.amount_minor()
+        order.refunded.amount_minor(),
+        order.uncaptured.amount_minor()
     )
     .execute(&mut *conn)
     .await?;
@@ -214,6 +216,7 @@ impl OrderRow {
             shipping: Money::new(self.shipping_minor, currency),
             total: Money::new(self.total_minor, currency),
             refunded: Money::new(self.refunded_minor, currency),
+            uncaptured: Money::new(self.uncaptured_minor, currency),
             shipments: Vec::new(),
             returns: Vec::new(),
             promotions: applied::read(self.promotions, currency)?,

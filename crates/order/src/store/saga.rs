@@ -1,6 +1,7 @@
 //! The saga's rows. A row is claimed before it is worked on, and what a worker found out is written only while its claim
 //! still stands. Waiting and leases are measured by Postgres's clock.
 
+mod shipment;
 mod standing;
 mod tenders;
 
@@ -18,6 +19,7 @@ use crate::domain::saga::Step;
 
 use tenders::{TenderRow, tender_rows};
 
+pub use shipment::{DueShipment, due_shipment, insert_due_shipment, shipment_refused};
 pub use standing::{Backlog, action, backlog, is_parked, moves_the_order, of_order};
 
 /// What is to be done for one order, and the claim that lets us do it.

@@ -87,6 +87,11 @@ impl Bank {
     pub fn refuse_captures(&self) {
         self.books.lock().unwrap().refuses_captures = true;
     }
+
+    /// It is given again, but under no id that was refused.
+    pub fn allow_captures(&self) {
+        self.books.lock().unwrap().refuses_captures = false;
+    }
 }
 
 impl Books {
@@ -98,9 +103,15 @@ impl Books {
         let refuses = self.refuses_captures;
         let payment = self.payments.get_mut(&request.payment_id).ok_or_else(not_found)?;
         if refuses {
+            self.declined.insert(request.capture_id.clone());
+        }
+        if self.declined.contains(&request.capture_id) {
             return Err(refusal(ErrorReason::PaymentDeclined).metadata("decline", "hold_expired").into());
         }
-        assert!(matches!(payment.state(), PaymentState::Authorized | PaymentState::Captured));
+        assert!(matches!(
+            payment.state(),
+            PaymentState::Authorized | PaymentState::PartiallyCaptured | PaymentState::Captured
+        ));
         if self.captures.contains(&request.capture_id) {
             return Ok(payment.clone());
         }
@@ -108,8 +119,12 @@ impl Books {
             return Err(refusal(ErrorReason::PaymentState).metadata("state", "CAPTURED").into());
         }
         self.captures.insert(request.capture_id);
-        payment.captured.clone_from(&payment.amount);
-        payment.set_state(PaymentState::Captured);
+        let (all, before) = (payment.amount.clone().unwrap(), minor(&payment.captured));
+        let amount_minor = before + request.amount.map_or(all.amount_minor, |asked| asked.amount_minor);
+        assert!(amount_minor <= all.amount_minor, "more than is held is taken");
+        let whole = amount_minor == all.amount_minor;
+        payment.captured = Some(Money { amount_minor, ..all });
+        payment.set_state(if whole { PaymentState::Captured } else { PaymentState::PartiallyCaptured });
         if self.undoes_captures {
             payment.refunded.clone_from(&payment.captured);
         }

@@ -32,6 +32,7 @@ mod returns;
 mod review;
 mod rivals;
 mod ship;
+mod ship_paid;
 mod shop;
 mod trouble;
 mod uses;

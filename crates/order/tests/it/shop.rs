@@ -8,6 +8,7 @@ use kit::client::Channel;
 use kit::config::{Jwt, Limits, Server, Tls};
 use kit::testing::{self, TestDatabase};
 use stampede_kit as kit;
+use stampede_order::domain::order::CaptureAt;
 use stampede_order::domain::quote::Keys;
 use stampede_order::{Config, MIGRATIONS};
 use stampede_pki::{Authority, Claims, Issuer, Policy};
@@ -177,6 +178,7 @@ impl Shop {
             quote_keys: Keys::parse([QUOTE_KEY]).unwrap(),
             quote_valid: Duration::from_mins(5),
             shipping_fee: None,
+            capture_at: CaptureAt::Payment,
             crash_at: stampede_order::crash::CrashAt::default(),
         };
         change(&mut config);

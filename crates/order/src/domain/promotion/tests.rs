@@ -81,6 +81,7 @@ fn placed(priced: Priced) -> Order {
         total: priced.total,
         promotions: priced.promotions,
         refunded: money(0),
+        uncaptured: money(0),
         shipments: Vec::new(),
         returns: Vec::new(),
         reservation_id: ReservationId::new(uuid::Uuid::nil()),

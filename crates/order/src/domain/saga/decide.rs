@@ -3,7 +3,7 @@
 
 use super::{Next, Outcome, Step, Waited};
 use crate::domain::order::{Change, EndReason};
-use crate::domain::retry::{Pace, UNKNOWN_AT_MOST};
+use crate::domain::retry::{MOST_REFUSALS, Pace, UNKNOWN_AT_MOST};
 use crate::domain::state::{Event, PaymentState, StockState};
 
 #[must_use]
@@ -33,7 +33,17 @@ pub fn decide(step: Step, outcome: Outcome, waited: Waited) -> Next {
         )),
         Outcome::Pending(why) => Next::Again(Pace::Unknown, why),
         Outcome::Refused(why) => Next::Review(format!("{step} was refused: {why}")),
+        // The reservation is won and the money held: it is taken as units leave.
+        Outcome::Done if step == Step::Commit && waited.captured_later => Next::End(Change {
+            event: Some(Event::Paid),
+            captured_later: true,
+            ..stock(StockState::Committed)
+        }),
         Outcome::Done => done(step),
+        // Its units stay where they are until there is money for them; the hold is payment's to renew.
+        Outcome::Declined(class) if step == Step::CaptureShipment && waited.attempts < MOST_REFUSALS => {
+            Next::Refused(class)
+        }
         Outcome::Declined(class) => declined(step, class),
         Outcome::HoldExpired => hold_expired(step),
         Outcome::HoldReleased => hold_released(step),
@@ -68,7 +78,8 @@ pub fn done(step: Step) -> Next {
         Step::Return => Next::End(Change { event: Some(Event::Undone), ..stock(StockState::Returned) }),
         // A return moves no order: what it changes is written by `refund_return`.
         Step::ReturnRefund => Next::Go(Step::Restock, Change::default()),
-        Step::Restock | Step::CloseReturn => Next::End(Change::default()),
+        // So does a shipment's money, by `ship_paid`.
+        Step::Restock | Step::CloseReturn | Step::CaptureShipment => Next::End(Change::default()),
     }
 }
 
@@ -93,7 +104,8 @@ fn declined(step: Step, class: String) -> Next {
         | Step::Return
         | Step::ReturnRefund
         | Step::Restock
-        | Step::CloseReturn => Next::Review(format!("{step} was declined: {class}")),
+        | Step::CloseReturn
+        | Step::CaptureShipment => Next::Review(format!("{step} was declined: {class}")),
     }
 }
 
@@ -116,7 +128,8 @@ fn hold_expired(step: Step) -> Next {
         | Step::Return
         | Step::ReturnRefund
         | Step::Restock
-        | Step::CloseReturn => Next::Review(format!("{step} found the hold expired")),
+        | Step::CloseReturn
+        | Step::CaptureShipment => Next::Review(format!("{step} found the hold expired")),
     }
 }
 
@@ -138,7 +151,8 @@ fn hold_released(step: Step) -> Next {
         | Step::Return
         | Step::ReturnRefund
         | Step::Restock
-        | Step::CloseReturn => Next::Review(format!("{step} found the hold released")),
+        | Step::CloseReturn
+        | Step::CaptureShipment => Next::Review(format!("{step} found the hold released")),
     }
 }
 
@@ -159,7 +173,8 @@ fn hold_committed(step: Step) -> Next {
         | Step::Return
         | Step::ReturnRefund
         | Step::Restock
-        | Step::CloseReturn => Next::Review(format!("{step} found the stock committed")),
+        | Step::CloseReturn
+        | Step::CaptureShipment => Next::Review(format!("{step} found the stock committed")),
     }
 }
 
@@ -180,7 +195,8 @@ fn captured(step: Step) -> Next {
         | Step::Return
         | Step::ReturnRefund
         | Step::Restock
-        | Step::CloseReturn => Next::Review(format!("{step} found the money captured")),
+        | Step::CloseReturn
+        | Step::CaptureShipment => Next::Review(format!("{step} found the money captured")),
     }
 }
 

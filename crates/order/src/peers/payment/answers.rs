@@ -190,6 +190,26 @@ pub(super) fn declined(status: &Status) -> Outcome {
     }
 }
 
+/// Of a part of the money. A payment that has ended gives nothing any more: a person looks.
+pub(super) fn part_declined(status: &Status) -> Outcome {
+    let ended = || fact(status, "state").trim_start_matches("PAYMENT_STATE_").to_owned();
+    match declined(status) {
+        Outcome::Declined(_) | Outcome::Captured if reason(status) == Some(ErrorReason::PaymentState) => {
+            Outcome::Refused(format!("the payment is {}", ended()))
+        }
+        Outcome::Captured => Outcome::Refused("the payment is captured".into()),
+        outcome @ (Outcome::Done
+        | Outcome::Declined(_)
+        | Outcome::HoldExpired
+        | Outcome::HoldReleased
+        | Outcome::HoldCommitted
+        | Outcome::Buyer(_)
+        | Outcome::Pending(_)
+        | Outcome::Away(_)
+        | Outcome::Refused(_)) => outcome,
+    }
+}
+
 pub(super) fn pending(payment: &Payment) -> Outcome {
     Outcome::Pending(format!("the payment is {}", payment.state().as_str_name()))
 }
