@@ -166,7 +166,9 @@ impl Orders {
                 store::review::end(&mut tx, command.order).await?;
                 change
             }
-            Next::Again(..) | Next::Refused(_) | Next::Buyer(_) | Next::Review(_) => return Err(Error::Internal),
+            Next::Again(..) | Next::Refused(_) | Next::Buyer(_) | Next::Review(_) => {
+                return Err(Error::Internal);
+            }
         };
         let after = resumed.with(&change)?;
         if !store::orders::change(&mut tx, &after).await? {

@@ -3,6 +3,7 @@
 mod actions;
 mod bad_input;
 mod books;
+mod by_shipment;
 mod crash_order;
 mod crash_payment;
 mod datacentres;

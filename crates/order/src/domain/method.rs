@@ -73,7 +73,11 @@ impl Method {
             left -= amount;
             tender.amount = Some(Money::new(amount, total.currency()));
         }
-        if self.tenders.is_empty() || left == 0 { Ok(self) } else { Err("must together be the order's total") }
+        if self.tenders.is_empty() || left == 0 {
+            Ok(self)
+        } else {
+            Err("must together be the order's total")
+        }
     }
 }
 

@@ -49,11 +49,8 @@ mod tests {
 
     #[test]
     fn delays_double_up_to_a_ceiling_and_never_vanish() {
-        let paces = [
-            (Pace::Away, LONGEST_AWAY),
-            (Pace::Unknown, LONGEST_UNKNOWN),
-            (Pace::Refused, LONGEST_REFUSED),
-        ];
+        let paces =
+            [(Pace::Away, LONGEST_AWAY), (Pace::Unknown, LONGEST_UNKNOWN), (Pace::Refused, LONGEST_REFUSED)];
         for (pace, ceiling) in paces {
             assert_eq!(delay(pace, 1, 0.0), Duration::from_millis(100));
             assert_eq!(delay(pace, 3, 0.0), Duration::from_millis(400));

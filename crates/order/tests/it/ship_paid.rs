@@ -19,7 +19,10 @@ fn uncaptured(order: &Order) -> i64 {
 async fn the_money_of_each_shipment_is_taken_before_it_leaves() {
     let shop = shop().await;
     let order = shop.bought("k1", &[("TEE", "", 3), ("MUG", "", 1)]).await;
-    assert_eq!((order.state(), order.payment_state()), (OrderState::Confirmed, OrderPaymentState::Authorized));
+    assert_eq!(
+        (order.state(), order.payment_state()),
+        (OrderState::Confirmed, OrderPaymentState::Authorized)
+    );
     assert_eq!((uncaptured(&order), shop.bank.kept()), (3 * 1_999 + 500, 0));
     let id = new_id();
     for _ in 0..2 {
@@ -43,7 +46,10 @@ async fn edge_case_3_a_second_shipment_whose_money_is_refused_stays_and_leaves_w
     shop.bank.refuse_captures();
     let second = new_id();
     let refused = shop.ship(&order, &second, &[]).await;
-    assert_eq!((fact(&refused, "decline"), reason(refused)), ("hold_expired".into(), "PAYMENT_DECLINED".into()));
+    assert_eq!(
+        (fact(&refused, "decline"), reason(refused)),
+        ("hold_expired".into(), "PAYMENT_DECLINED".into())
+    );
     let stays = shop.get("alice", "buyer", &order).await.unwrap();
     assert_eq!(stays.fulfilment_state(), OrderFulfilmentState::PartiallyShipped);
     assert_eq!((stays.shipments.len(), shop.bank.kept()), (1, 1_999));
@@ -111,7 +117,8 @@ async fn what_has_left_can_be_sent_back_while_the_rest_is_not_paid() {
     shop.deliver(&order, &first).await.unwrap();
     shop.sent_back(&order, &back, &[("TEE", "", 1)], true).await;
     eventually("what it was asked for", async || (shop.bank.kept() == 0).then_some(())).await;
-    let rest = eventually("what it was asked for", async || shop.ship(&order, &new_id(), &[]).await.ok()).await;
+    let rest =
+        eventually("what it was asked for", async || shop.ship(&order, &new_id(), &[]).await.ok()).await;
     assert_eq!((rest.state(), uncaptured(&rest)), (OrderState::Shipped, 0));
     assert_eq!(shop.bank.kept(), 1_999 + 500);
 }

@@ -65,7 +65,13 @@ mod tests {
     fn waiting() -> Payment {
         let method = Method { kind: MethodKind::Card, token: Token::new("tok_3ds") };
         let amount = Money::new(100, "EUR".parse().unwrap());
-        let terms = Terms { order: OrderId::new(Uuid::nil()), amount, method, tenders: Vec::new(), capture: CaptureMode::Manual };
+        let terms = Terms {
+            order: OrderId::new(Uuid::nil()),
+            amount,
+            method,
+            tenders: Vec::new(),
+            capture: CaptureMode::Manual,
+        };
         let mut payment = Payment::new(PaymentId::new(Uuid::nil()), terms, "psp", AT);
         let action =
             PayerAction { url: Token::new("https://psp/3ds"), expires_at: AT + Duration::minutes(10) };
@@ -77,7 +83,12 @@ mod tests {
     fn let_go(payment: &mut Payment, at: OffsetDateTime) -> Vec<Event> {
         assert_eq!(payment.standing().void(), Ok(VoidPlan::Now { amount_minor: 0 }));
         let void = payment.begin_void(0);
-        let nothing = Answer::Done { reference: "void".into(), amount_minor: 0, currency: "EUR".into(), hold_expires_at: None };
+        let nothing = Answer::Done {
+            reference: "void".into(),
+            amount_minor: 0,
+            currency: "EUR".into(),
+            hold_expires_at: None,
+        };
         payment.settle(void.id, &nothing, at);
         payment.events.clone()
     }
@@ -95,7 +106,12 @@ mod tests {
             State::RequiresAction,
             "a question that was lost changes nothing"
         );
-        let held = Answer::Done { reference: "auth".into(), amount_minor: 100, currency: "EUR".into(), hold_expires_at: None };
+        let held = Answer::Done {
+            reference: "auth".into(),
+            amount_minor: 100,
+            currency: "EUR".into(),
+            hold_expires_at: None,
+        };
         payment.settle(payment.attempts[0].id, &held, AT);
         assert_eq!((payment.standing().state, payment.action()), (State::Authorized, None));
     }

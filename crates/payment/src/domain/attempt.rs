@@ -62,15 +62,9 @@ pub enum Answer {
         hold_expires_at: Option<OffsetDateTime>,
     },
     /// Nothing moved, and nothing will under this key.
-    Refused {
-        reference: Option<String>,
-        decline: String,
-    },
+    Refused { reference: Option<String>, decline: String },
     /// Nothing has moved yet: the payer has to do something.
-    Action {
-        reference: Option<String>,
-        action: PayerAction,
-    },
+    Action { reference: Option<String>, action: PayerAction },
     /// It may have happened or not: a timeout, a broken connection, an answer without meaning.
     Lost,
 }

@@ -12,12 +12,23 @@ const DECISION: Uuid = Uuid::from_u128(7);
 fn payment() -> Payment {
     let method = Method { kind: MethodKind::Card, token: Token::new("tok_visa") };
     let amount = Money::new(100, "EUR".parse().unwrap());
-    let terms = Terms { order: OrderId::new(Uuid::nil()), amount, method, tenders: Vec::new(), capture: CaptureMode::Manual };
+    let terms = Terms {
+        order: OrderId::new(Uuid::nil()),
+        amount,
+        method,
+        tenders: Vec::new(),
+        capture: CaptureMode::Manual,
+    };
     Payment::new(PaymentId::new(Uuid::nil()), terms, "psp", AT)
 }
 
 fn done(attempt: &Attempt, amount_minor: i64) -> Answer {
-    Answer::Done { reference: format!("ref-{}", attempt.id), amount_minor, currency: "EUR".into(), hold_expires_at: None }
+    Answer::Done {
+        reference: format!("ref-{}", attempt.id),
+        amount_minor,
+        currency: "EUR".into(),
+        hold_expires_at: None,
+    }
 }
 
 fn refused() -> Answer {

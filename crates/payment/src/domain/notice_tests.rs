@@ -28,7 +28,12 @@ fn capture_id(amount: i64) -> Uuid {
 }
 
 fn done(key: Uuid, amount_minor: i64) -> Notice {
-    let answer = Answer::Done { reference: format!("ref-{key}"), amount_minor, currency: "EUR".into(), hold_expires_at: None };
+    let answer = Answer::Done {
+        reference: format!("ref-{key}"),
+        amount_minor,
+        currency: "EUR".into(),
+        hold_expires_at: None,
+    };
     Notice::Answer { key, answer }
 }
 

@@ -21,7 +21,12 @@ fn refused(class: &str) -> Answer {
 }
 
 fn held(by: &str) -> Answer {
-    Answer::Done { reference: format!("auth-{by}"), amount_minor: 100, currency: "EUR".into(), hold_expires_at: None }
+    Answer::Done {
+        reference: format!("auth-{by}"),
+        amount_minor: 100,
+        currency: "EUR".into(),
+        hold_expires_at: None,
+    }
 }
 
 /// What `provider` says of its authorisation, and what follows.
@@ -101,7 +106,12 @@ fn captures_voids_and_refunds_go_to_the_provider_that_holds() {
     assert_eq!((payment.holder(), payment.hold_at("b")), (Some("b"), Some("auth-b")));
     payment.settle(
         capture.id,
-        &Answer::Done { reference: "cap".into(), amount_minor: 100, currency: "EUR".into(), hold_expires_at: None },
+        &Answer::Done {
+            reference: "cap".into(),
+            amount_minor: 100,
+            currency: "EUR".into(),
+            hold_expires_at: None,
+        },
         AT,
     );
     let refund = payment.begin(Operation::Refund, Uuid::from_u128(7), Some(40)).unwrap();
@@ -130,7 +140,12 @@ fn a_hold_that_was_left_behind_is_let_go_there_and_counts_for_nothing_here() {
             (State::Authorized, Ok(100))
         );
         assert_eq!(payment.open_void(), None, "it is no void of the payment");
-        let gone = Answer::Done { reference: "void-a".into(), amount_minor: 100, currency: "EUR".into(), hold_expires_at: None };
+        let gone = Answer::Done {
+            reference: "void-a".into(),
+            amount_minor: 100,
+            currency: "EUR".into(),
+            hold_expires_at: None,
+        };
         payment.settle(void.id, &gone, AT);
         assert_eq!((payment.standing().state, payment.amounts().voided_minor), (State::Authorized, 0));
         let totals = payment.totals();
@@ -142,7 +157,12 @@ fn a_hold_that_was_left_behind_is_let_go_there_and_counts_for_nothing_here() {
 fn a_late_hold_of_another_amount_is_a_person_s() {
     let mut payment = payment(CaptureMode::Manual);
     hears(&mut payment, "a", &refused("issuer_unavailable"));
-    let other = Answer::Done { reference: "auth-a".into(), amount_minor: 99, currency: "EUR".into(), hold_expires_at: None };
+    let other = Answer::Done {
+        reference: "auth-a".into(),
+        amount_minor: 99,
+        currency: "EUR".into(),
+        hold_expires_at: None,
+    };
     assert!(matches!(hears(&mut payment, "a", &other), Settlement::Conflict(_)));
     let notice = Notice::Answer { key: payment.attempts[0].id, answer: held("a") };
     assert!(matches!(payment.hear("b", &notice, AT), Heard::Conflict(_)), "told by somebody else");

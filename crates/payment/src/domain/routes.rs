@@ -157,7 +157,8 @@ mod tests {
             "*=simulator-b",
         ];
         let problems = Routes::parse(wrong, &KNOWN).unwrap_err().join("; ");
-        for part in ["\"cash\"", "\"tenders\"", "\"eur\"", "\"nobody\"", "must be method", "twice", "already"] {
+        for part in ["\"cash\"", "\"tenders\"", "\"eur\"", "\"nobody\"", "must be method", "twice", "already"]
+        {
             assert!(problems.contains(part), "{part} is not in {problems}");
         }
         let long = "card=simulator>simulator-b>c>d>e";

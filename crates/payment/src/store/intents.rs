@@ -175,10 +175,9 @@ pub async fn read(conn: &mut PgConnection, id: PaymentId) -> Result<Option<Payme
 /// # Errors
 /// The database's.
 pub async fn whole_of(conn: &mut PgConnection, id: PaymentId) -> Result<Option<PaymentId>, sqlx::Error> {
-    let found =
-        sqlx::query_scalar!("SELECT part_of FROM payment_intent WHERE payment_id = $1", id.uuid())
-            .fetch_optional(conn)
-            .await?;
+    let found = sqlx::query_scalar!("SELECT part_of FROM payment_intent WHERE payment_id = $1", id.uuid())
+        .fetch_optional(conn)
+        .await?;
     Ok(found.flatten().map(PaymentId::new))
 }
 
@@ -187,10 +186,12 @@ pub async fn whole_of(conn: &mut PgConnection, id: PaymentId) -> Result<Option<P
 /// # Errors
 /// The database's.
 pub async fn parts(conn: &mut PgConnection, whole: PaymentId) -> Result<Vec<PaymentId>, sqlx::Error> {
-    let found =
-        sqlx::query_scalar!("SELECT payment_id FROM payment_intent WHERE part_of = $1 ORDER BY place", whole.uuid())
-            .fetch_all(conn)
-            .await?;
+    let found = sqlx::query_scalar!(
+        "SELECT payment_id FROM payment_intent WHERE part_of = $1 ORDER BY place",
+        whole.uuid()
+    )
+    .fetch_all(conn)
+    .await?;
     Ok(found.into_iter().map(PaymentId::new).collect())
 }
 

@@ -13,8 +13,7 @@ fn split(id: PaymentId, gift: &str, bank: &str) -> Authorize {
         let method = Method { kind, token: Token::new(token) };
         Tender { amount: eur(amount), method }
     };
-    let tenders =
-        vec![tender(MethodKind::StoredValue, gift, 3_000), tender(MethodKind::Card, bank, 7_000)];
+    let tenders = vec![tender(MethodKind::StoredValue, gift, 3_000), tender(MethodKind::Card, bank, 7_000)];
     Authorize { terms: Terms { method: Method::tenders(), tenders, ..asked.terms }, ..asked }
 }
 
@@ -243,8 +242,7 @@ async fn every_pair_of_misbehaviours_ends_with_all_of_the_money_or_none_of_it() 
         let (id, capture) = (new_id(), Uuid::now_v7());
         let asked = split(id, TOKENS[at / TOKENS.len()], TOKENS[at % TOKENS.len()]);
         bench.payments.authorize(asked).await.unwrap();
-        let known =
-            |payment: &Payment| matches!(payment.standing().state, State::Authorized | State::Failed);
+        let known = |payment: &Payment| matches!(payment.standing().state, State::Authorized | State::Failed);
         if bench.until(id, known).await.standing().state == State::Failed {
             bench.until(id, |payment| !payment.parts.iter().any(is_open)).await;
             return bench.assert_all_agreed(id, 0, 0).await;

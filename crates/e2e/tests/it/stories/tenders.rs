@@ -73,9 +73,7 @@ async fn tenders_that_are_not_worth_the_order_are_refused_and_nothing_is_asked_f
     let shop = Shop::open().await;
     let alice = shop.buyer("alice");
     let order = alice.order_one().await;
-    let gift = |amount: i64, currency: &str| {
-        json!({ "amount": { "amountMinor": amount.to_string(), "currency": currency }, "storedValue": { "account": "gift-1" } })
-    };
+    let gift = |amount: i64, currency: &str| json!({ "amount": { "amountMinor": amount.to_string(), "currency": currency }, "storedValue": { "account": "gift-1" } });
     let rest = json!({ "card": { "token": "tok_visa" } });
     for tenders in [
         json!([gift(UNIT_PRICE, "EUR"), rest]),
