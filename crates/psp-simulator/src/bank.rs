@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::desk::{Happening, What};
 use crate::journal::{Entry, Journal};
+use crate::script;
 use crate::truth::{Totals, Truth};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -44,6 +45,8 @@ pub enum Status {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Said {
     Good,
+    /// It lapses by itself then: milliseconds since 1970.
+    HeldUntil(i64),
     /// With its class.
     Decline(String),
     /// The payer has to do something by then: milliseconds since 1970.
@@ -67,6 +70,9 @@ pub struct Operation {
     /// Until when the payer may do what is asked of him: milliseconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action_until_ms: Option<i64>,
+    /// Until when it is held, when it lapses by itself: milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at_ms: Option<i64>,
 }
 
 /// The key was used for something else.
@@ -86,6 +92,10 @@ pub struct Bank {
     accounts: HashMap<String, Truth>,
     /// The source each payment was first authorised with: it scripts the later steps.
     sources: HashMap<String, String>,
+    /// The first payment that was authorised with each source.
+    first_of: HashMap<String, String>,
+    /// When what a payment holds lapses by itself, and the key it was asked for under.
+    lapses: HashMap<String, (i64, String)>,
     /// The key of each payment whose payer has to do something.
     waiting: HashMap<String, String>,
     /// What happened by itself, once for its name.
@@ -121,13 +131,28 @@ impl Bank {
     }
 
     /// The source that scripts this command.
-    pub fn source<'a>(&'a self, command: &'a Command) -> &'a str {
-        match command.kind {
+    pub fn source(&self, command: &Command) -> String {
+        let source = match command.kind {
             Kind::Authorization => &command.source,
             Kind::Capture | Kind::Void | Kind::Refund => {
                 self.sources.get(&command.payment).map_or("", String::as_str)
             }
-        }
+        };
+        let again = self.first_of.get(source).is_some_and(|first| *first != command.payment);
+        script::turn(source, again)
+    }
+
+    /// Lets what the payment holds lapse when its time has passed: what that was, and its currency.
+    pub fn lapse(&mut self, payment: &str, now_ms: i64) -> anyhow::Result<Option<(Happening, String)>> {
+        let Some((_, key)) = self.lapses.get(payment).filter(|(until, _)| *until <= now_ms) else {
+            return Ok(None);
+        };
+        let reference = format!("lapse_{key}");
+        self.lapses.remove(payment);
+        let amount_minor = self.accounts.get(payment).map_or(0, Truth::capturable_minor);
+        let what = What::AuthorizationExpired;
+        let lapsed = Happening { payment: payment.to_owned(), what, reference, amount_minor };
+        Ok(self.happen(lapsed.clone())?.map(|currency| (lapsed, currency)))
     }
 
     pub fn truth(&self, payment: &str) -> Option<&Truth> {
@@ -186,10 +211,14 @@ impl Bank {
             Ok(Some(known)) => return Ok(Ok(Done { operation: known.clone(), fresh: false })),
             Ok(None) => {}
         }
-        let mut action_until_ms = None;
+        let (mut action_until_ms, mut expires_at_ms) = (None, None);
         let (status, amount_minor, decline) = match said {
             Said::Decline(class) => (Status::Declined, 0, Some(class)),
             Said::Good => decided(self.decide(&command)),
+            Said::HeldUntil(until) => {
+                expires_at_ms = Some(until);
+                decided(self.decide(&command))
+            }
             Said::Action(until) => match self.decide(&command) {
                 Ok(_) => {
                     action_until_ms = Some(until);
@@ -204,8 +233,17 @@ impl Bank {
             Some(_) | None => command.currency.clone(),
         };
         let key = key.to_owned();
-        let operation =
-            Operation { key, command, status, decline, amount_minor, currency, reference, action_until_ms };
+        let operation = Operation {
+            key,
+            command,
+            status,
+            decline,
+            amount_minor,
+            currency,
+            reference,
+            action_until_ms,
+            expires_at_ms,
+        };
         self.write(&operation)?;
         if operation.command.kind == Kind::Void
             && let Some(waiting) = self.waiting.get(&operation.command.payment).cloned()
@@ -268,6 +306,10 @@ impl Bank {
         self.accounts.entry(command.payment.clone()).or_default().enter(&operation);
         if command.kind == Kind::Authorization {
             self.sources.entry(command.payment.clone()).or_insert_with(|| command.source.clone());
+            self.first_of.entry(command.source.clone()).or_insert_with(|| command.payment.clone());
+            if let Some(until) = operation.expires_at_ms.filter(|_| operation.status == Status::Succeeded) {
+                self.lapses.insert(command.payment.clone(), (until, operation.key.clone()));
+            }
         }
         match operation.status {
             Status::RequiresAction => {

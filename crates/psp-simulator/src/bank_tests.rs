@@ -89,6 +89,45 @@ fn what_waits_for_the_payer_holds_nothing_until_he_has_done_it_and_nothing_after
 }
 
 #[test]
+fn a_hold_lapses_at_its_time_and_once_also_after_a_kill() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.jsonl");
+    let mut bank = Bank::open(Some(&path)).unwrap();
+    let held = bank.perform("a", command(Kind::Authorization, 100), Said::HeldUntil(9)).unwrap().unwrap();
+    assert_eq!(held.operation.expires_at_ms, Some(9));
+    perform(&mut bank, "c", Kind::Capture, 60);
+    assert_eq!(bank.lapse("p1", 8).unwrap(), None);
+    let mut bank = Bank::open(Some(&path)).unwrap();
+    let (lapsed, currency) = bank.lapse("p1", 9).unwrap().unwrap();
+    assert_eq!(
+        (lapsed.what, lapsed.amount_minor, currency.as_str()),
+        (What::AuthorizationExpired, 40, "EUR")
+    );
+    let mut bank = Bank::open(Some(&path)).unwrap();
+    assert_eq!(bank.lapse("p1", 10).unwrap(), None, "once");
+    assert_eq!(perform(&mut bank, "v", Kind::Void, 0).operation.amount_minor, 0);
+    let late = perform(&mut bank, "c2", Kind::Capture, 40);
+    assert_eq!(late.operation.decline.as_deref(), Some("amount_exceeded"));
+}
+
+#[test]
+fn a_source_is_used_again_by_every_payment_but_its_first() {
+    let mut bank = Bank::default();
+    let source = "tok_visa__again_outage".to_owned();
+    let of = |payment: &str| Command {
+        payment: payment.into(),
+        source: source.clone(),
+        ..command(Kind::Authorization, 1)
+    };
+    assert_eq!(bank.source(&of("p1")), "tok_visa");
+    bank.perform("a", of("p1"), Said::Good).unwrap().unwrap();
+    assert_eq!(
+        (bank.source(&of("p1")).as_str(), bank.source(&of("p2")).as_str()),
+        ("tok_visa", "tok_outage__visa")
+    );
+}
+
+#[test]
 fn what_happens_by_itself_happens_once_for_its_name_and_to_its_payment_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal.jsonl");

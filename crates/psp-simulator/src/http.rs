@@ -102,7 +102,7 @@ impl Provider {
     fn is_out_by_operation(&self, key: &str) -> bool {
         let bank = self.bank();
         let Some(operation) = bank.operation(key) else { return false };
-        let source = bank.source(&operation.command).to_owned();
+        let source = bank.source(&operation.command);
         let payment = operation.command.payment.clone();
         drop(bank);
         self.is_out(&payment, &source)
@@ -110,10 +110,11 @@ impl Provider {
 
     async fn command(&self, key: &str, command: Command) -> anyhow::Result<Response> {
         tokio::time::sleep(self.latency).await;
-        let source = self.bank().source(&command).to_owned();
+        let source = self.bank().source(&command);
         if self.is_out(&command.payment, &source) {
             return Ok(refusal(StatusCode::SERVICE_UNAVAILABLE, "outage"));
         }
+        self.lapse(&command.payment)?;
         let known = self.bank().known(key, &command).map(|known| known.cloned());
         match known {
             Err(KeyReused) => return Ok(refusal(StatusCode::UNPROCESSABLE_ENTITY, "key_reused")),
@@ -129,6 +130,7 @@ impl Provider {
             Behaviour::Slow(delay) => tokio::time::sleep(*delay).await,
             Behaviour::Good
             | Behaviour::Declined(_)
+            | Behaviour::DeclinedOnce(_)
             | Behaviour::TimeoutBefore
             | Behaviour::TimeoutAfter
             | Behaviour::ErrorBefore
@@ -136,19 +138,34 @@ impl Provider {
             | Behaviour::Outage(_)
             | Behaviour::Webhook(_)
             | Behaviour::Action(_)
-            | Behaviour::ActionFails => {}
+            | Behaviour::ActionFails
+            | Behaviour::Hold(_)
+            | Behaviour::Mark => {}
         }
-        self.perform(key, command, behaviour).await
+        self.perform(key, command, &source, behaviour).await
     }
 
-    async fn perform(&self, key: &str, command: Command, behaviour: Behaviour) -> anyhow::Result<Response> {
-        let action = script::action(&command.source).filter(|_| command.kind == Kind::Authorization);
-        let within = |action: script::Action| i64::try_from(action.within.as_millis()).unwrap_or(i64::MAX);
+    async fn perform(
+        &self,
+        key: &str,
+        command: Command,
+        source: &str,
+        behaviour: Behaviour,
+    ) -> anyhow::Result<Response> {
+        let authorizes = command.kind == Kind::Authorization;
+        let action = script::action(source).filter(|_| authorizes);
+        let hold = script::hold(source).filter(|_| authorizes);
+        let after = |length: Duration| {
+            self.now_ms().saturating_add(i64::try_from(length.as_millis()).unwrap_or(i64::MAX))
+        };
         let said = match (action, &behaviour) {
             // What is said of the authorisation comes after what the payer does.
-            (Some(action), _) => Said::Action(self.now_ms().saturating_add(within(action))),
+            (Some(action), _) => Said::Action(after(action.within)),
             (None, Behaviour::Declined(class)) => Said::Decline(class.clone()),
-            (None, _) => Said::Good,
+            (None, Behaviour::DeclinedOnce(class)) if self.is_first(&command)? => {
+                Said::Decline(class.clone())
+            }
+            (None, _) => hold.map_or(Said::Good, |length| Said::HeldUntil(after(length))),
         };
         let performed = self.bank().perform(key, command, said)?;
         let Ok(Done { operation, fresh }) = performed else {
@@ -162,6 +179,7 @@ impl Provider {
             Behaviour::ErrorAfter if fresh => Ok(refusal(StatusCode::INTERNAL_SERVER_ERROR, "internal")),
             Behaviour::Good
             | Behaviour::Declined(_)
+            | Behaviour::DeclinedOnce(_)
             | Behaviour::TimeoutBefore
             | Behaviour::TimeoutAfter
             | Behaviour::Slow(_)
@@ -170,13 +188,29 @@ impl Provider {
             | Behaviour::Outage(_)
             | Behaviour::Webhook(_)
             | Behaviour::Action(_)
-            | Behaviour::ActionFails => Ok(self.answer(&operation)),
+            | Behaviour::ActionFails
+            | Behaviour::Hold(_)
+            | Behaviour::Mark => Ok(self.answer(&operation)),
         }
+    }
+
+    /// Whether the payment was never asked for this before; asking uses it up.
+    fn is_first(&self, command: &Command) -> anyhow::Result<bool> {
+        self.bank().spend(&format!("first {:?} of {}", command.kind, command.payment))
+    }
+
+    /// What the payment holds lapses when its time has passed, and the merchant is told.
+    fn lapse(&self, payment: &str) -> anyhow::Result<()> {
+        let lapsed = self.bank().lapse(payment, self.now_ms())?;
+        if let Some((happening, currency)) = lapsed {
+            self.webhooks.tell_of(&happening, &currency);
+        }
+        Ok(())
     }
 
     /// As the script says.
     pub(super) async fn tell(&self, operation: &Operation) {
-        let source = self.bank().source(&operation.command).to_owned();
+        let source = self.bank().source(&operation.command);
         let deliveries = script::deliveries(&source, operation.command.kind);
         self.webhooks.tell(operation, &deliveries).await;
     }
@@ -205,6 +239,7 @@ impl Provider {
             "currency": operation.currency,
             "reference": operation.reference,
             "action": action,
+            "expires_at_ms": operation.expires_at_ms,
         })
     }
 }
@@ -243,10 +278,7 @@ async fn command(
     let done = task::spawn("command", async move { provider.command(&key, command).await }).await;
     match done.map_err(anyhow::Error::from).flatten() {
         Ok(response) => response,
-        Err(error) => {
-            tracing::error!(error = format!("{error:#}"), "a command failed in the provider itself");
-            refusal(StatusCode::INTERNAL_SERVER_ERROR, "internal")
-        }
+        Err(error) => failed(&error),
     }
 }
 
@@ -264,10 +296,7 @@ async fn desk(State(provider): State<Arc<Provider>>, Json(happening): Json<Happe
             Json(happening).into_response()
         }
         Ok(None) => refusal(StatusCode::CONFLICT, "impossible"),
-        Err(error) => {
-            tracing::error!(error = format!("{error:#}"), "the desk failed");
-            refusal(StatusCode::INTERNAL_SERVER_ERROR, "internal")
-        }
+        Err(error) => failed(&error),
     }
 }
 
@@ -275,13 +304,26 @@ async fn operation(State(provider): State<Arc<Provider>>, Path(key): Path<String
     if provider.is_out_by_operation(&key) {
         return refusal(StatusCode::SERVICE_UNAVAILABLE, "outage");
     }
-    let found = provider.bank().operation(&key).map(|operation| provider.body_of(operation));
-    found.map_or_else(|| refusal(StatusCode::NOT_FOUND, "no_operation"), |body| Json(body).into_response())
+    let found = provider.bank().operation(&key).cloned();
+    let Some(operation) = found else { return refusal(StatusCode::NOT_FOUND, "no_operation") };
+    match provider.lapse(&operation.command.payment) {
+        Ok(()) => Json(provider.body_of(&operation)).into_response(),
+        Err(error) => failed(&error),
+    }
 }
 
 async fn truth(State(provider): State<Arc<Provider>>, Path(payment): Path<String>) -> Response {
+    if let Err(error) = provider.lapse(&payment) {
+        return failed(&error);
+    }
     let truth = provider.bank().truth(&payment).cloned();
     truth.map_or_else(|| refusal(StatusCode::NOT_FOUND, "no_payment"), |truth| Json(truth).into_response())
+}
+
+/// Something is wrong with the provider itself.
+fn failed(error: &anyhow::Error) -> Response {
+    tracing::error!(error = format!("{error:#}"), "the provider failed");
+    refusal(StatusCode::INTERNAL_SERVER_ERROR, "internal")
 }
 
 fn refusal(status: StatusCode, error: &'static str) -> Response {

@@ -16,7 +16,8 @@
 //! | `GET /healthz` | 200 |
 //!
 //! A command answers 200 with the operation when it succeeded, 402 with it when it was declined, and 202 when the payer has to do
-//! something first: `action` says where (`url`) and until when (`expires_at_ms`, since 1970).
+//! something first: `action` says where (`url`) and until when (`expires_at_ms`, since 1970). An authorisation's own `expires_at_ms` is
+//! until when it holds.
 //!
 //! Misbehaviour is scripted by the payment's token (`source`), one or more directives joined by `__`:
 //!
@@ -24,6 +25,7 @@
 //! | --- | --- |
 //! | `tok_visa`, `tok_mastercard`, `tok_amex`, `tok_unionpay` | it succeeds |
 //! | `tok_declined_<class>` | it is declined with that class, such as `insufficient_funds` or `do_not_honour` |
+//! | `tok_declined_once_<class>` | it is declined with that class; another one of the same payment is good |
 //! | `tok_timeout_before` | the first call has no effect and is never answered; the next one works |
 //! | `tok_timeout_after` | the first call takes effect and is never answered; queries and repetitions are |
 //! | `tok_slow_<ms>` | it takes effect, and is answered, that much later |
@@ -31,8 +33,12 @@
 //! | `tok_error_500_after` | the first call takes effect and answers 500 |
 //! | `tok_outage`, `tok_outage_<ms>` | from the first call on, everything about the payment answers 503 for 5 s or that long |
 //! | `tok_3ds`, `tok_3ds_<ms>` | the payer has to do something within 10 minutes or that long; what else the token says comes after |
+//! | `tok_hold_<ms>` | what it holds lapses by itself that much later, as its `expires_at_ms` says; told by webhook |
 //! | `tok_3ds_fails` | the same, and what he does fails |
 //! | any other `tok_…` | declined as `invalid_token` |
+//!
+//! A directive that begins with `again_` is for every payment but the first that this token is used for, before all else that the token
+//! says: `tok_hold_500__again_declined_lost_card`. `mark_<text>` does nothing: it tells tokens apart.
 //!
 //! A directive that begins with `at_a_` is for the provider named `simulator` alone, one with `at_b_` for `simulator-b` (`name`).
 //!

@@ -16,6 +16,8 @@ const LONGEST_MS: u64 = 600_000;
 pub enum Behaviour {
     Good,
     Declined(String),
+    /// The first of its kind for the payment; another one is good.
+    DeclinedOnce(String),
     TimeoutBefore,
     TimeoutAfter,
     Slow(Duration),
@@ -29,6 +31,10 @@ pub enum Behaviour {
     Action(Duration),
     /// What the payer does fails.
     ActionFails,
+    /// What is held lapses this long after it was.
+    Hold(Duration),
+    /// Tells tokens apart.
+    Mark,
 }
 
 /// How the merchant is told of one step.
@@ -52,7 +58,12 @@ pub fn behaviour(source: &str, step: Kind) -> Behaviour {
         .find(|behaviour| {
             !matches!(
                 behaviour,
-                Behaviour::Outage(_) | Behaviour::Webhook(_) | Behaviour::Action(_) | Behaviour::ActionFails
+                Behaviour::Outage(_)
+                    | Behaviour::Webhook(_)
+                    | Behaviour::Action(_)
+                    | Behaviour::ActionFails
+                    | Behaviour::Hold(_)
+                    | Behaviour::Mark
             )
         })
         .unwrap_or(Behaviour::Good)
@@ -66,13 +77,16 @@ pub fn deliveries(source: &str, step: Kind) -> Vec<Delivery> {
         | Behaviour::Outage(_)
         | Behaviour::Good
         | Behaviour::Declined(_)
+        | Behaviour::DeclinedOnce(_)
         | Behaviour::TimeoutBefore
         | Behaviour::TimeoutAfter
         | Behaviour::Slow(_)
         | Behaviour::ErrorBefore
         | Behaviour::ErrorAfter
         | Behaviour::Action(_)
-        | Behaviour::ActionFails => None,
+        | Behaviour::ActionFails
+        | Behaviour::Hold(_)
+        | Behaviour::Mark => None,
     };
     directives(source).filter_map(told).collect()
 }
@@ -83,6 +97,7 @@ pub fn outage(source: &str) -> Option<Duration> {
         Behaviour::Outage(length) => Some(length),
         Behaviour::Good
         | Behaviour::Declined(_)
+        | Behaviour::DeclinedOnce(_)
         | Behaviour::TimeoutBefore
         | Behaviour::TimeoutAfter
         | Behaviour::Slow(_)
@@ -90,7 +105,30 @@ pub fn outage(source: &str) -> Option<Duration> {
         | Behaviour::ErrorAfter
         | Behaviour::Webhook(_)
         | Behaviour::Action(_)
-        | Behaviour::ActionFails => None,
+        | Behaviour::ActionFails
+        | Behaviour::Hold(_)
+        | Behaviour::Mark => None,
+    })
+}
+
+/// How long after the authorisation what is held lapses, when it does by itself.
+pub fn hold(source: &str) -> Option<Duration> {
+    directives(source).find_map(|(step, behaviour)| match behaviour {
+        Behaviour::Hold(length) if step == Kind::Authorization => Some(length),
+        Behaviour::Hold(_)
+        | Behaviour::Good
+        | Behaviour::Declined(_)
+        | Behaviour::DeclinedOnce(_)
+        | Behaviour::TimeoutBefore
+        | Behaviour::TimeoutAfter
+        | Behaviour::Slow(_)
+        | Behaviour::ErrorBefore
+        | Behaviour::ErrorAfter
+        | Behaviour::Outage(_)
+        | Behaviour::Webhook(_)
+        | Behaviour::Action(_)
+        | Behaviour::ActionFails
+        | Behaviour::Mark => None,
     })
 }
 
@@ -111,13 +149,16 @@ pub fn action(source: &str) -> Option<Action> {
         Behaviour::ActionFails => Some(ACTION),
         Behaviour::Good
         | Behaviour::Declined(_)
+        | Behaviour::DeclinedOnce(_)
         | Behaviour::TimeoutBefore
         | Behaviour::TimeoutAfter
         | Behaviour::Slow(_)
         | Behaviour::ErrorBefore
         | Behaviour::ErrorAfter
         | Behaviour::Outage(_)
-        | Behaviour::Webhook(_) => None,
+        | Behaviour::Webhook(_)
+        | Behaviour::Hold(_)
+        | Behaviour::Mark => None,
     })?;
     Some(Action { within, fails })
 }
@@ -133,6 +174,17 @@ pub fn here(source: &str, name: &str) -> String {
             None => Some(directive),
         })
         .collect();
+    if kept.is_empty() { "tok_visa".to_owned() } else { format!("tok_{}", kept.join("__")) }
+}
+
+/// What of a token is meant for this authorisation and what follows it: `again_…` is for every payment but the first of this token, before
+/// all else that the token says.
+pub fn turn(source: &str, again: bool) -> String {
+    let Some(script) = source.strip_prefix("tok_") else { return source.to_owned() };
+    let (later, always): (Vec<&str>, Vec<&str>) =
+        script.split("__").partition(|directive| directive.starts_with("again_"));
+    let later = later.iter().filter_map(|directive| directive.strip_prefix("again_")).filter(|_| again);
+    let kept: Vec<&str> = later.chain(always).collect();
     if kept.is_empty() { "tok_visa".to_owned() } else { format!("tok_{}", kept.join("__")) }
 }
 
@@ -167,12 +219,21 @@ fn parse(text: &str) -> Option<Behaviour> {
         "webhook_reordered" => Some(Behaviour::Webhook(Delivery::Reordered)),
         "webhook_wrong_amount" => Some(Behaviour::Webhook(Delivery::WrongAmount)),
         other => {
+            if let Some(class) = other.strip_prefix("declined_once_").filter(|class| !class.is_empty()) {
+                return Some(Behaviour::DeclinedOnce(class.to_owned()));
+            }
             if let Some(class) = other.strip_prefix("declined_").filter(|class| !class.is_empty()) {
                 return Some(Behaviour::Declined(class.to_owned()));
             }
             let late = other.strip_prefix("webhook_late_").and_then(length);
             if let Some(late) = late {
                 return Some(Behaviour::Webhook(Delivery::Late(late)));
+            }
+            if other.starts_with("mark_") {
+                return Some(Behaviour::Mark);
+            }
+            if let Some(held) = other.strip_prefix("hold_").and_then(length) {
+                return Some(Behaviour::Hold(held));
             }
             if let Some(within) = other.strip_prefix("3ds_").and_then(length) {
                 return Some(Behaviour::Action(within));
@@ -194,6 +255,8 @@ mod tests {
         assert_eq!(behaviour(token, Kind::Capture), Behaviour::TimeoutAfter);
         assert_eq!(behaviour(token, Kind::Refund), Behaviour::Declined("closed_account".into()));
         assert_eq!(behaviour(token, Kind::Void), Behaviour::Good);
+        let once = behaviour("tok_capture_declined_once_fraud", Kind::Capture);
+        assert_eq!(once, Behaviour::DeclinedOnce("fraud".into()));
     }
 
     #[test]
@@ -223,6 +286,17 @@ mod tests {
         assert_eq!(here(token, "simulator-b"), "tok_timeout_after__webhook_twice");
         assert_eq!(here("tok_at_b_outage", "simulator"), "tok_visa");
         assert_eq!(here("session-1", "simulator"), "session-1");
+    }
+
+    #[test]
+    fn what_is_said_of_a_later_authorisation_is_for_that_one_and_goes_first() {
+        let token = "tok_hold_50__mark_7__again_declined_lost_card__again_hold_900";
+        let (first, later) = (turn(token, false), turn(token, true));
+        assert_eq!(hold(&first), Some(Duration::from_millis(50)));
+        assert_eq!(behaviour(&first, Kind::Authorization), Behaviour::Good);
+        assert_eq!(hold(&later), Some(Duration::from_millis(900)));
+        assert_eq!(behaviour(&later, Kind::Authorization), Behaviour::Declined("lost_card".into()));
+        assert_eq!((turn("tok_again_outage", false).as_str(), turn("s", true).as_str()), ("tok_visa", "s"));
     }
 
     #[test]

@@ -188,5 +188,6 @@ fn message(operation: &Operation, deliveries: &[Delivery]) -> Option<Value> {
         "decline": operation.decline,
         "amount_minor": operation.amount_minor + i64::from(wrong),
         "currency": operation.currency,
+        "expires_at_ms": operation.expires_at_ms,
     }))
 }

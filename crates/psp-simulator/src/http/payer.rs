@@ -45,14 +45,14 @@ pub async fn act(
     if operation.status != Status::RequiresAction {
         return refusal(StatusCode::CONFLICT, "nothing_to_do");
     }
-    let source = &operation.command.source;
-    let fails = script::action(source).is_some_and(|action| action.fails);
+    let source = provider.bank().source(&operation.command);
+    let fails = script::action(&source).is_some_and(|action| action.fails);
     let late = operation.action_until_ms.is_some_and(|until| provider.now_ms() > until);
-    let outcome = match (act.outcome, script::behaviour(source, operation.command.kind)) {
+    let outcome = match (act.outcome, script::behaviour(&source, operation.command.kind)) {
         _ if late => Err("action_expired".to_owned()),
         (Outcome::Failed, _) => Err("authentication_failed".to_owned()),
         (Outcome::Completed, _) if fails => Err("authentication_failed".to_owned()),
-        (Outcome::Completed, Behaviour::Declined(class)) => Err(class),
+        (Outcome::Completed, Behaviour::Declined(class) | Behaviour::DeclinedOnce(class)) => Err(class),
         (Outcome::Completed, _) => Ok(()),
     };
     conclude(&provider, &key, outcome).await
