@@ -22,9 +22,9 @@ impl Payments {
     /// # Errors
     /// The id was used with other terms, no provider takes the method in this currency, or the database does not answer.
     pub async fn authorize(&self, command: Authorize) -> Result<Payment, Error> {
-        let begun = match command.terms.tenders.is_empty() {
-            true => self.begin_authorize(command).await?,
-            false => self.begin_tenders(command.payment, command.terms).await?,
+        let begun = match command.terms.are_in_parts() {
+            true => self.begin_tenders(command.payment, command.terms).await?,
+            false => self.begin_authorize(command).await?,
         };
         let payment = self.carry_out(begun).await?;
         self.whole_of(payment).await

@@ -28,6 +28,7 @@ pub use books::{Entry, entries};
 pub use event::{Event, EventKind};
 pub use notice::{Heard, Notice, Spontaneous};
 pub use payment::Payment;
+pub use renewal::MAX_REAUTHORIZATIONS;
 pub use routes::Routes;
 pub use settle::{Conflict, Settlement};
 pub use signature::{Keys, Unsigned};

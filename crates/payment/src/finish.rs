@@ -62,10 +62,13 @@ impl Payments {
     }
 
     /// The next provider's authorisation was begun with the fact that this one cannot, the next tender's and an automatic payment's
-    /// capture with the fact that it is held; without this the resolver would carry them out.
+    /// capture with the fact that it is held, the next hold with the fact that this one is gone; without this the resolver would carry
+    /// them out.
     async fn carry_on(&self, errand: &Errand, payment: Payment) -> Result<Payment, Error> {
-        if errand.attempt.operation != Operation::Authorize {
-            return Ok(payment);
+        match errand.attempt.operation {
+            Operation::Authorize => {}
+            Operation::Void if payment.is_renewed() => {}
+            Operation::Void | Operation::Capture | Operation::Refund => return Ok(payment),
         }
         let automatic = errand.terms.capture == CaptureMode::Automatic;
         let capture = payment.open_attempt(Operation::Capture).filter(|_| automatic);
@@ -252,7 +255,8 @@ pub(crate) async fn record(
 fn needs_a_person(payment: &Payment, fact: &Event) -> Option<Reason> {
     match fact.kind {
         EventKind::RefundFailed => Some(Reason::RefundRefused),
-        EventKind::Expired if !payment.void_requested => Some(Reason::HoldLapsed),
+        // What follows a hold that is renewed is seen to by its whole.
+        EventKind::Expired if !payment.void_requested && !payment.is_renewed() => Some(Reason::HoldLapsed),
         EventKind::Authorized
         | EventKind::Declined
         | EventKind::Captured

@@ -19,6 +19,7 @@ mod payments;
 mod provider;
 mod providers;
 mod refund;
+mod renew;
 mod repair;
 mod resolve;
 mod store;
@@ -37,8 +38,8 @@ pub use config::Config;
 pub use crash::Crash;
 pub use domain::stuck::{Decision, Reason};
 pub use domain::{
-    Amounts, Answer, CaptureMode, Heard, Keys, Method, MethodKind, Notice, Operation, PayerAction, Payment,
-    Routes, Spontaneous, State, Tender, Terms, Token,
+    Amounts, Answer, CaptureMode, Heard, Keys, MAX_REAUTHORIZATIONS, Method, MethodKind, Notice, Operation,
+    PayerAction, Payment, Routes, Spontaneous, State, Tender, Terms, Token,
 };
 pub use error::Error;
 pub use payments::Payments;

@@ -28,6 +28,14 @@ pub fn fallback(from: &str, to: &str) {
     FALLBACKS.add(1, &[KeyValue::new("from", from.to_owned()), KeyValue::new("to", to.to_owned())]);
 }
 
+/// A hold that had lapsed is asked for again, or is not any more.
+pub fn reauthorization(outcome: &'static str) {
+    static REAUTHORIZATIONS: LazyLock<Counter<u64>> = LazyLock::new(|| {
+        counter("payment_reauthorizations", "Holds that were asked for again, and payments given up over it")
+    });
+    REAUTHORIZATIONS.add(1, &[KeyValue::new("outcome", outcome)]);
+}
+
 /// One webhook heard, at its arrival or later.
 pub fn webhook(outcome: &'static str) {
     static WEBHOOKS: LazyLock<Counter<u64>> =

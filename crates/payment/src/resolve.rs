@@ -49,7 +49,7 @@ impl Payments {
         Ok(())
     }
 
-    /// Takes what is due now and asks about each; how many there were.
+    /// Takes what is due now and asks about each, and lets go of holds whose time has passed; how many there were.
     ///
     /// # Errors
     /// The database's, when nothing could be taken. One payment's trouble is logged and leaves the others alone.
@@ -65,7 +65,7 @@ impl Payments {
                 }
             })
             .await;
-        Ok(taken)
+        Ok(taken + self.renew_due().await?)
     }
 
     async fn resolve(&self, due: Due) -> Result<(), Error> {

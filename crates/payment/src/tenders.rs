@@ -1,4 +1,4 @@
-//! Several tenders on one payment, all or none: what follows for the whole from what becomes of a part is in the commit of that part,
+//! Several parts of one payment, tenders that are held all or none, or holds that follow each other: what follows for the whole from what becomes of a part is in the commit of that part,
 //! so that a crash at any point leaves nothing half asked for. The whole is locked before any of its parts.
 
 use std::time::Duration;
@@ -13,9 +13,9 @@ use crate::domain::{
     Attempt, AttemptState, Event, Next, Operation, Part, Payment, Terms, VoidPlan, attempt_id,
 };
 use crate::error::Error;
-use crate::event;
 use crate::payments::{Begun, Errand, Payments};
 use crate::store::{attempts, events, intents, payments};
+use crate::{event, metrics, renew};
 
 /// The class of a tender that nobody takes any more when its turn comes.
 const UNROUTABLE: &str = "method_not_supported";
@@ -40,6 +40,9 @@ impl Payments {
         cause: Cause,
     ) -> Result<(), sqlx::Error> {
         intents::save_decided(conn, payment, cause.resolution, cause.at).await?;
+        if payment.is_renewed() {
+            attempts::watch_hold(conn, payment.id, payment.lapse_due()).await?;
+        }
         match payment.part_of {
             Some(part) => self.follow(conn, part, payment, facts, cause).await,
             None => Ok(()),
@@ -63,6 +66,7 @@ impl Payments {
             Next::Begin(place) => self.begin_tender(conn, &mut whole, place, cause).await?,
             Next::LetGo => {}
         }
+        renew::note(conn, &whole, facts).await?;
         if whole.next() == Next::LetGo {
             self.let_go(conn, &mut whole, Duration::ZERO, cause.at).await?;
         }
@@ -81,6 +85,9 @@ impl Payments {
             whole.decline = Some(UNROUTABLE.to_owned());
             return Ok(());
         };
+        if whole.is_renewed() && place > 0 {
+            metrics::reauthorization("asked");
+        }
         intents::insert(conn, &part).await?;
         for attempt in &part.attempts {
             attempts::insert(conn, part.id, attempt, cause.lease, cause.at).await?;
@@ -91,8 +98,8 @@ impl Payments {
 
     /// The part that is this tender, with whom it is asked of; None when nobody takes it.
     fn tender(&self, whole: &Payment, place: usize, at: OffsetDateTime) -> Option<Payment> {
-        let terms = whole.terms.as_ref()?;
-        let route = self.providers.route(terms.tenders.get(place)?.method.kind, terms.amount.currency());
+        let tender = whole.tender(place)?;
+        let route = self.providers.route(tender.method.kind, tender.amount.currency());
         whole.part(place, route, at)
     }
 
@@ -100,8 +107,8 @@ impl Payments {
     pub(crate) async fn begin_tenders(&self, id: PaymentId, terms: Terms) -> Result<Begun, Error> {
         let (at, currency) = (self.now(), terms.amount.currency());
         let nobody = |kind| self.providers.route(kind, currency).is_empty();
-        if let Some(method) = terms.tenders.iter().map(|tender| tender.method.kind).find(|kind| nobody(*kind))
-        {
+        let untaken = terms.methods().find(|kind| nobody(*kind));
+        if let Some(method) = untaken {
             return self.unroutable(id, &terms, method).await;
         }
         let mut whole = Payment::whole(id, terms, at);

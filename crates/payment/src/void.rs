@@ -67,7 +67,7 @@ impl Payments {
         self.write_void(tx, payment, 0).await
     }
 
-    async fn write_void(
+    pub(crate) async fn write_void(
         &self,
         mut tx: sqlx::Transaction<'_, sqlx::Postgres>,
         mut payment: Payment,

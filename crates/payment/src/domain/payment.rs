@@ -156,6 +156,11 @@ impl Payment {
         }
     }
 
+    /// Whether its void was begun, whatever became of it.
+    pub(super) fn is_let_go(&self) -> bool {
+        self.attempt(attempt_id(self.id, Operation::Void, FIRST)).is_some()
+    }
+
     /// The void of what is authorised and not captured; 0 when it is not known whether anything is.
     pub fn begin_void(&mut self, amount_minor: i64) -> Attempt {
         let id = attempt_id(self.id, Operation::Void, FIRST);

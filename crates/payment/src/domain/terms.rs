@@ -59,6 +59,18 @@ pub struct Terms {
 }
 
 impl Terms {
+    /// Whether the payment is a whole of several: of tenders, or of holds that follow each other.
+    #[must_use]
+    pub fn are_in_parts(&self) -> bool {
+        !self.tenders.is_empty() || self.capture == CaptureMode::Multiple
+    }
+
+    /// What is asked of providers, in turn.
+    pub fn methods(&self) -> impl Iterator<Item = MethodKind> {
+        let one = self.tenders.is_empty().then_some(self.method.kind);
+        one.into_iter().chain(self.tenders.iter().map(|tender| tender.method.kind))
+    }
+
     /// Equal for equal terms only: the lengths keep neighbouring fields apart.
     #[must_use]
     pub fn fingerprint(&self) -> [u8; 32] {

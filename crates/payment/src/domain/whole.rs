@@ -45,14 +45,23 @@ pub enum Next {
 impl Payment {
     #[must_use]
     pub fn is_whole(&self) -> bool {
-        !self.tenders().is_empty()
+        self.part_of.is_none() && self.terms.as_ref().is_some_and(Terms::are_in_parts)
     }
 
     fn tenders(&self) -> &[Tender] {
         self.terms.as_ref().map_or(&[], |terms| &terms.tenders)
     }
 
-    /// A payment of several tenders about to be authorised; nothing of it is asked for yet.
+    /// What the part of this place is paid with; None when there is no such part, or it is too early to say.
+    #[must_use]
+    pub fn tender(&self, place: usize) -> Option<Tender> {
+        if self.is_renewed() {
+            return self.next_tender().filter(|_| place == self.parts.len());
+        }
+        self.tenders().get(place).cloned()
+    }
+
+    /// A payment of several parts about to be authorised; nothing of it is asked for yet.
     #[must_use]
     pub const fn whole(id: PaymentId, terms: Terms, at: OffsetDateTime) -> Self {
         Self::bare(id, Some(terms), at)
@@ -62,14 +71,9 @@ impl Payment {
     /// nobody takes it.
     #[must_use]
     pub fn part(&self, place: usize, providers: &[String], at: OffsetDateTime) -> Option<Self> {
-        let (terms, tender) = (self.terms.as_ref()?, self.tenders().get(place)?);
+        let (terms, Tender { amount, method }) = (self.terms.as_ref()?, self.tender(place)?);
         let (first, fallbacks) = providers.split_first()?;
-        let terms = Terms {
-            amount: tender.amount,
-            method: tender.method.clone(),
-            tenders: Vec::new(),
-            ..terms.clone()
-        };
+        let terms = Terms { amount, method, tenders: Vec::new(), ..terms.clone() };
         let id = PaymentId::new(self.id.derive(&format!("tender/{place}")));
         let part = Self::new(id, terms, first, at).falling_back_to(fallbacks);
         Some(Self { part_of: Some(Part { whole: self.id, place }), ..part })
@@ -78,6 +82,9 @@ impl Payment {
     /// What follows now. Once money is taken only the caller decides: he gives it back, or takes the rest.
     #[must_use]
     pub fn next(&self) -> Next {
+        if self.is_renewed() {
+            return self.next_hold();
+        }
         let is = |state: State| self.parts.iter().any(|part| part.standing().state == state);
         let ended = self.decline.is_some() || is(State::Failed) || is(State::Expired) || is(State::Voided);
         let all_held = self.parts.iter().all(|part| part.standing().state == State::Authorized);
@@ -113,7 +120,14 @@ impl Payment {
     pub fn spread(&self, operation: Operation, asked: Option<i64>) -> Result<Vec<(usize, i64)>, Refused> {
         let standing = self.standing();
         let amount = match operation {
-            Operation::Capture => standing.capture(asked)?,
+            Operation::Capture => {
+                let taken = standing.capture(asked);
+                // While the rest is asked for again it is no matter of amounts.
+                if self.is_renewed() && !matches!(taken, Err(Refused::Illegal(_))) {
+                    self.require_hold()?;
+                }
+                taken?
+            }
             Operation::Refund => standing.refund(asked)?,
             Operation::Authorize | Operation::Void => return Err(standing.never(operation).into()),
         };
@@ -180,7 +194,11 @@ impl Payment {
             pending.refund_minor += of_part.refund_minor;
         }
         let amounts = self.part_amounts();
-        Standing { state: self.whole_state(amounts), amounts, pending, void_requested: self.void_requested }
+        let (state, amounts) = match self.is_renewed() {
+            true => self.renewed_state(amounts),
+            false => (self.whole_state(amounts), amounts),
+        };
+        Standing { state, amounts, pending, void_requested: self.void_requested }
     }
 
     fn whole_state(&self, amounts: Amounts) -> State {

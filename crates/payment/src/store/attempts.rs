@@ -115,6 +115,50 @@ pub async fn save(
     Ok(())
 }
 
+/// Somebody sees to the hold of this authorisation at that time, and to no other of the payment's.
+///
+/// # Errors
+/// The database's.
+pub async fn watch_hold(
+    conn: &mut PgConnection,
+    payment: PaymentId,
+    due: Option<(Uuid, OffsetDateTime)>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE payment_attempt SET lapse_due_at = CASE WHEN attempt_id = $2 THEN $3::timestamptz END
+         WHERE payment_id = $1 AND (attempt_id = $2 OR lapse_due_at IS NOT NULL)",
+        payment.uuid(),
+        due.map(|(attempt, _)| attempt),
+        due.map(|(_, at)| at),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Takes holds whose time has passed, for `lease`: no other replica takes them meanwhile.
+///
+/// # Errors
+/// The database's.
+pub async fn take_lapsed(
+    conn: &mut PgConnection,
+    limit: i64,
+    lease: Duration,
+) -> Result<Vec<PaymentId>, sqlx::Error> {
+    let taken = sqlx::query_scalar!(
+        "UPDATE payment_attempt SET lapse_due_at = now() + make_interval(secs => $2)
+         WHERE attempt_id IN (
+             SELECT attempt_id FROM payment_attempt WHERE lapse_due_at <= now()
+             ORDER BY lapse_due_at LIMIT $1 FOR UPDATE SKIP LOCKED)
+         RETURNING payment_id",
+        limit,
+        lease.as_secs_f64(),
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(taken.into_iter().map(PaymentId::new).collect())
+}
+
 /// Brings the payment's open attempts forward: the resolver takes them next.
 ///
 /// # Errors

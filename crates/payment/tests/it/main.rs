@@ -9,6 +9,7 @@ mod books;
 mod capture;
 mod everything;
 mod forget;
+mod reauthorize;
 mod refund;
 mod routes;
 mod stripe;

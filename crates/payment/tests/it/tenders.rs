@@ -41,7 +41,7 @@ impl Bench {
     }
 
     /// What others heard, in order: the payment it was said of, the fact and the state.
-    async fn news(&self, id: PaymentId) -> Vec<String> {
+    pub async fn news(&self, id: PaymentId) -> Vec<String> {
         sqlx::query_scalar("SELECT subject FROM outbox WHERE event_key = $1 ORDER BY position")
             .bind(id.to_string())
             .fetch_all(&self.database.pool)

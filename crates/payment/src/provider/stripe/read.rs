@@ -276,3 +276,28 @@ pub fn or_lost(found: Found) -> Answer {
         Found::Absent | Found::Lost => Answer::Lost,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hold_says_until_when_where_its_charge_is_shown() {
+        let held = |charge: &str| {
+            let intent = format!(
+                r#"{{"id":"pi_1","status":"requires_capture","amount":100,"amount_capturable":100,"currency":"eur","created":1,
+                    "latest_charge":{charge}}}"#
+            );
+            match held(intent.as_bytes()) {
+                Answer::Done { hold_expires_at, .. } => hold_expires_at.map(OffsetDateTime::unix_timestamp),
+                other @ (Answer::Refused { .. } | Answer::Action { .. } | Answer::Lost) => {
+                    panic!("{other:?}")
+                }
+            }
+        };
+        let charge = |details| format!(r#"{{"id":"ch_1","status":"succeeded","amount":100{details}}}"#);
+        let said = r#","payment_method_details":{"card":{"capture_before":900}}"#;
+        assert_eq!(held(&charge(said)), Some(900));
+        assert_eq!((held(&charge("")), held(r#""ch_1""#)), (None, None));
+    }
+}
