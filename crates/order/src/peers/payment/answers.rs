@@ -31,8 +31,9 @@ pub fn money_on(payment: &Payment) -> Found {
     let authorized = amount(payment.authorized.as_ref());
     match payment.state() {
         PaymentState::Authorized | PaymentState::PartiallyCaptured => {
-            // What was captured is part of what was authorised.
-            Found::Held(authorized - amount(payment.captured.as_ref()) + kept)
+            // What was captured is part of what was authorised, and what lapsed is let go.
+            let gone = amount(payment.captured.as_ref()) + amount(payment.voided.as_ref());
+            Found::Held(authorized - gone + kept)
         }
         PaymentState::Captured if kept > 0 => Found::Taken(kept),
         PaymentState::Conflicted => Found::Conflicted(kept.max(authorized)),
