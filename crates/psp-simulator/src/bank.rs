@@ -5,10 +5,12 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use stampede_kit::clock::Clock;
 
 use crate::desk::{Happening, What};
 use crate::journal::{Entry, Journal};
 use crate::script;
+use crate::settlement::{Movement, Type};
 use crate::truth::{Totals, Truth};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -73,6 +75,9 @@ pub struct Operation {
     /// Until when it is held, when it lapses by itself: milliseconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at_ms: Option<i64>,
+    /// When it came to this: milliseconds since 1970.
+    #[serde(default)]
+    pub at_ms: i64,
 }
 
 /// The key was used for something else.
@@ -102,6 +107,9 @@ pub struct Bank {
     happened: HashMap<(String, What, String), i64>,
     /// Keys whose one misbehaviour without effect is used up.
     spent: HashSet<String>,
+    /// Money that moved, in that order: what is settled.
+    movements: Vec<Movement>,
+    clock: Clock,
     journal: Journal,
 }
 
@@ -113,10 +121,8 @@ impl Bank {
         for entry in entries {
             match entry {
                 Entry::Operation(operation) => bank.enter(operation),
-                Entry::Happened(happening) => {
-                    happening.enter(bank.accounts.entry(happening.payment.clone()).or_default());
-                    bank.happened.insert(happening.name(), happening.amount_minor);
-                }
+                Entry::Happened(happening) => bank.enter_happening(0, &happening),
+                Entry::HappenedAt(at_ms, happening) => bank.enter_happening(at_ms, &happening),
                 Entry::Spent(key) => {
                     bank.spent.insert(key);
                 }
@@ -188,15 +194,39 @@ impl Bank {
             let account = self.accounts.get(&happening.payment).filter(|_| same);
             return Ok(account.map(|account| account.currency.clone()));
         }
-        let Some(account) = self.accounts.get_mut(&happening.payment).filter(|truth| happening.fits(truth))
+        let Some(account) = self.accounts.get(&happening.payment).filter(|truth| happening.fits(truth))
         else {
             return Ok(None);
         };
-        happening.enter(account);
-        let currency = account.currency.clone();
-        self.happened.insert(happening.name(), happening.amount_minor);
-        self.journal.append(&Entry::Happened(happening))?;
+        let (currency, at_ms) = (account.currency.clone(), self.now_ms());
+        self.enter_happening(at_ms, &happening);
+        self.journal.append(&Entry::HappenedAt(at_ms, happening))?;
         Ok(Some(currency))
+    }
+
+    /// Money that moved, oldest first.
+    pub fn movements(&self) -> impl Iterator<Item = &Movement> {
+        self.movements.iter()
+    }
+
+    fn enter_happening(&mut self, at_ms: i64, happening: &Happening) {
+        let account = self.accounts.entry(happening.payment.clone()).or_default();
+        happening.enter(account);
+        self.happened.insert(happening.name(), happening.amount_minor);
+        if let Some((what, gross_minor)) = happening.moves() {
+            self.movements.push(Movement {
+                at_ms,
+                what,
+                reference: happening.reference.clone(),
+                payment: happening.payment.clone(),
+                gross_minor,
+                currency: account.currency.clone(),
+            });
+        }
+    }
+
+    fn now_ms(&self) -> i64 {
+        i64::try_from(self.clock.now().unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX)
     }
 
     /// Does what the command says, once for its key, as the script says.
@@ -232,9 +262,8 @@ impl Bank {
             Some(account) if command.currency.is_empty() => account.currency.clone(),
             Some(_) | None => command.currency.clone(),
         };
-        let key = key.to_owned();
         let operation = Operation {
-            key,
+            key: key.to_owned(),
             command,
             status,
             decline,
@@ -243,6 +272,7 @@ impl Bank {
             reference,
             action_until_ms,
             expires_at_ms,
+            at_ms: self.now_ms(),
         };
         self.write(&operation)?;
         if operation.command.kind == Kind::Void
@@ -265,6 +295,7 @@ impl Bank {
         if open {
             let ended = outcome.and_then(|()| self.decide(&operation.command));
             (operation.status, operation.amount_minor, operation.decline) = decided(ended);
+            operation.at_ms = self.now_ms();
             self.write(&operation)?;
         }
         Ok(Some(operation))
@@ -304,6 +335,7 @@ impl Bank {
     fn enter(&mut self, operation: Operation) {
         let command = &operation.command;
         self.accounts.entry(command.payment.clone()).or_default().enter(&operation);
+        self.movements.extend(moved(&operation));
         if command.kind == Kind::Authorization {
             self.sources.entry(command.payment.clone()).or_insert_with(|| command.source.clone());
             self.first_of.entry(command.source.clone()).or_insert_with(|| command.payment.clone());
@@ -323,6 +355,23 @@ impl Bank {
         }
         self.operations.insert(operation.key.clone(), operation);
     }
+}
+
+/// The money that an operation moves for good: a hold is none.
+fn moved(operation: &Operation) -> Option<Movement> {
+    let (what, gross_minor) = match operation.command.kind {
+        Kind::Capture => (Type::Capture, operation.amount_minor),
+        Kind::Refund => (Type::Refund, -operation.amount_minor),
+        Kind::Authorization | Kind::Void => return None,
+    };
+    (gross_minor != 0).then(|| Movement {
+        at_ms: operation.at_ms,
+        what,
+        reference: operation.reference.clone(),
+        payment: operation.command.payment.clone(),
+        gross_minor,
+        currency: operation.currency.clone(),
+    })
 }
 
 /// Status, amount and class of a decision.

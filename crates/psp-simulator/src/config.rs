@@ -7,7 +7,12 @@ use std::time::Duration;
 use stampede_kit::Secret;
 use stampede_kit::config::{Problems, Reader};
 
+use crate::settlement::Fees;
+
 const MAX_NAME: usize = 32;
+/// All of a capture.
+const MAX_BPS: i64 = 10_000;
+const MAX_DISPUTE_MINOR: i64 = 1_000_000;
 
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -22,6 +27,9 @@ pub struct Config {
     /// `webhook.url`, `webhook.key` (`PSP_SIMULATOR_WEBHOOK_URL`, `PSP_SIMULATOR_WEBHOOK_KEY`): whom to tell what happened, and the
     /// key that signs it, as `name:hex`. Without an address nobody is told.
     pub webhook: Option<Webhook>,
+    /// `settlement.fee_bps` (`PSP_SIMULATOR_SETTLEMENT_FEE_BPS`): what a capture costs, in hundredths of a percent; and
+    /// `settlement.dispute_fee_minor`: what a dispute costs. 0 unless told.
+    pub fees: Fees,
 }
 
 /// Where webhooks go.
@@ -55,8 +63,21 @@ impl Config {
             }
             (None, _) => None,
         };
-        reader.finish(|| Some(Self { name, listen: listen?, state, latency, webhook }))
+        let fees = fees(reader);
+        reader.finish(|| Some(Self { name, listen: listen?, state, latency, webhook, fees }))
     }
+}
+
+fn fees(reader: &mut Reader) -> Fees {
+    let capture_bps = reader.or("settlement.fee_bps", 0);
+    if !(0..=MAX_BPS).contains(&capture_bps) {
+        reader.refuse("settlement.fee_bps", "must be 0 to 10000");
+    }
+    let dispute_minor = reader.or("settlement.dispute_fee_minor", 0);
+    if !(0..=MAX_DISPUTE_MINOR).contains(&dispute_minor) {
+        reader.refuse("settlement.dispute_fee_minor", "must be 0 to 1000000");
+    }
+    Fees { capture_bps, dispute_minor }
 }
 
 /// The key's bytes.

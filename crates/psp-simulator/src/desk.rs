@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::settlement::Type;
 use crate::truth::Truth;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -62,6 +63,17 @@ impl Happening {
             What::HeldAfterAll => 0,
         };
         self.amount_minor > 0 && self.amount_minor <= left
+    }
+
+    /// The money that it moves for good, above zero when it is the merchant's. A lost dispute has moved when it was opened.
+    pub fn moves(&self) -> Option<(Type, i64)> {
+        match self.what {
+            What::RefundedByHand => Some((Type::Refund, -self.amount_minor)),
+            What::RefundReversed => Some((Type::RefundReversal, self.amount_minor)),
+            What::DisputeOpened => Some((Type::Dispute, -self.amount_minor)),
+            What::DisputeWon => Some((Type::DisputeReversal, self.amount_minor)),
+            What::DisputeLost | What::AuthorizationExpired | What::HeldAfterAll => None,
+        }
     }
 
     pub fn enter(&self, truth: &mut Truth) {

@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -22,6 +22,7 @@ use crate::bank::{Bank, Command, Done, KeyReused, Kind, Operation, Said, Status}
 use crate::config::Config;
 use crate::desk::{Happening, What};
 use crate::script::{self, Behaviour};
+use crate::settlement::{self, Asked, Fees};
 use crate::webhooks::Webhooks;
 
 /// How long an unanswered call hangs before the connection is given back.
@@ -39,6 +40,7 @@ pub struct Provider {
     outages: Mutex<HashMap<String, Instant>>,
     latency: Duration,
     webhooks: Webhooks,
+    fees: Fees,
     stop: CancellationToken,
 }
 
@@ -70,6 +72,7 @@ impl Provider {
             outages: Mutex::default(),
             latency: config.latency,
             webhooks,
+            fees: config.fees,
             stop,
         }
     }
@@ -255,6 +258,7 @@ pub fn router(provider: Arc<Provider>) -> Router {
         .route("/v1/operations/{key}", get(operation))
         .route("/v1/truth/{payment}", get(truth))
         .route("/v1/truth", get(async |State(provider): State<Arc<Provider>>| Json(provider.bank().totals())))
+        .route("/v1/settlement", get(settle))
         .route("/healthz", get(async || "ok"))
         .with_state(provider)
 }
@@ -324,6 +328,17 @@ async fn truth(State(provider): State<Arc<Provider>>, Path(payment): Path<String
 fn failed(error: &anyhow::Error) -> Response {
     tracing::error!(error = format!("{error:#}"), "the provider failed");
     refusal(StatusCode::INTERNAL_SERVER_ERROR, "internal")
+}
+
+async fn settle(State(provider): State<Arc<Provider>>, Query(asked): Query<Asked>) -> Response {
+    if !(1..=MAX_NAME).contains(&asked.batch.len()) {
+        return refusal(StatusCode::BAD_REQUEST, "malformed");
+    }
+    let written = settlement::file(provider.bank().movements(), provider.fees, &asked);
+    match written {
+        Ok(file) => ([(header::CONTENT_TYPE, "text/csv; charset=utf-8")], file).into_response(),
+        Err(error) => failed(&error),
+    }
 }
 
 fn refusal(status: StatusCode, error: &'static str) -> Response {

@@ -15,8 +15,10 @@ use crate::desk::Happening;
 #[serde(rename_all = "snake_case")]
 pub enum Entry {
     Operation(Operation),
-    /// What nobody asked for.
+    /// What nobody asked for, as it was written before it had a time.
     Happened(Happening),
+    /// What nobody asked for, and when: milliseconds since 1970.
+    HappenedAt(i64, Happening),
     /// The key's one misbehaviour without effect has happened.
     Spent(String),
 }

@@ -13,6 +13,7 @@
 //! | `GET /v1/operations/{key}` | the operation that was done under this key; 404: nothing happened |
 //! | `POST /v1/desk` | `{"payment", "what", "reference", "amount_minor"}`: what nobody asked for (`desk.rs`), told by webhook only |
 //! | `GET /v1/truth/{payment}`, `GET /v1/truth` | amounts and how often each thing took effect, of one payment and of all |
+//! | `GET /v1/settlement?batch=…` | the settlement file of that name (`settlement.rs`): a line a movement of money, `from_ms` to `until_ms` |
 //! | `GET /healthz` | 200 |
 //!
 //! A command answers 200 with the operation when it succeeded, 402 with it when it was declined, and 202 when the payer has to do
@@ -53,6 +54,10 @@
 //! | `webhook_reordered` | it comes after the next message about the payment |
 //! | `webhook_wrong_amount` | it says one minor unit more than moved |
 //!
+//! A settlement file is wrong where it is asked to be: `missing`, `wrong` and `doubled` name the reference of a movement that has no line, a
+//! minor unit too much or two lines, `alien` that of a capture that never was. `settlement.fee_bps` and
+//! `settlement.dispute_fee_minor` say what the provider takes.
+//!
 //! The same behaviours for a later step carry its name: `tok_capture_timeout_after`, `tok_refund_declined_closed_account`,
 //! `tok_void_slow_500`, and together: `tok_slow_50__capture_timeout_before`. Sources that are no `tok_…` (wallet sessions) succeed.
 
@@ -62,6 +67,7 @@ mod desk;
 mod http;
 mod journal;
 mod script;
+mod settlement;
 mod truth;
 mod webhooks;
 

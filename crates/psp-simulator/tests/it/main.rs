@@ -101,6 +101,29 @@ async fn an_error_after_the_effect_keeps_the_effect_and_the_truth_adds_up() {
     assert_eq!(totals["by_currency"]["EUR"]["authorizations"], 1);
 }
 
+#[tokio::test]
+async fn the_settlement_file_has_what_moved_and_is_wrong_where_it_is_asked_to_be() {
+    let psp = Psp::start().await;
+    psp.post("authorizations", "a1", authorization("tok_visa")).await;
+    for (path, key, amount) in [("captures", "c1", 100), ("captures", "c2", 1), ("refunds", "r1", 30)] {
+        psp.post(path, key, json!({ "payment": "p1", "amount_minor": amount, "currency": "EUR" })).await;
+    }
+    let file = async |query: &str| {
+        let url = format!("{}/v1/settlement?batch=b1{query}", psp.url);
+        let text = psp.http.get(url).send().await.unwrap().text().await.unwrap();
+        // Without the time.
+        let cut = |line: &str| line.rsplit_once(',').map(|(line, _)| line.to_owned()).unwrap();
+        text.lines().map(cut).collect::<Vec<_>>()
+    };
+    let header = "batch,type,reference,payment,gross_minor,fee_minor,net_minor,currency";
+    let (capture, refund) = ("b1,capture,cap_c1,p1,100,0,100,EUR", "b1,refund,ref_r1,p1,-30,0,-30,EUR");
+    assert_eq!(file("").await, [header, capture, refund], "a refused capture moved nothing");
+    assert_eq!(file("&missing=cap_c1").await, [header, refund]);
+    assert_eq!(file("&doubled=ref_r1").await, [header, capture, refund, refund]);
+    assert_eq!(file("&until_ms=1").await, [header]);
+    assert_eq!(psp.get("settlement?batch=").await.0, 400);
+}
+
 #[test]
 fn it_listens_on_loopback_only() {
     assert!(Config::read(&mut Reader::from_pairs("psp-simulator", [("listen", "0.0.0.0:9")])).is_err());
