@@ -2,6 +2,7 @@
 //! database and changes nothing.
 
 pub mod check;
+mod settled;
 mod trial;
 
 use std::process::ExitCode;
@@ -53,7 +54,7 @@ async fn check(options: &Options) -> anyhow::Result<bool> {
         found.iter().for_each(|found| say(format!("DIFFERENCE  {}: {}", found.what, found.place)));
         let most = if found.len() >= check::MOST { " or more" } else { "" };
         say(match found.len() {
-            0 => "the books agree: every transfer balances, every fact is booked as it is, every payment is the sum of its facts".to_owned(),
+            0 => "the books agree: every transfer balances, every fact is booked as it is, every payment is the sum of its facts, what is settled was owed and paid".to_owned(),
             count => format!("{count}{most} differences"),
         });
     }

@@ -2,6 +2,7 @@
 //! through the contract like everybody.
 
 mod resolve;
+mod settlement;
 mod stuck;
 
 use std::process::ExitCode;
@@ -25,12 +26,16 @@ pub enum Command {
     },
     /// Decide how one of them goes on.
     Resolve(resolve::Args),
+    /// Import providers' settlement files, and see and decide what they and the books do not agree about.
+    #[command(subcommand)]
+    Settlement(settlement::Command),
 }
 
 pub fn run(command: &Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Stuck { json } => block_on(stuck::run(*json))?,
         Command::Resolve(args) => block_on(resolve::run(args))?,
+        Command::Settlement(command) => block_on(settlement::run(command))?,
     }
     Ok(ExitCode::SUCCESS)
 }

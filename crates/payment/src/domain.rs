@@ -10,6 +10,7 @@ mod event;
 mod notice;
 pub mod page;
 mod payment;
+pub mod reconcile;
 mod renewal;
 mod route;
 mod routes;

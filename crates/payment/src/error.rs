@@ -8,6 +8,7 @@ use stampede_proto::common::v1::ErrorReason;
 use stampede_types::{Currency, PaymentId};
 use tonic::Status;
 
+use crate::domain::reconcile::Refusal as Settling;
 use crate::domain::stuck::Impossible;
 use crate::domain::{IllegalStep, MethodKind, NotDone, Refused, Unsigned};
 
@@ -49,6 +50,8 @@ pub enum Error {
     #[error("the page token is not of this list")]
     PageToken,
     #[error(transparent)]
+    Settling(#[from] Settling),
+    #[error(transparent)]
     Database(sqlx::Error),
 }
 
@@ -84,10 +87,6 @@ impl From<sqlx::Error> for Error {
 
 impl From<Error> for Status {
     fn from(error: Error) -> Self {
-        let refuse = |reason: ErrorReason| {
-            let declared = reason.declared();
-            Refusal::new(declared.code, declared.word, declared.en)
-        };
         let refusal = match error {
             Error::NotFound(id) => {
                 refuse(ErrorReason::PaymentNotFound).metadata("payment_id", id.to_string())
@@ -122,6 +121,7 @@ impl From<Error> for Status {
             Error::PageToken => {
                 refuse(ErrorReason::PageTokenInvalid).field("page_token", "is not of this list")
             }
+            Error::Settling(refusal) => settling(refusal),
             Error::Database(error) if postgres::is_outage(&error) || postgres::is_contended(&error) => {
                 tracing::warn!(%error, "the database does not answer, or somebody holds the row");
                 refuse(ErrorReason::Unavailable).retry_after(TRY_AGAIN_AFTER)
@@ -133,6 +133,31 @@ impl From<Error> for Status {
         };
         refusal.into()
     }
+}
+
+fn settling(refusal: Settling) -> Refusal {
+    match refusal {
+        Settling::FileConflict => refuse(ErrorReason::SettlementFileConflict),
+        Settling::ChunkUnexpected { expected } => {
+            refuse(ErrorReason::SettlementChunkUnexpected).metadata("expected", expected.to_string())
+        }
+        Settling::BadLine(bad) => refuse(ErrorReason::SettlementFileInvalid)
+            .metadata("line", bad.line.to_string())
+            .metadata("column", bad.column)
+            .metadata("rule", bad.rule),
+        Settling::Digest => {
+            refuse(ErrorReason::SettlementFileInvalid).metadata("rule", "must be the bytes of its digest")
+        }
+        Settling::NotOpen => refuse(ErrorReason::SettlementDifferenceNotOpen),
+        Settling::Impossible { decision, fact } => refuse(ErrorReason::SettlementResolutionImpossible)
+            .metadata("decision", decision.as_str())
+            .metadata("fact", fact),
+    }
+}
+
+fn refuse(reason: ErrorReason) -> Refusal {
+    let declared = reason.declared();
+    Refusal::new(declared.code, declared.word, declared.en)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Wire to domain and back. No rule is decided here.
 
 pub mod repair;
+pub mod settlement;
 pub mod wire;
 
 use stampede_proto::payment::v1 as pb;

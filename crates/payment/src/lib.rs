@@ -7,12 +7,14 @@ mod capture;
 mod config;
 mod contradiction;
 mod crash;
+mod differences;
 mod domain;
 mod error;
 mod event;
 mod finish;
 mod get;
 mod grpc;
+mod import;
 mod metrics;
 mod parked;
 mod payments;
@@ -32,16 +34,20 @@ use anyhow::Context as _;
 use stampede_kit as kit;
 use stampede_proto::payment::v1::payment_service_server::PaymentServiceServer;
 use stampede_proto::payment::v1::repair_service_server::RepairServiceServer;
+use stampede_proto::payment::v1::settlement_service_server::SettlementServiceServer;
 
 pub use authorize::Authorize;
 pub use config::Config;
 pub use crash::Crash;
+pub use differences::{Decide, Difference};
+pub use domain::reconcile;
 pub use domain::stuck::{Decision, Reason};
 pub use domain::{
     Amounts, Answer, CaptureMode, Heard, Keys, MAX_REAUTHORIZATIONS, Method, MethodKind, Notice, Operation,
     PayerAction, Payment, Routes, Spontaneous, State, Tender, Terms, Token,
 };
 pub use error::Error;
+pub use import::{FileState, Import, Imported};
 pub use payments::Payments;
 pub use provider::{About, Call, Found, Provider, Reading, Simulator, Stripe, StripeConfig, Told};
 pub use providers::{Desk, Providers};
@@ -65,6 +71,7 @@ pub async fn app(config: Config) -> anyhow::Result<kit::App> {
 
     app.grpc(PaymentServiceServer::new(grpc::Service::new(payments.clone())));
     app.grpc(RepairServiceServer::new(grpc::repair::Repair(payments.clone())));
+    app.grpc(SettlementServiceServer::new(grpc::settlement::Settlements(payments.clone())));
     let ready = db.clone();
     app.ready("postgres", move || {
         let db = ready.clone();
@@ -78,6 +85,8 @@ pub async fn app(config: Config) -> anyhow::Result<kit::App> {
     app.task("webhooks", move |stop| async move { parked.hear_parked_until(stop).await });
     let counting = payments.clone();
     app.task("stuck", move |stop| async move { counting.count_stuck_until(stop).await });
+    let settling = payments.clone();
+    app.task("settlement", move |stop| async move { settling.settle_until(stop).await });
     app.task("resolver", move |stop| async move { payments.resolve_until(stop).await });
     Ok(app)
 }

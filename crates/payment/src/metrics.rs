@@ -6,6 +6,7 @@ use std::time::Duration;
 use opentelemetry::metrics::{Counter, Gauge, Histogram};
 use stampede_kit::metrics::{KeyValue, counter, gauge, seconds};
 
+use crate::domain::reconcile::DifferenceKind;
 use crate::domain::stuck::Reason;
 use crate::domain::{Operation, Settlement};
 
@@ -57,6 +58,17 @@ pub fn stuck(counts: &[(Reason, i64)]) {
     for reason in Reason::ALL {
         let count = counts.iter().filter(|(counted, _)| *counted == reason).map(|(_, count)| count).sum();
         STUCK.record(count, &[KeyValue::new("reason", reason.as_str())]);
+    }
+}
+
+/// How many settlement differences wait for a person now; a kind that is not counted has none.
+pub fn settlement_differences(counts: &[(DifferenceKind, i64)]) {
+    static OPEN: LazyLock<Gauge<i64>> = LazyLock::new(|| {
+        gauge("payment_settlement_differences", "Settlement differences that wait for a person, by kind")
+    });
+    for kind in DifferenceKind::ALL {
+        let count = counts.iter().filter(|(counted, _)| *counted == kind).map(|(_, count)| count).sum();
+        OPEN.record(count, &[KeyValue::new("kind", kind.as_str())]);
     }
 }
 

@@ -4,6 +4,8 @@
 use anyhow::Context as _;
 use sqlx::{Connection as _, PgConnection};
 
+use super::settled;
+
 /// Differences that are looked for of each kind.
 pub const MOST: usize = 1_000;
 
@@ -15,10 +17,13 @@ pub struct Difference {
     pub place: String,
 }
 
-const QUESTIONS: [(&str, &str); 5] = [
+pub(super) type Question = (&'static str, &'static str);
+
+const QUESTIONS: [Question; 5] = [
     (
         "a transfer does not balance",
-        "SELECT transfer_id || ' in ' || currency FROM ledger_entry GROUP BY transfer_id, currency
+        "SELECT coalesce(transfer_id, settlement_id) || ' in ' || currency FROM ledger_entry
+         GROUP BY transfer_id, settlement_id, currency
          HAVING sum(CASE side WHEN 'DEBIT' THEN amount_minor ELSE -amount_minor END) <> 0",
     ),
     ("a fact is not booked as it is", BOOKED),
@@ -49,7 +54,12 @@ const QUESTIONS: [(&str, &str); 5] = [
         "SELECT guard FROM unnest(ARRAY['ledger_transfer_balanced', 'ledger_entry_immutable', 'payment_event_immutable',
                                         'payment_event_booked', 'payment_final_state_kept', 'payment_conflict_decided',
                                         'payment_refund_beside_dispute', 'payment_conflict_immutable',
-                                        'payment_resolution_immutable']) AS guard
+                                        'payment_resolution_immutable', 'ledger_settlement_booked',
+                                        'settlement_transfer_booked', 'settlement_transfer_immutable',
+                                        'settlement_resolution_booked', 'settlement_resolution_immutable',
+                                        'settlement_line_immutable', 'settlement_line_kept', 'settlement_chunk_immutable',
+                                        'settlement_file_kept', 'settlement_difference_kept',
+                                        'settlement_difference_immutable']) AS guard
          WHERE NOT EXISTS (SELECT FROM pg_trigger WHERE tgname = guard AND tgenabled = 'A')",
     ),
 ];
@@ -76,7 +86,7 @@ const BOOKED: &str = "
     SELECT coalesce(x.transfer_id, l.transfer_id) || ' ' || coalesce(x.account, l.account) || ': '
            || CASE WHEN l.transfer_id IS NULL THEN 'missing' WHEN x.transfer_id IS NULL THEN 'not of this fact'
               ELSE 'another amount' END
-    FROM expected x FULL JOIN ledger_entry l
+    FROM expected x FULL JOIN (SELECT * FROM ledger_entry WHERE settlement_id IS NULL) l
          ON (l.transfer_id, l.account, l.side, l.currency) = (x.transfer_id, x.account, x.side, x.currency)
     WHERE x.amount_minor IS DISTINCT FROM l.amount_minor";
 
@@ -88,7 +98,7 @@ pub async fn differences(conn: &mut PgConnection) -> anyhow::Result<Vec<Differen
     let mut snapshot = conn.begin().await?;
     sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY").execute(&mut *snapshot).await?;
     let mut found = Vec::new();
-    for (what, question) in QUESTIONS {
+    for (what, question) in QUESTIONS.into_iter().chain(settled::QUESTIONS) {
         let question = format!("{question} LIMIT {MOST}");
         let places: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(question))
             .fetch_all(&mut *snapshot)

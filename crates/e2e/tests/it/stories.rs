@@ -20,6 +20,7 @@ mod order_histories;
 mod promotions;
 mod purchase;
 mod returns;
+mod settlement;
 mod tenders;
 mod trust;
 mod webhooks;

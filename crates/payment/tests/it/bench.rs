@@ -362,6 +362,8 @@ fn spawn(name: &str, address: SocketAddr, folder: &tempfile::TempDir, webhooks: 
         .env("PSP_SIMULATOR_NAME", name)
         .env("PSP_SIMULATOR_LISTEN", address.to_string())
         .env("PSP_SIMULATOR_STATE", folder.path().join("journal.jsonl"))
+        .env("PSP_SIMULATOR_SETTLEMENT_FEE_BPS", "150")
+        .env("PSP_SIMULATOR_SETTLEMENT_DISPUTE_FEE_MINOR", "1500")
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()

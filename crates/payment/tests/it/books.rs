@@ -87,6 +87,7 @@ async fn facts_and_entries_never_change() {
     for change in [
         "UPDATE payment_event SET amount_minor = 1",
         "DELETE FROM payment_event",
+        "TRUNCATE payment_event CASCADE",
         "UPDATE ledger_entry SET amount_minor = 1",
         "DELETE FROM ledger_entry",
         "TRUNCATE ledger_entry",

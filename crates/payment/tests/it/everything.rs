@@ -76,6 +76,7 @@ async fn repeat(command: impl AsyncFn() -> Result<Payment, Error>, enough: impl 
                 | Error::Impossible(_)
                 | Error::ResolutionReused
                 | Error::PageToken
+                | Error::Settling(_)
                 | Error::Database(_)),
             ) => panic!("{other}"),
         }
