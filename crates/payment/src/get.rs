@@ -7,11 +7,16 @@ use crate::error::Error;
 use crate::payments::Payments;
 use crate::store::payments;
 
+/// A payment is several rows: they are of one moment, or a refund that is settled meanwhile would be seen twice.
+const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+
 impl Payments {
     /// # Errors
     /// No such payment, or the database does not answer.
     pub async fn get(&self, id: PaymentId) -> Result<Payment, Error> {
-        let mut conn = self.db.acquire().await?;
-        payments::read(&mut conn, id).await?.ok_or(Error::NotFound(id))
+        let mut snapshot = self.db.begin_with(SNAPSHOT).await?;
+        let payment = payments::read(&mut snapshot, id).await?;
+        snapshot.commit().await?;
+        payment.ok_or(Error::NotFound(id))
     }
 }
