@@ -7,6 +7,7 @@ use axum::body::Body;
 use axum::extract::State;
 use http::header::{ACCESS_CONTROL_REQUEST_METHOD, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
+use stampede_types::card::has_card_number;
 use tower::ServiceExt as _;
 
 use crate::errors::{Language, Problem};
@@ -134,8 +135,11 @@ impl RequestIds {
     }
 }
 
+/// It is written into logs and traces: nothing that carries a card number is.
 fn is_id(bytes: &[u8]) -> bool {
-    (1..=MAX_REQUEST_ID_BYTES).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic)
+    (1..=MAX_REQUEST_ID_BYTES).contains(&bytes.len())
+        && bytes.iter().all(u8::is_ascii_graphic)
+        && !str::from_utf8(bytes).is_ok_and(has_card_number)
 }
 
 #[cfg(test)]
@@ -165,6 +169,7 @@ mod tests {
 
         assert_eq!(ids.of(&with("abc-1")), "abc-1");
         assert_ne!(ids.of(&with("two words")), "two words");
+        assert_ne!(ids.of(&with("r-4000056655665556")), "r-4000056655665556");
         assert_ne!(ids.of(&HeaderMap::new()), ids.of(&HeaderMap::new()));
     }
 }

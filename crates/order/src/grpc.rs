@@ -35,7 +35,9 @@ type Answer<T> = Result<Response<T>, Status>;
 impl OrderService for OrderApi {
     async fn create_order(&self, request: Request<CreateOrderRequest>) -> Answer<Order> {
         let cx = kit::Context::of(&request);
-        let order = self.0.create(&cx, request.into_inner()).await?;
+        let request = request.into_inner();
+        coupons_free_of_cards(&request.coupons)?;
+        let order = self.0.create(&cx, request).await?;
         Ok(Response::new(wire::order(&order)))
     }
 
@@ -75,7 +77,9 @@ impl OrderService for OrderApi {
 
     async fn quote_price(&self, request: Request<QuotePriceRequest>) -> Answer<QuotePriceResponse> {
         let cx = kit::Context::of(&request);
-        let quote = self.0.quote(&cx, request.into_inner()).await?;
+        let request = request.into_inner();
+        coupons_free_of_cards(&request.coupons)?;
+        let quote = self.0.quote(&cx, request).await?;
         Ok(Response::new(wire::quote(quote)))
     }
 
@@ -134,6 +138,15 @@ impl OrderService for OrderApi {
 fn free_of_cards(field: &str, text: &str) -> Result<(), Error> {
     let found = has_card_number(text);
     if found { Err(Error::Invalid { field: field.into(), rule: NO_CARD_NUMBER }) } else { Ok(()) }
+}
+
+/// # Errors
+/// One of them carries a card number: no coupon is written like one.
+fn coupons_free_of_cards(coupons: &[String]) -> Result<(), Error> {
+    match coupons.iter().position(|coupon| has_card_number(coupon)) {
+        Some(at) => Err(Error::Invalid { field: format!("coupons[{at}]"), rule: NO_CARD_NUMBER }),
+        None => Ok(()),
+    }
 }
 
 fn order_id(text: &str) -> Result<OrderId, Error> {

@@ -1,4 +1,6 @@
-//! Whether free text carries a card number, so that none is ever kept: this house never needs one. It keeps nothing of the text.
+//! Whether free text carries a card number, so that none is ever kept: this house never needs one. It keeps nothing of the text. Reasons,
+//! notes, titles, coupons and payment tokens are looked at; ids are not, since barcodes and other people's numbers may look like cards, and
+//! idempotency keys are not, since only what follows from their hash is kept.
 
 /// The rule a field breaks that carries one.
 pub const NO_CARD_NUMBER: &str = "must not carry a card number";

@@ -42,7 +42,8 @@ impl CatalogService for CatalogApi {
         if on_hand < 0 {
             return Err(Error::from(Violation::new("on_hand", "must not be negative")).into());
         }
-        let sku = self.inventory.create_sku(id, sku.title, price, on_hand).await?;
+        let title = parse::free_text("sku.title", sku.title).map_err(Error::from)?;
+        let sku = self.inventory.create_sku(id, title, price, on_hand).await?;
         Ok(Response::new(wire::sku(sku)))
     }
 

@@ -47,7 +47,7 @@ fn content(request: &ImportSkusRequest, named: &str, rules: &Rules) -> Result<Ne
     let sku = request.sku.as_ref().ok_or_else(|| Violation::new("sku", "is required"))?;
     Ok(NewSku {
         id: parse::text("sku.sku_id", &sku.sku_id)?,
-        title: sku.title.clone(),
+        title: parse::free_text("sku.title", sku.title.clone())?,
         price: parse::money("sku.price", sku.price.clone())?,
         on_hand: request.on_hand,
     })

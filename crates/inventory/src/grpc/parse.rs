@@ -4,6 +4,7 @@
 use std::str::FromStr;
 
 use stampede_proto::inventory::v1;
+use stampede_types::card::{NO_CARD_NUMBER, has_card_number};
 use stampede_types::{Money, Pool, Quantity};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -19,6 +20,11 @@ const MAX_PAGE: usize = 100;
 
 pub fn text<T: FromStr<Err: ToString>>(field: &str, text: &str) -> Result<T, Violation> {
     text.parse().map_err(|error: T::Err| Violation::new(field, error.to_string()))
+}
+
+/// Text that people write and that is kept.
+pub fn free_text(field: &str, text: String) -> Result<String, Violation> {
+    if has_card_number(&text) { Err(Violation::new(field, NO_CARD_NUMBER)) } else { Ok(text) }
 }
 
 pub fn uuid(field: &str, text: &str) -> Result<Uuid, Violation> {
@@ -78,7 +84,8 @@ pub fn campaign(wire: v1::Campaign) -> Result<Campaign, Violation> {
         items.push(item);
     }
     let id = text("campaign.campaign_id", &wire.campaign_id)?;
-    Ok(Campaign { id, title: wire.title, window: Window { opens_at, closes_at }, items })
+    let title = free_text("campaign.title", wire.title)?;
+    Ok(Campaign { id, title, window: Window { opens_at, closes_at }, items })
 }
 
 fn item(path: &str, item: v1::CampaignItem) -> Result<Item, Violation> {

@@ -16,7 +16,6 @@ use stampede_proto::inventory::v1::{
     ReturnStockRequest, ReturnStockResponse, SetBackorderRequest, StockLevel, WatchStockRequest,
     WatchStockResponse,
 };
-use stampede_types::card::{NO_CARD_NUMBER, has_card_number};
 use stampede_types::{Pool, ReservationId, SkuId};
 use tokio_util::sync::CancellationToken;
 use tonic::codegen::Bytes;
@@ -97,10 +96,8 @@ impl InventoryService for InventoryApi {
         if request.delta == 0 {
             return Err(Error::from(Violation::new("delta", "must not be zero")).into());
         }
-        if has_card_number(&request.reason) {
-            return Err(Error::from(Violation::new("reason", NO_CARD_NUMBER)).into());
-        }
-        let level = self.inventory.adjust(id, cell.clone(), request.delta, request.reason).await?;
+        let reason = parse::free_text("reason", request.reason).map_err(Error::from)?;
+        let level = self.inventory.adjust(id, cell.clone(), request.delta, reason).await?;
         Ok(Response::new(wire::level(&cell, &level)))
     }
 

@@ -35,5 +35,6 @@ pub fn parse(request: UpdateSkuRequest, rules: &Rules) -> Result<(SkuId, Changed
     let Sku { sku_id, title, price, .. } = asked.sku.unwrap_or_default();
     let id = parse::text("sku.sku_id", &sku_id)?;
     let price = named("price").then(|| parse::money("sku.price", price)).transpose()?;
-    Ok((id, Changed { title: named("title").then_some(title), price }))
+    let title = named("title").then(|| parse::free_text("sku.title", title)).transpose()?;
+    Ok((id, Changed { title, price }))
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use stampede_proto::order::v1::promotion_condition::Condition;
 use stampede_proto::order::v1::promotion_service_server::PromotionService;
 use stampede_proto::order::v1::{
     CreatePromotionRequest, GetPromotionRequest, ListPromotionsRequest, ListPromotionsResponse, Promotion,
@@ -21,6 +22,7 @@ impl PromotionService for PromotionApi {
     async fn create_promotion(&self, request: Request<CreatePromotionRequest>) -> Answer<Promotion> {
         let message = request.into_inner().promotion;
         let message = message.ok_or(Error::Invalid { field: "promotion".into(), rule: "is required" })?;
+        no_card_in(&message)?;
         let promotion = self.0.create_promotion(wire::promotion::terms(message)?).await?;
         Ok(Response::new(wire::promotion::counted(&promotion)))
     }
@@ -39,4 +41,16 @@ impl PromotionService for PromotionApi {
         let promotions = page.promotions.iter().map(wire::promotion::counted).collect();
         Ok(Response::new(ListPromotionsResponse { promotions, next_page_token: page.next }))
     }
+}
+
+/// Every order that it is used for keeps a copy of these words.
+fn no_card_in(promotion: &Promotion) -> Result<(), Error> {
+    super::free_of_cards("promotion.title", &promotion.title)?;
+    super::free_of_cards("promotion.stacking_group", &promotion.stacking_group)?;
+    for (at, condition) in promotion.conditions.iter().enumerate() {
+        if let Some(Condition::Coupon(coupon)) = &condition.condition {
+            super::free_of_cards(&format!("promotion.conditions[{at}].coupon"), coupon)?;
+        }
+    }
+    Ok(())
 }
