@@ -107,6 +107,8 @@ async fn edge_case_9_another_amount_under_a_known_name_is_kept_as_a_row_and_the_
     bench.receive(&message(id, "e2", "refunded_by_hand", "r1", 4_001)).await.unwrap();
     let payment = bench.payments.get(id).await.unwrap();
     assert_eq!((payment.standing().state, payment.amounts().refunded_minor), (State::Conflicted, 4_000));
+    // What was refused once is not refused once more when it comes again.
+    bench.receive(&message(id, "e2", "refunded_by_hand", "r1", 4_001)).await.unwrap();
     let kept = (Some("REFUNDED".to_owned()), Some("r1".to_owned()), Some(4_001));
     assert_eq!(bench.conflicts(id).await, [kept]);
     assert_eq!(bench.webhooks("REFUSED").await, 1);
