@@ -56,7 +56,7 @@ enum Command {
     Smoke,
     /// Run every test, with servers of its own.
     Test(test::Args),
-    /// Play random histories of orders, thousands of them, and check each against a model and the books.
+    /// Play random histories of orders or of payments, thousands of them, and check each against the books of everybody.
     Histories(histories::Args),
     /// Run every check but the tests, or only those named.
     Ci {

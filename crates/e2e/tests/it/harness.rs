@@ -6,6 +6,8 @@ pub mod datacentres;
 pub mod feed;
 pub mod history;
 pub mod orders;
+pub mod payments;
+pub mod searched;
 mod shop;
 pub mod stage;
 

@@ -127,6 +127,11 @@ impl Shop {
         self.start(service);
     }
 
+    /// Where everything of it is kept.
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
     pub async fn database(&self, service: &str) -> sqlx::PgPool {
         sqlx::PgPool::connect(&self.stack.servers().database_url(service)).await.unwrap()
     }
