@@ -72,23 +72,15 @@ impl Payments {
         }
         let automatic = errand.terms.capture == CaptureMode::Automatic;
         let capture = payment.open_attempt(Operation::Capture).filter(|_| automatic);
-        let next = payment.open_attempt(Operation::Authorize).or(capture).cloned();
+        let own = payment.open_attempt(Operation::Authorize).or(capture);
+        let next = match (own, payment.part_of) {
+            (Some(own), _) if own.state == AttemptState::Sent => Errand::of(&payment, own),
+            (None, Some(part)) => self.next_tender(part).await?,
+            (Some(_), _) | (None, None) => None,
+        };
         match next {
-            Some(next) if next.state == AttemptState::Sent => {
-                let begun = Errand::of(&payment, &next).map(Begun::Fresh);
-                Box::pin(self.carry_out(begun.unwrap_or(Begun::Settled(Box::new(payment))))).await
-            }
-            Some(_) => Ok(payment),
-            None => {
-                let tender = match payment.part_of {
-                    Some(part) => self.next_tender(part).await?,
-                    None => None,
-                };
-                match tender {
-                    Some(errand) => Box::pin(self.carry_out(Begun::Fresh(errand))).await,
-                    None => Ok(payment),
-                }
-            }
+            Some(errand) => Box::pin(self.carry_out(Begun::Fresh(errand))).await,
+            None => Ok(payment),
         }
     }
 

@@ -8,15 +8,20 @@ use crate::payments::Payments;
 use crate::store::payments;
 
 /// A payment is several rows: they are of one moment, or a refund that is settled meanwhile would be seen twice.
-const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+pub(crate) const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
 impl Payments {
     /// # Errors
     /// No such payment, or the database does not answer.
     pub async fn get(&self, id: PaymentId) -> Result<Payment, Error> {
+        self.find(id).await?.ok_or(Error::NotFound(id))
+    }
+
+    /// None when there never was one under this id.
+    pub(crate) async fn find(&self, id: PaymentId) -> Result<Option<Payment>, Error> {
         let mut snapshot = self.db.begin_with(SNAPSHOT).await?;
         let payment = payments::read(&mut snapshot, id).await?;
         snapshot.commit().await?;
-        payment.ok_or(Error::NotFound(id))
+        Ok(payment)
     }
 }

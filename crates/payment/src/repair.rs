@@ -47,8 +47,7 @@ impl Payments {
             self.wake.wake();
             self.hear_parked_of(command.payment).await?;
         }
-        let mut conn = self.db.acquire().await?;
-        Ok(payments::read(&mut conn, command.payment).await?)
+        self.find(command.payment).await
     }
 
     async fn was_decided(&self, command: &Resolve) -> Result<bool, Error> {

@@ -9,6 +9,7 @@ use crate::domain::Payment;
 use crate::domain::page::{DEFAULT_SIZE, MAX_SIZE, Place};
 use crate::domain::stuck::{Claim, Decision, possible};
 use crate::error::Error;
+use crate::get::SNAPSHOT;
 use crate::metrics;
 use crate::payments::Payments;
 use crate::store::resolutions::Resolution;
@@ -52,7 +53,7 @@ impl Payments {
             token => Some(Place::parse(token).map_err(|_| Error::PageToken)?),
         };
         let size = if size == 0 { DEFAULT_SIZE } else { size.min(MAX_SIZE) } as usize;
-        let mut conn = self.db.acquire().await?;
+        let mut conn = self.db.begin_with(SNAPSHOT).await?;
         // One more than asked for tells whether there is a next page.
         let mut cases = stuck::list(&mut conn, after, None, BOUNDS, size as i64 + 1).await?;
         let more = cases.len() > size;
@@ -69,6 +70,7 @@ impl Payments {
             let possible = possible(case.reason, payment.as_ref(), &claims);
             page.push(Stuck { case, payment, claims, possible, resolutions });
         }
+        conn.commit().await?;
         Ok(Page { stuck: page, next })
     }
 

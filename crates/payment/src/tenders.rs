@@ -1,5 +1,6 @@
-//! Several parts of one payment, tenders that are held all or none, or holds that follow each other: what follows for the whole from what becomes of a part is in the commit of that part,
-//! so that a crash at any point leaves nothing half asked for. The whole is locked before any of its parts.
+//! Several parts of one payment, tenders that are held all or none, or holds that follow each other: what follows for the whole from what
+//! becomes of a part is in the commit of that part, so that a crash at any point leaves nothing half asked for. The whole is locked before
+//! any of its parts.
 
 use std::time::Duration;
 
@@ -61,10 +62,8 @@ impl Payments {
         let Some(mut whole) = payments::read(conn, whole).await? else { return Ok(()) };
         // The first that says no has said why.
         whole.decline = whole.decline.or_else(|| part.decline.clone());
-        match whole.next() {
-            Next::Nothing => {}
-            Next::Begin(place) => self.begin_tender(conn, &mut whole, place, cause).await?,
-            Next::LetGo => {}
+        if let Next::Begin(place) = whole.next() {
+            self.begin_tender(conn, &mut whole, place, cause).await?;
         }
         renew::note(conn, &whole, facts).await?;
         if whole.next() == Next::LetGo {

@@ -6,6 +6,7 @@ mod key;
 mod money;
 mod names;
 mod quantity;
+pub mod tenders;
 
 pub use ids::{OrderId, PaymentId, RequestId, ReservationId};
 pub use key::{IdempotencyKey, InvalidIdempotencyKey};

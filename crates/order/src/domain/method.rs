@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use stampede_types::Money;
+use stampede_types::{Money, tenders};
 use time::OffsetDateTime;
 
 use super::words::words;
@@ -59,25 +59,14 @@ impl Method {
     /// # Errors
     /// The rule they break.
     pub fn worth(mut self, total: Money) -> Result<Self, &'static str> {
-        let (mut left, last) = (total.amount_minor(), self.tenders.len().saturating_sub(1));
-        for (place, tender) in self.tenders.iter_mut().enumerate() {
-            let amount = match tender.amount {
-                Some(amount) if amount.currency() == total.currency() => amount.amount_minor(),
-                Some(_) => return Err("must be in the order's currency"),
-                None if place == last => left,
-                None => return Err("must each have an amount, but for the last"),
-            };
-            if amount <= 0 || amount > left {
-                return Err("must each be above 0, and together the order's total");
-            }
-            left -= amount;
-            tender.amount = Some(Money::new(amount, total.currency()));
+        if self.tenders.is_empty() {
+            return Ok(self);
         }
-        if self.tenders.is_empty() || left == 0 {
-            Ok(self)
-        } else {
-            Err("must together be the order's total")
+        let asked: Vec<_> = self.tenders.iter().map(|tender| tender.amount).collect();
+        for (tender, amount) in self.tenders.iter_mut().zip(tenders::worth(total, &asked)?) {
+            tender.amount = Some(amount);
         }
+        Ok(self)
     }
 }
 

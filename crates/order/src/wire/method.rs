@@ -1,17 +1,13 @@
 //! How a buyer pays, on the wire and back: one method, or several tenders.
 
-use std::ops::RangeInclusive;
-
 use stampede_proto::payment::v1 as wire;
 use stampede_proto::payment::v1::{
     Alipay, CardToken, PaymentMethod, StoredValue, WeChatPay, payment_method, tender,
 };
 use stampede_types::Money;
+use stampede_types::tenders::TENDERS;
 
 use crate::domain::method::{Method, MethodKind, Tender};
-
-/// How many tenders one order is paid with, when it is several: the contract's own rule.
-const TENDERS: RangeInclusive<usize> = 2..=4;
 
 /// `None` when the message names no method, or one of its tenders none.
 pub fn method(message: PaymentMethod) -> Option<Method> {

@@ -1,12 +1,10 @@
 //! What is asked of a provider: one attempt, one key, for ever. An open attempt is asked about until it is known.
 
-use std::str::FromStr;
-
 use stampede_types::PaymentId;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::state::UnknownName;
+use super::state::read_by_name;
 use super::{EventKind, PayerAction};
 
 /// The class of an attempt that ended in a conflict, and of one about which a person has decided since that it was not done.
@@ -145,16 +143,7 @@ impl Operation {
     }
 }
 
-impl FromStr for Operation {
-    type Err = UnknownName;
-
-    fn from_str(name: &str) -> Result<Self, UnknownName> {
-        Self::ALL
-            .into_iter()
-            .find(|operation| operation.as_str() == name)
-            .ok_or_else(|| UnknownName(name.to_owned()))
-    }
-}
+read_by_name!(Operation, AttemptState);
 
 impl AttemptState {
     const ALL: [Self; 5] = [Self::Sent, Self::Lost, Self::Action, Self::Succeeded, Self::Refused];
@@ -168,13 +157,5 @@ impl AttemptState {
             Self::Succeeded => "SUCCEEDED",
             Self::Refused => "REFUSED",
         }
-    }
-}
-
-impl FromStr for AttemptState {
-    type Err = UnknownName;
-
-    fn from_str(name: &str) -> Result<Self, UnknownName> {
-        Self::ALL.into_iter().find(|state| state.as_str() == name).ok_or_else(|| UnknownName(name.to_owned()))
     }
 }

@@ -1,12 +1,10 @@
 //! Facts about a payment. They are added, never changed.
 
-use std::str::FromStr;
-
 use stampede_types::PaymentId;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::state::UnknownName;
+use super::state::read_by_name;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum EventKind {
@@ -116,10 +114,4 @@ impl EventKind {
     }
 }
 
-impl FromStr for EventKind {
-    type Err = UnknownName;
-
-    fn from_str(name: &str) -> Result<Self, UnknownName> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == name).ok_or_else(|| UnknownName(name.to_owned()))
-    }
-}
+read_by_name!(EventKind);

@@ -3,15 +3,13 @@
 
 pub mod read;
 
-use std::str::FromStr;
-
 use stampede_types::Currency;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::EventKind;
 use super::books::Side;
-use super::state::UnknownName;
+use super::state::read_by_name;
 
 const BANK: &str = "bank";
 const PROVIDER_FEES: &str = "provider_fees";
@@ -301,32 +299,7 @@ impl Decision {
     }
 }
 
-impl FromStr for LineKind {
-    type Err = UnknownName;
-
-    fn from_str(name: &str) -> Result<Self, UnknownName> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == name).ok_or_else(|| UnknownName(name.to_owned()))
-    }
-}
-
-impl FromStr for DifferenceKind {
-    type Err = UnknownName;
-
-    fn from_str(name: &str) -> Result<Self, UnknownName> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == name).ok_or_else(|| UnknownName(name.to_owned()))
-    }
-}
-
-impl FromStr for Decision {
-    type Err = UnknownName;
-
-    fn from_str(name: &str) -> Result<Self, UnknownName> {
-        Self::ALL
-            .into_iter()
-            .find(|decision| decision.as_str() == name)
-            .ok_or_else(|| UnknownName(name.to_owned()))
-    }
-}
+read_by_name!(LineKind, DifferenceKind, Decision);
 
 #[cfg(test)]
 #[path = "reconcile_tests.rs"]

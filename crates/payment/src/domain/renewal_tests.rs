@@ -4,17 +4,13 @@ use proptest::prelude::*;
 use stampede_types::{OrderId, PaymentId};
 
 use super::*;
+use crate::domain::whole::tests::{AT, eur, follow, let_go};
 use crate::domain::{
     Answer, Attempt, CaptureMode, Method, MethodKind, Notice, Operation, Spontaneous, Terms, Token,
     attempt_id,
 };
 
-const AT: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
 const ALL: i64 = 100;
-
-fn eur(amount_minor: i64) -> Money {
-    Money::new(amount_minor, "EUR".parse().unwrap())
-}
 
 /// Asked for, and no answer yet.
 fn asked() -> Payment {
@@ -29,27 +25,6 @@ fn asked() -> Payment {
     let mut whole = Payment::whole(PaymentId::new(Uuid::nil()), terms, AT);
     whole.parts.extend(whole.part(0, &["psp".to_owned()], AT));
     whole
-}
-
-/// What the service writes after each change.
-fn follow(whole: &mut Payment) {
-    whole.decline = whole.decline.take().or_else(|| whole.parts.iter().find_map(|part| part.decline.clone()));
-    if let Next::Begin(place) = whole.next() {
-        whole.parts.extend(whole.part(place, &["psp".to_owned()], AT));
-    }
-    if whole.next() == Next::LetGo {
-        let_go(whole);
-    }
-}
-
-fn let_go(whole: &mut Payment) {
-    for (place, plan) in whole.to_let_go() {
-        match plan {
-            VoidPlan::Now { amount_minor } => drop(whole.parts[place].begin_void(amount_minor)),
-            VoidPlan::WhenKnown => whole.parts[place].void_requested = true,
-            VoidPlan::Nothing => {}
-        }
-    }
 }
 
 /// A provider's good answer, or a refusal, to the first open attempt of the last hold.

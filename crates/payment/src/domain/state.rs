@@ -1,7 +1,6 @@
 //! The states of a payment and their names in the store. What each allows is `standing`'s.
 
 use std::fmt;
-use std::str::FromStr;
 
 /// Where a payment stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -22,6 +21,21 @@ pub enum State {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a name this service stores")]
 pub struct UnknownName(pub String);
+
+/// Reads enums by the name that `as_str` gives each of their `ALL`.
+macro_rules! read_by_name {
+    ($($name:ident),+) => {$(
+        impl std::str::FromStr for $name {
+            type Err = $crate::domain::state::UnknownName;
+
+            fn from_str(name: &str) -> Result<Self, Self::Err> {
+                let named = Self::ALL.into_iter().find(|known| known.as_str() == name);
+                named.ok_or_else(|| $crate::domain::state::UnknownName(name.to_owned()))
+            }
+        }
+    )+};
+}
+pub(super) use read_by_name;
 
 impl State {
     pub const ALL: [Self; 10] = [
@@ -54,13 +68,7 @@ impl State {
     }
 }
 
-impl FromStr for State {
-    type Err = UnknownName;
-
-    fn from_str(name: &str) -> Result<Self, UnknownName> {
-        Self::ALL.into_iter().find(|state| state.as_str() == name).ok_or_else(|| UnknownName(name.to_owned()))
-    }
-}
+read_by_name!(State);
 
 impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

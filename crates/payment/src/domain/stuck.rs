@@ -1,11 +1,9 @@
 //! Why a payment waits for a person, and what he may decide about it. What a decision does is `decide`'s.
 
-use std::str::FromStr;
-
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::state::UnknownName;
+use super::state::read_by_name;
 use super::{Attempt, EventKind, Payment};
 
 /// Why a payment waits.
@@ -161,27 +159,7 @@ impl Decision {
     }
 }
 
-impl FromStr for Reason {
-    type Err = UnknownName;
-
-    fn from_str(name: &str) -> Result<Self, UnknownName> {
-        Self::ALL
-            .into_iter()
-            .find(|reason| reason.as_str() == name)
-            .ok_or_else(|| UnknownName(name.to_owned()))
-    }
-}
-
-impl FromStr for Decision {
-    type Err = UnknownName;
-
-    fn from_str(name: &str) -> Result<Self, UnknownName> {
-        Self::ALL
-            .into_iter()
-            .find(|decision| decision.as_str() == name)
-            .ok_or_else(|| UnknownName(name.to_owned()))
-    }
-}
+read_by_name!(Reason, Decision);
 
 #[cfg(test)]
 mod tests {

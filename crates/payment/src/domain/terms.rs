@@ -1,13 +1,12 @@
 //! What was agreed: the order, the amount, and how the buyer pays. Tokens never print; card numbers never come here at all.
 
 use std::fmt;
-use std::str::FromStr;
 
 use sha2::{Digest as _, Sha256};
 use stampede_types::{Money, OrderId};
 
 use super::Tender;
-use super::state::UnknownName;
+use super::state::read_by_name;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MethodKind {
@@ -131,13 +130,7 @@ impl MethodKind {
     }
 }
 
-impl FromStr for MethodKind {
-    type Err = UnknownName;
-
-    fn from_str(name: &str) -> Result<Self, UnknownName> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == name).ok_or_else(|| UnknownName(name.to_owned()))
-    }
-}
+read_by_name!(MethodKind, CaptureMode);
 
 impl CaptureMode {
     const ALL: [Self; 3] = [Self::Manual, Self::Automatic, Self::Multiple];
@@ -149,14 +142,6 @@ impl CaptureMode {
             Self::Automatic => "AUTOMATIC",
             Self::Multiple => "MULTIPLE",
         }
-    }
-}
-
-impl FromStr for CaptureMode {
-    type Err = UnknownName;
-
-    fn from_str(name: &str) -> Result<Self, UnknownName> {
-        Self::ALL.into_iter().find(|mode| mode.as_str() == name).ok_or_else(|| UnknownName(name.to_owned()))
     }
 }
 

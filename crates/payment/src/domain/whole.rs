@@ -231,4 +231,4 @@ impl Payment {
 
 #[cfg(test)]
 #[path = "whole_tests.rs"]
-mod tests;
+pub mod tests;

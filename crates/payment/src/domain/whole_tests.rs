@@ -6,9 +6,9 @@ use stampede_types::OrderId;
 use super::*;
 use crate::domain::{Answer, CaptureMode, MethodKind, Token};
 
-const AT: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
+pub const AT: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
 
-fn eur(amount_minor: i64) -> Money {
+pub fn eur(amount_minor: i64) -> Money {
     Money::new(amount_minor, "EUR".parse().unwrap())
 }
 
@@ -28,7 +28,7 @@ fn whole(amounts: &[i64]) -> Payment {
 }
 
 /// What the service writes after each change.
-fn follow(whole: &mut Payment) {
+pub fn follow(whole: &mut Payment) {
     whole.decline = whole.decline.take().or_else(|| whole.parts.iter().find_map(|part| part.decline.clone()));
     if let Next::Begin(place) = whole.next() {
         whole.parts.extend(whole.part(place, &["psp".to_owned()], AT));
@@ -38,7 +38,7 @@ fn follow(whole: &mut Payment) {
     }
 }
 
-fn let_go(whole: &mut Payment) {
+pub fn let_go(whole: &mut Payment) {
     for (place, plan) in whole.to_let_go() {
         match plan {
             VoidPlan::Now { amount_minor } => drop(whole.parts[place].begin_void(amount_minor)),

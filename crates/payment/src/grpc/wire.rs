@@ -1,10 +1,9 @@
 //! Messages to values and back. What the contract's field rules cannot say is refused here with the field's path.
 
-use std::ops::RangeInclusive;
-
 use stampede_proto::payment::v1 as pb;
 use stampede_proto::timestamp;
 use stampede_types::card::{NO_CARD_NUMBER, has_card_number};
+use stampede_types::tenders::{TENDERS, worth};
 use stampede_types::{Money, OrderId, PaymentId};
 use uuid::Uuid;
 
@@ -15,8 +14,6 @@ use crate::domain::{
 use crate::error::Error;
 
 const UUID: &str = "must be a UUID";
-/// How many ways one payment is paid in, when it is several: the contract's own rule.
-const TENDERS: RangeInclusive<usize> = 2..=4;
 
 impl TryFrom<pb::AuthorizePaymentRequest> for Authorize {
     type Error = Error;
@@ -93,29 +90,19 @@ fn tenders(wire: Vec<pb::Tender>, total: Money) -> Result<Vec<Tender>, Error> {
     if !TENDERS.contains(&wire.len()) {
         return Err(invalid("must be 2 to 4"));
     }
-    let (mut left, last) = (total.amount_minor(), wire.len() - 1);
-    let mut tenders = Vec::with_capacity(wire.len());
-    for (place, tender) in wire.into_iter().enumerate() {
-        let method = match tender.method {
+    let (mut methods, mut amounts) = (Vec::new(), Vec::new());
+    for tender in wire {
+        methods.push(match tender.method {
             Some(Wire::Card(card)) => single(MethodKind::Card, card.token)?,
             Some(Wire::Alipay(alipay)) => single(MethodKind::Alipay, alipay.session)?,
             Some(Wire::WechatPay(wechat)) => single(MethodKind::WechatPay, wechat.session)?,
             Some(Wire::StoredValue(stored)) => single(MethodKind::StoredValue, stored.account)?,
             None => return Err(invalid("must each have a method")),
-        };
-        let worth = match amount(tender.amount)? {
-            Some(worth) if worth.currency() == total.currency() => worth,
-            Some(_) => return Err(invalid("must be in the payment's currency")),
-            None if place == last => Money::new(left, total.currency()),
-            None => return Err(invalid("must each have an amount, but for the last")),
-        };
-        if worth.amount_minor() <= 0 || worth.amount_minor() > left {
-            return Err(invalid("must each be above 0, and together what is to be paid"));
-        }
-        left -= worth.amount_minor();
-        tenders.push(Tender { amount: worth, method });
+        });
+        amounts.push(amount(tender.amount)?);
     }
-    if left == 0 { Ok(tenders) } else { Err(invalid("must together be what is to be paid")) }
+    let worth = worth(total, &amounts).map_err(invalid)?;
+    Ok(worth.into_iter().zip(methods).map(|(amount, method)| Tender { amount, method }).collect())
 }
 
 /// # Errors

@@ -181,18 +181,21 @@ pub async fn whole_of(conn: &mut PgConnection, id: PaymentId) -> Result<Option<P
     Ok(found.flatten().map(PaymentId::new))
 }
 
-/// The parts of a payment of several tenders, in their order.
+/// The intents of a payment's parts alone, in their order.
 ///
 /// # Errors
 /// The database's.
-pub async fn parts(conn: &mut PgConnection, whole: PaymentId) -> Result<Vec<PaymentId>, sqlx::Error> {
-    let found = sqlx::query_scalar!(
-        "SELECT payment_id FROM payment_intent WHERE part_of = $1 ORDER BY place",
-        whole.uuid()
+pub async fn parts(conn: &mut PgConnection, whole: PaymentId) -> Result<Vec<Payment>, sqlx::Error> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"SELECT payment_id, order_id, currency, amount_minor, method_kind, method_token, capture_mode, void_requested,
+                conflict, decline, fallbacks, tenders AS "tenders: Json<Vec<TenderRow>>", part_of, place, created_at
+         FROM payment_intent WHERE part_of = $1 ORDER BY place"#,
+        whole.uuid(),
     )
     .fetch_all(conn)
     .await?;
-    Ok(found.into_iter().map(PaymentId::new).collect())
+    rows.into_iter().map(Payment::try_from).collect()
 }
 
 fn place(place: usize) -> Result<i32, sqlx::Error> {

@@ -38,11 +38,9 @@ pub async fn read(conn: &mut PgConnection, id: PaymentId) -> Result<Option<Payme
 async fn complete(conn: &mut PgConnection, intent: Option<Payment>) -> Result<Option<Payment>, sqlx::Error> {
     let Some(mut payment) = intent else { return Ok(None) };
     if payment.is_whole() {
-        for part in intents::parts(conn, payment.id).await? {
-            if let Some(mut part) = intents::read(conn, part).await? {
-                with_facts(conn, &mut part).await?;
-                payment.parts.push(part);
-            }
+        payment.parts = intents::parts(conn, payment.id).await?;
+        for part in &mut payment.parts {
+            with_facts(conn, part).await?;
         }
     } else {
         with_facts(conn, &mut payment).await?;
