@@ -28,7 +28,7 @@ const WAIT_WHEN_STUCK: Duration = Duration::from_secs(5 * 60);
 /// The void's own answer, after the authorisation's was heard.
 const APPLY_AT_MOST: usize = 2;
 
-/// What an answer means: [`Payment::settle`] or [`Payment::contradict`].
+/// What an answer means: [`Payment::settle`], [`Payment::settle_never_held`] or [`Payment::contradict`].
 type Rule = fn(&mut Payment, Uuid, &Answer, OffsetDateTime) -> Settlement;
 
 impl Payments {
@@ -120,23 +120,32 @@ impl Payments {
         }
     }
 
-    /// Applies an answer; a void that let go of money whose authorisation we have not heard of waits for that one's answer first.
+    /// Applies an answer; a void that was quicker than the authorisation's answer waits for that one first: what it let go of was held, or
+    /// had lapsed, or never was.
     pub(crate) async fn finish(&self, errand: &Errand, answer: &Answer) -> Result<Payment, Error> {
         for _ in 0..APPLY_AT_MOST {
-            let (payment, settlement) = self.apply(errand, errand.attempt.id, answer).await?;
+            let (payment, settlement) =
+                self.apply(errand, errand.attempt.id, answer, Payment::settle).await?;
             if settlement != Settlement::Premature {
                 return Ok(payment);
             }
             let open = payment.open_attempt(Operation::Authorize);
             let Some(authorization) = open.and_then(|open| Errand::of(&payment, open)) else { continue };
             let heard = match self.query(&authorization).await {
-                Found::Known(heard) => heard,
-                Found::Absent | Found::Lost => Answer::Lost,
+                Found::Known(held @ Answer::Done { .. }) => held,
+                Found::Known(Answer::Lost) | Found::Lost => Answer::Lost,
+                Found::Known(Answer::Refused { .. } | Answer::Action { .. }) | Found::Absent
+                    if let_go_of_nothing(answer) =>
+                {
+                    let never_held = Payment::settle_never_held;
+                    return Ok(self.apply(errand, errand.attempt.id, answer, never_held).await?.0);
+                }
+                Found::Known(refused) => refused,
+                Found::Absent => Answer::Lost,
             };
-            self.apply(errand, authorization.attempt.id, &heard).await?;
+            self.apply(errand, authorization.attempt.id, &heard, Payment::settle).await?;
         }
-        let (payment, _) = self.apply(errand, errand.attempt.id, &Answer::Lost).await?;
-        Ok(payment)
+        Ok(self.apply(errand, errand.attempt.id, &Answer::Lost, Payment::settle).await?.0)
     }
 
     async fn apply(
@@ -144,8 +153,9 @@ impl Payments {
         errand: &Errand,
         attempt: Uuid,
         answer: &Answer,
+        rule: Rule,
     ) -> Result<(Payment, Settlement), Error> {
-        match self.write(errand, attempt, answer, Payment::settle).await {
+        match self.write(errand, attempt, answer, rule).await {
             Err(Error::Database(error)) if is_taken(&error) => {
                 self.write(errand, attempt, answer, Payment::contradict).await
             }
@@ -204,6 +214,10 @@ impl Payments {
         }
         Ok(())
     }
+}
+
+const fn let_go_of_nothing(answer: &Answer) -> bool {
+    matches!(answer, Answer::Done { amount_minor: 0, .. })
 }
 
 /// That a provider could not is for whoever runs the house, not for the buyer.

@@ -89,7 +89,8 @@ mod tests {
             currency: "EUR".into(),
             hold_expires_at: None,
         };
-        payment.settle(void.id, &nothing, at);
+        assert_eq!(payment.settle(void.id, &nothing, at), Settlement::Premature, "it may have been held");
+        payment.settle_never_held(void.id, &nothing, at);
         payment.events.clone()
     }
 

@@ -24,7 +24,7 @@ pub enum Settlement {
         facts: Vec<Event>,
         follow_up: Option<Attempt>,
     },
-    /// Money was let go that we do not know to be held: the authorisation's own answer has to be heard first.
+    /// Let go of before the authorisation's own answer was heard: that one comes first.
     Premature,
     Conflict(Conflict),
 }
@@ -50,6 +50,30 @@ impl Payment {
         if !self.attempts[index].is_open() {
             return self.compare(index, answer, at);
         }
+        if self.is_premature(index, answer) {
+            return Settlement::Premature;
+        }
+        self.apply(index, answer, at)
+    }
+
+    /// Applies a void's answer that let go of nothing, once the provider has said since that nothing was ever held: the payment is closed,
+    /// and what was asked for before can no longer happen.
+    pub fn settle_never_held(&mut self, id: Uuid, answer: &Answer, at: OffsetDateTime) -> Settlement {
+        let closed = |attempt: &Attempt| attempt.id == id && attempt.is_open();
+        match self.attempts.iter().position(closed) {
+            Some(index) => self.apply(index, answer, at),
+            None => self.settle(id, answer, at),
+        }
+    }
+
+    /// What was let go may have been held, or may have lapsed, without our having heard of it.
+    fn is_premature(&self, index: usize, answer: &Answer) -> bool {
+        let attempt = &self.attempts[index];
+        let let_go = matches!(answer, Answer::Done { .. }) && attempt.operation == Operation::Void;
+        let_go && self.is_asking(&attempt.provider)
+    }
+
+    fn apply(&mut self, index: usize, answer: &Answer, at: OffsetDateTime) -> Settlement {
         match answer {
             Answer::Lost => {
                 let attempt = &mut self.attempts[index];
@@ -163,9 +187,6 @@ impl Payment {
         } else {
             attempt.amount_minor
         };
-        if attempt.operation == Operation::Void && amount > 0 && self.is_asking(&attempt.provider) {
-            return Settlement::Premature;
-        }
         let foreign = amount > 0 && self.is_foreign(currency);
         // Nothing was left to let go: the hold has lapsed and nobody has told us yet.
         let lapsed = attempt.operation == Operation::Void && amount == 0 && asked > 0;

@@ -90,9 +90,24 @@ fn a_void_that_was_waiting_follows_the_authorisation() {
 fn a_payment_closed_before_it_was_authorised_is_voided_and_its_question_is_over() {
     let mut payment = payment();
     let void = payment.begin_void(0);
-    payment.settle(void.id, &done(&void, 0), AT);
+    assert_eq!(payment.settle(void.id, &done(&void, 0), AT), Settlement::Premature);
+    payment.settle_never_held(void.id, &done(&void, 0), AT);
     assert_eq!(payment.standing().state, State::Voided);
     assert!(payment.open_attempt(Operation::Authorize).is_none());
+}
+
+#[test]
+fn a_void_that_let_go_of_nothing_because_the_hold_had_lapsed_waits_for_the_authorisation_too() {
+    let mut payment = payment();
+    let void = payment.begin_void(0);
+    assert_eq!(payment.settle(void.id, &done(&void, 0), AT), Settlement::Premature);
+    let attempt = payment.attempts[0].clone();
+    payment.settle(attempt.id, &done(&attempt, 100), AT);
+    payment.settle(void.id, &done(&void, 0), AT);
+    assert_eq!((payment.standing().state, payment.conflict.is_none()), (State::Expired, true));
+    let amounts = payment.amounts();
+    assert_eq!((amounts.authorized_minor, amounts.voided_minor), (100, 100));
+    assert_eq!(payment.settle(attempt.id, &done(&attempt, 100), AT), Settlement::Unchanged);
 }
 
 #[test]

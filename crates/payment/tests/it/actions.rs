@@ -81,6 +81,19 @@ async fn a_void_that_meets_what_the_payer_has_just_done_lets_it_go() {
 }
 
 #[tokio::test]
+async fn a_void_that_comes_after_the_hold_has_lapsed_knows_that_it_was_held_and_contradicts_nobody() {
+    let bench = Bench::without_resolver().await;
+    let payment = asked(&bench, "tok_3ds__webhook_never").await;
+    bench.psp.acts(&payment, "completed").await;
+    bench.psp.happens(payment.id, "authorization_expired", "x1", 10_000).await;
+    let voided = bench.payments.void(payment.id).await.unwrap();
+    let amounts = voided.amounts();
+    assert_eq!(voided.standing().state, State::Expired);
+    assert_eq!((amounts.authorized_minor, amounts.voided_minor), (10_000, 10_000));
+    bench.assert_agreed(payment.id).await;
+}
+
+#[tokio::test]
 async fn what_is_asked_of_the_payer_in_a_lost_answer_is_found_out() {
     let bench = Bench::start().await;
     let id = new_id();

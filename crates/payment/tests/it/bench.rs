@@ -144,6 +144,19 @@ impl Bench {
         }
     }
 
+    /// Carries a call on until its payment has this many attempts, and drops it while its provider hangs: what a killed process leaves.
+    pub async fn left_in_the_middle(&self, authorize: Authorize, attempts: usize) {
+        let id = authorize.payment;
+        let call = self.payments.authorize(authorize);
+        tokio::pin!(call);
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        while !self.payments.get(id).await.is_ok_and(|payment| payment.attempts.len() == attempts) {
+            assert!(tokio::time::Instant::now() < deadline, "it was never begun");
+            assert!(tokio::time::timeout(LOOK_EVERY, &mut call).await.is_err(), "nobody hangs");
+        }
+        assert!(tokio::time::timeout(TIMEOUT / 2, call).await.is_err(), "nobody hangs");
+    }
+
     pub async fn until_state(&self, id: PaymentId, state: Standing) -> Payment {
         self.until(id, |payment| payment.standing().state == state).await
     }

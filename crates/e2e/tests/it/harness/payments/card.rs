@@ -131,6 +131,10 @@ impl Script {
     }
 }
 
+pub fn is_outage(word: Word) -> bool {
+    word.starts_with("outage")
+}
+
 pub fn is_told(word: Word) -> bool {
     word.starts_with("webhook")
 }

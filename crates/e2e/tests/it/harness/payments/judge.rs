@@ -8,7 +8,7 @@ use sqlx::PgPool;
 use uuid::Uuid;
 use xtask::books::check;
 
-use super::card::{Step, Word};
+use super::card::{Step, Word, is_outage};
 use super::program::{Client, key};
 use super::till::{Said, Till};
 
@@ -61,6 +61,8 @@ pub struct Books {
     intents: HashMap<Uuid, [i64; 6]>,
     /// The messages that came, by their names.
     heard: HashSet<String>,
+    /// Payments whose authorisation was not answered at least once.
+    unanswered: HashSet<Uuid>,
     /// Payments with a contradiction, and what it was.
     contradicted: Vec<(Uuid, String)>,
     differences: Vec<String>,
@@ -97,6 +99,11 @@ impl Books {
         let heard: Vec<String> = sqlx::query_scalar("SELECT event_id FROM webhook WHERE state <> 'PARKED'")
             .fetch_all(database)
             .await?;
+        let unanswered: Vec<Uuid> = sqlx::query_scalar(
+            "SELECT payment_id FROM payment_attempt WHERE operation = 'AUTHORIZE' AND lost_answers > 0",
+        )
+        .fetch_all(database)
+        .await?;
         let contradicted = sqlx::query_as(
             "SELECT payment_id, reason FROM payment_conflict
              UNION SELECT payment_id, coalesce(why, '') FROM webhook WHERE state = 'REFUSED'",
@@ -108,6 +115,7 @@ impl Books {
                 .map(|row| (row.0, [row.1, row.2, row.3, row.4, row.5, row.6]))
                 .collect(),
             heard: heard.into_iter().collect(),
+            unanswered: unanswered.into_iter().collect(),
             contradicted: contradicted.fetch_all(database).await?,
             differences: differences.iter().map(|found| format!("{}: {}", found.what, found.place)).collect(),
         })
@@ -131,7 +139,9 @@ impl Books {
             verdict.broken.extend(of_it.map(|(_, why)| format!("nobody scripted it to contradict: {why}")));
         }
         let done = |step| operations.iter().any(|(at, _, told)| *at == step && is_known(told));
-        verdict.met = client.script.words().filter(|(step, _)| done(*step)).collect();
+        // A payment may be let go of before the provider is back; then it has written nothing.
+        let was_out = |word: Word| is_outage(word) && self.unanswered.contains(&client.payment);
+        verdict.met = client.script.words().filter(|(step, word)| done(*step) || was_out(word)).collect();
         verdict
     }
 
