@@ -73,7 +73,7 @@ impl Backend {
             channel: &self.calls,
             uri: Uri::from_static(HEALTH),
             headers: HeaderMap::new(),
-            frame: Bytes::from_static(&[0; call::FRAME_HEADER]),
+            sent: call::Sent::Message(Bytes::from_static(&[0; call::FRAME_HEADER])),
             time: HEALTH_TIME,
         };
         let answer = call

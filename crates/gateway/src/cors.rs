@@ -64,7 +64,7 @@ pub(crate) fn allow(headers: &mut HeaderMap, origin: HeaderValue, face: Face) {
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     headers.insert(VARY, HeaderValue::from_static("origin"));
     match face {
-        Face::Rest | Face::Grpc | Face::GrpcWeb => {
+        Face::Rest | Face::Grpc | Face::GrpcWeb | Face::JsonRpc => {
             headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED_HEADERS);
         }
         Face::Preflight => {}

@@ -38,6 +38,7 @@ pub(crate) fn refusal(reason: ErrorReason, message: impl Into<String>) -> Refusa
 }
 
 /// A REST call that ends without its response.
+#[derive(Clone)]
 pub(crate) struct Problem {
     status: Status,
     /// Set where the HTTP status is not the one of the reason.
@@ -75,14 +76,17 @@ impl From<Status> for Problem {
 }
 
 /// A request that does not say what its RPC can read. The path is the caller's own spelling.
+pub(crate) fn not_read(error: TranscodeError) -> Refusal {
+    let refusal = refusal(ErrorReason::InvalidArgument, error.to_string()).field(error.path, error.message);
+    match error.offset {
+        Some(offset) => refusal.metadata("offset", offset.to_string()),
+        None => refusal,
+    }
+}
+
 impl From<TranscodeError> for Problem {
     fn from(error: TranscodeError) -> Self {
-        let mut refusal =
-            refusal(ErrorReason::InvalidArgument, error.to_string()).field(error.path, error.message);
-        if let Some(offset) = error.offset {
-            refusal = refusal.metadata("offset", offset.to_string());
-        }
-        refusal.into()
+        not_read(error).into()
     }
 }
 
@@ -129,6 +133,11 @@ impl Errors {
             headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(delay)));
         }
         response
+    }
+
+    /// When the caller may try again, as [`Errors::response`] says it.
+    pub(crate) fn retry_after(&self, problem: &Problem) -> Option<HeaderValue> {
+        self.response(problem, Language::English).headers_mut().remove(RETRY_AFTER)
     }
 
     /// The body alone, for a stream that has begun.

@@ -11,7 +11,7 @@ use stampede_types::card::has_card_number;
 use tower::ServiceExt as _;
 
 use crate::errors::{Language, Problem};
-use crate::{Gateway, cors, grpc, observe, rest};
+use crate::{Gateway, cors, grpc, observe, rest, rpc};
 
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_REQUEST_ID_BYTES: usize = 128;
@@ -27,14 +27,18 @@ pub(crate) enum Face {
     Rest,
     Grpc,
     GrpcWeb,
+    JsonRpc,
     /// A browser asks whether it may call.
     Preflight,
 }
 
 impl Face {
-    fn of(method: &Method, headers: &HeaderMap) -> Self {
+    fn of(method: &Method, path: &str, headers: &HeaderMap) -> Self {
         if method == Method::OPTIONS && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD) {
             return Face::Preflight;
+        }
+        if path == rpc::PATH {
+            return Face::JsonRpc;
         }
         let content_type = headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
         match content_type.strip_prefix(b"application/grpc") {
@@ -49,6 +53,7 @@ impl Face {
             Face::Rest => "rest",
             Face::Grpc => "grpc",
             Face::GrpcWeb => "grpc-web",
+            Face::JsonRpc => "json-rpc",
             Face::Preflight => "preflight",
         }
     }
@@ -61,7 +66,7 @@ pub(crate) struct Answer {
 }
 
 async fn answer(State(gateway): State<Arc<Gateway>>, request: Request<Body>) -> Response<Body> {
-    let face = Face::of(request.method(), request.headers());
+    let face = Face::of(request.method(), request.uri().path(), request.headers());
     let observed = gateway.observer.start(face);
     let id = gateway.ids.of(request.headers());
     let origin = gateway.cors.allowed(request.headers());
@@ -85,6 +90,7 @@ async fn route(gateway: &Arc<Gateway>, face: Face, request: Request<Body>, id: &
     match face {
         Face::Rest => rest::answer(gateway, request, id).await,
         Face::Grpc | Face::GrpcWeb => grpc::answer(gateway, face, request, id).await,
+        Face::JsonRpc => rpc::answer(gateway, request, id).await,
         Face::Preflight => Answer { response: cors::preflight(&gateway.routes, &request), method: None },
     }
 }
@@ -148,7 +154,7 @@ mod tests {
 
     fn face(content_type: &'static str) -> Face {
         let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(content_type))]);
-        Face::of(&Method::POST, &headers)
+        Face::of(&Method::POST, "/", &headers)
     }
 
     #[test]
@@ -159,7 +165,8 @@ mod tests {
         assert_eq!(face("application/grpc-web-text"), Face::GrpcWeb);
         assert_eq!(face("application/json"), Face::Rest);
         assert_eq!(face("application/grpcx"), Face::Rest);
-        assert_eq!(Face::of(&Method::GET, &HeaderMap::new()), Face::Rest);
+        assert_eq!(Face::of(&Method::GET, "/", &HeaderMap::new()), Face::Rest);
+        assert_eq!(Face::of(&Method::POST, "/rpc", &HeaderMap::new()), Face::JsonRpc);
     }
 
     #[test]

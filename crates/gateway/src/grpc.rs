@@ -66,7 +66,7 @@ pub(crate) async fn answer(
     let request = request.map(Body::new);
     let answered = match face {
         Face::GrpcWeb => GrpcWebLayer::new().layer(proxy).oneshot(request).await,
-        Face::Grpc | Face::Rest | Face::Preflight => proxy.oneshot(request).await,
+        Face::Grpc | Face::Rest | Face::JsonRpc | Face::Preflight => proxy.oneshot(request).await,
     };
     let Ok(response) = answered;
     Answer { response: response.map(HttpBody::new), method }
@@ -89,7 +89,7 @@ fn speaks(face: Face, request: &Request<HttpBody>) -> Result<(), Problem> {
         Face::Grpc if request.version() != Version::HTTP_2 => {
             Err(media_type("gRPC needs HTTP/2; gRPC-web does not"))
         }
-        Face::Grpc | Face::GrpcWeb | Face::Rest | Face::Preflight => Ok(()),
+        Face::Grpc | Face::GrpcWeb | Face::Rest | Face::JsonRpc | Face::Preflight => Ok(()),
     }
 }
 

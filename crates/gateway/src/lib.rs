@@ -1,4 +1,4 @@
-//! One port, every face of the contract: REST, server-sent events, gRPC, gRPC-web, OpenAPI. Everything it knows about an RPC it
+//! One port, every face of the contract: REST, server-sent events and lines, gRPC, gRPC-web, JSON-RPC, OpenAPI. Everything it knows about an RPC it
 //! reads from the descriptors; no RPC is named here, and no message is built on the way through, but for the webhooks of
 //! payment providers, whose bytes are signed and must arrive as they are.
 
@@ -14,6 +14,7 @@ mod front;
 mod grpc;
 mod observe;
 mod rest;
+mod rpc;
 mod stream;
 mod targets;
 mod webhooks;

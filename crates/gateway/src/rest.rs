@@ -2,6 +2,7 @@
 //! JSON to the wire and back in one pass each.
 
 pub(crate) mod body;
+pub(crate) mod lines;
 
 use std::sync::Arc;
 
@@ -17,15 +18,16 @@ use transcode::{Found, Match, RequestOptions, ResponseOptions, Route, UnknownFie
 
 use crate::Gateway;
 use crate::admission::Permit;
-use crate::call::{self, Call, FRAME_HEADER};
+use crate::call::{self, Call, FRAME_HEADER, Sent};
 use crate::errors::{APPLICATION_JSON, Language, Problem, refusal};
 use crate::front::{self, Answer, X_REQUEST_ID};
 use crate::stream::{self, Resume};
 use crate::targets::{Target, Targets};
-use crate::webhooks;
+use crate::{rpc, webhooks};
+use body::Content;
 
 /// Unknown fields are refused: silence would hide a misspelt one.
-const STRICT: RequestOptions = RequestOptions { unknown_fields: UnknownFields::Refuse };
+pub(crate) const STRICT: RequestOptions = RequestOptions { unknown_fields: UnknownFields::Refuse };
 /// Every field is there, so that a reader need not know the defaults.
 pub(crate) const COMPLETE: ResponseOptions = ResponseOptions { emit_defaults: true };
 /// What a caller's headers say to the service behind; everything else stays here.
@@ -62,7 +64,16 @@ impl Routes {
             Ok(Binding { target: target.clone(), resume: Resume::of(route.descriptor()) })
         });
         let bindings = bindings.collect::<anyhow::Result<_>>()?;
+        anyhow::ensure!(
+            matches!(router.find(&Method::POST, rpc::PATH), Found::NotFound),
+            "a route of the contract is at {}, where JSON-RPC is",
+            rpc::PATH
+        );
         Ok(Routes { router, bindings })
+    }
+
+    pub(crate) fn schema(&self) -> &transcode::Schema {
+        self.router.schema()
     }
 
     pub(crate) fn route(&self, index: usize) -> &Route {
@@ -125,6 +136,9 @@ async fn serve(
             return Err(problem);
         }
     };
+    if matched.route.is_client_streaming() {
+        return lines::answer(gateway, binding, matched.route, parts, body, (id, permit)).await;
+    }
     let body = if matched.route.takes_body() {
         body::read(&parts.headers, body, gateway.body).await?
     } else {
@@ -137,7 +151,8 @@ async fn serve(
     if matched.route.is_server_streaming() {
         return stream::answer(gateway, binding, matched.route.index(), parts, frame, id, permit).await;
     }
-    let message = call_of(&binding.target, &parts.headers, frame, id).unary().await?;
+    let message = Sent::Message(call::seal(frame));
+    let message = call_of(&binding.target, &parts.headers, message, id).unary().await?;
     json(matched.route, &message)
 }
 
@@ -150,23 +165,15 @@ fn admit(
 ) -> Result<Permit, Problem> {
     let permit = gateway.admission.admit(&binding.target, &parts.headers)?;
     if matched.route.is_client_streaming() {
-        let text =
-            "this method takes a stream of requests, which the REST face does not offer yet; gRPC does";
-        return Err(refusal(ErrorReason::NotImplemented, text).into());
-    }
-    if matched.route.takes_body() {
-        body::check_media_type(&parts.headers)?;
+        body::check_media_type(&parts.headers, Content::Lines)?;
+    } else if matched.route.takes_body() {
+        body::check_media_type(&parts.headers, Content::Json)?;
     }
     Ok(permit)
 }
 
 /// The call a REST request stands for. The channel adds the deadline of the contract.
-pub(crate) fn call_of<'a>(
-    target: &'a Target,
-    asked: &HeaderMap,
-    frame: Vec<u8>,
-    id: &HeaderValue,
-) -> Call<'a> {
+pub(crate) fn call_of<'a>(target: &'a Target, asked: &HeaderMap, sent: Sent, id: &HeaderValue) -> Call<'a> {
     let mut headers = HeaderMap::with_capacity(12);
     for name in &FORWARDED {
         if let Some(value) = asked.get(name) {
@@ -178,7 +185,7 @@ pub(crate) fn call_of<'a>(
         channel: target.channel(),
         uri: target.uri.clone(),
         headers,
-        frame: call::seal(frame),
+        sent,
         time: target.method.calling.deadline,
     }
 }

@@ -20,10 +20,12 @@ use tonic::Status;
 
 use crate::Gateway;
 use crate::admission::Permit;
-use crate::call::Messages;
+use crate::call::{self, Messages, Sent};
 use crate::errors::{Language, Problem};
+use crate::rest::lines::Fault;
 use crate::rest::{self, Binding};
 use framing::Framing;
+pub(crate) use framing::LINES;
 pub(crate) use resume::Resume;
 
 /// Proxies close lines that are silent for half a minute or more.
@@ -50,7 +52,20 @@ pub(crate) async fn answer(
     if let Some(last) = parts.headers.get(LAST_EVENT_ID) {
         binding.resume.from(last.as_bytes(), &mut frame);
     }
-    let messages = rest::call_of(&binding.target, &parts.headers, frame, id).open().await?;
+    let message = Sent::Message(call::seal(frame));
+    let messages = rest::call_of(&binding.target, &parts.headers, message, id).open().await?;
+    Ok(feed(gateway, binding, route, parts, (messages, Fault::default(), permit)))
+}
+
+/// The answer of a call that has begun to answer.
+pub(crate) fn feed(
+    gateway: &Arc<Gateway>,
+    binding: &Binding,
+    route: usize,
+    parts: &Parts,
+    (messages, fault, permit): (Messages, Fault, Permit),
+) -> Response<Body> {
+    let framing = Framing::of_caller(&parts.headers);
     // The first beat comes after one interval: a beat at once would only cost.
     let mut heartbeat = interval(HEARTBEAT);
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -61,6 +76,7 @@ pub(crate) async fn answer(
         resume: binding.resume,
         route,
         messages,
+        fault,
         heartbeat,
         language: Language::of_caller(&parts.headers),
         ended: false,
@@ -70,7 +86,7 @@ pub(crate) async fn answer(
         let event = feed.next().await?;
         Some((Ok::<_, Infallible>(event), feed))
     });
-    Ok(begun(framing, Body::from_stream(events)))
+    begun(framing, Body::from_stream(events))
 }
 
 fn begun(framing: Framing, body: Body) -> Response<Body> {
@@ -89,6 +105,7 @@ struct Feed {
     resume: Resume,
     route: usize,
     messages: Messages,
+    fault: Fault,
     heartbeat: Interval,
     language: Language,
     ended: bool,
@@ -112,7 +129,7 @@ impl Feed {
         match message {
             Ok(None) => None,
             Ok(Some(message)) => Some(self.piece(&message)),
-            Err(status) => Some(self.error(&status)),
+            Err(status) => Some(self.error(self.fault.or(status).status())),
         }
     }
 

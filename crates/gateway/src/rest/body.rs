@@ -13,6 +13,7 @@ use stampede_kit as kit;
 use stampede_proto::common::v1::ErrorReason;
 
 use crate::errors::{Problem, refusal};
+use crate::stream::LINES;
 
 /// What is thrown away of an unwanted body, and for how long, before the connection is given up.
 const DRAIN_BYTES: usize = 16 * 1024 * 1024;
@@ -27,13 +28,36 @@ pub(crate) struct Limits {
     pub time: Duration,
 }
 
-/// Refuses a body that is not JSON, by its headers. One that does not say what it is passes.
-pub(crate) fn check_media_type(headers: &HeaderMap) -> Result<(), Problem> {
-    if let Some(value) = headers.get(CONTENT_TYPE).filter(|value| !is_json(value)) {
+/// What a body may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// One JSON value.
+    Json,
+    /// One JSON value a line.
+    Lines,
+}
+
+impl Content {
+    fn types(self) -> &'static [&'static str] {
+        match self {
+            Content::Json => &["application/json"],
+            Content::Lines => &LINES,
+        }
+    }
+
+    fn wanted(self) -> &'static str {
+        match self {
+            Content::Json => "the body has to be application/json in UTF-8",
+            Content::Lines => "the body has to be application/x-ndjson in UTF-8, one message a line",
+        }
+    }
+}
+
+/// Refuses a body of another media type, by its headers. One that does not say what it is passes.
+pub(crate) fn check_media_type(headers: &HeaderMap, content: Content) -> Result<(), Problem> {
+    if let Some(value) = headers.get(CONTENT_TYPE).filter(|value| !is_of(value, content.types())) {
         let found = String::from_utf8_lossy(value.as_bytes()).into_owned();
-        return Err(refusal(ErrorReason::MediaType, "the body has to be application/json in UTF-8")
-            .metadata("content_type", found)
-            .into());
+        return Err(refusal(ErrorReason::MediaType, content.wanted()).metadata("content_type", found).into());
     }
     if headers.get(CONTENT_ENCODING).is_some_and(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"))
     {
@@ -56,11 +80,7 @@ pub(crate) async fn read(headers: &HeaderMap, mut body: Body, limits: Limits) ->
         }
         Ok(Err(Stop::Cut)) => Err(refusal(ErrorReason::InvalidArgument, "the body ended early").into()),
         Ok(Ok(bytes)) => Ok(bytes),
-        Err(_) => {
-            let text = format!("the body took longer than {} ms to arrive", limits.time.as_millis());
-            Err(Problem::from(refusal(ErrorReason::DeadlineExceeded, text))
-                .with_status(StatusCode::REQUEST_TIMEOUT))
-        }
+        Err(_) => Err(too_slow("the body", limits.time)),
     }
 }
 
@@ -116,10 +136,11 @@ fn announced(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-fn is_json(value: &HeaderValue) -> bool {
+fn is_of(value: &HeaderValue, types: &[&str]) -> bool {
     let Ok(text) = value.to_str() else { return false };
     let mut parts = text.split(';').map(str::trim);
-    let essence = parts.next().is_some_and(|essence| essence.eq_ignore_ascii_case("application/json"));
+    let essence =
+        parts.next().is_some_and(|found| types.iter().any(|known| found.eq_ignore_ascii_case(known)));
     essence && parts.all(|parameter| !is_foreign_charset(parameter))
 }
 
@@ -130,7 +151,12 @@ fn is_foreign_charset(parameter: &str) -> bool {
     })
 }
 
-fn too_large(limit: usize) -> Problem {
+pub(super) fn too_slow(what: &str, time: Duration) -> Problem {
+    let text = format!("{what} took longer than {} ms to arrive", time.as_millis());
+    Problem::from(refusal(ErrorReason::DeadlineExceeded, text)).with_status(StatusCode::REQUEST_TIMEOUT)
+}
+
+pub(super) fn too_large(limit: usize) -> Problem {
     refusal(ErrorReason::MessageTooLarge, format!("the body is larger than {limit} bytes"))
         .metadata("limit_bytes", limit.to_string())
         .into()
@@ -145,11 +171,13 @@ mod tests {
         for good in
             ["application/json", "Application/JSON; charset=UTF-8", "application/json;charset=\"utf-8\""]
         {
-            assert!(is_json(&HeaderValue::from_static(good)), "{good}");
+            assert!(is_of(&HeaderValue::from_static(good), Content::Json.types()), "{good}");
         }
         for bad in ["text/plain", "application/x-www-form-urlencoded", "application/json; charset=latin1", ""]
         {
-            assert!(!is_json(&HeaderValue::from_static(bad)), "{bad}");
+            assert!(!is_of(&HeaderValue::from_static(bad), Content::Json.types()), "{bad}");
         }
+        assert!(is_of(&HeaderValue::from_static("application/x-ndjson"), Content::Lines.types()));
+        assert!(!is_of(&HeaderValue::from_static("application/json"), Content::Lines.types()));
     }
 }

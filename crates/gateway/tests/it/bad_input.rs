@@ -135,21 +135,6 @@ async fn an_address_a_method_or_a_media_type_that_is_not_there_is_said_to_be() {
 }
 
 #[tokio::test]
-async fn a_stream_of_requests_is_for_grpc() {
-    let house = House::start().await;
-    let stream = house
-        .client
-        .post(house.url("/v1/reservations:stream"))
-        .bearer_auth(house.token("staff"))
-        .header("content-type", "application/json")
-        .body("{}");
-
-    let (status, reason, _) = refused(stream).await;
-
-    assert_eq!((status, reason.as_str()), (501, "NOT_IMPLEMENTED"));
-}
-
-#[tokio::test]
 async fn a_request_line_of_any_kind_gets_an_answer_that_is_no_5xx() {
     let house = House::start().await;
     for line in [

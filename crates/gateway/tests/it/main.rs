@@ -10,5 +10,7 @@ mod feed;
 mod grpc;
 mod house;
 mod limits;
+mod lines;
 mod rest;
+mod rpc;
 mod services;

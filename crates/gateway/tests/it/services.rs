@@ -11,13 +11,16 @@ use http::{Request, Response};
 use kit::Refusal;
 use stampede_kit as kit;
 use stampede_proto::inventory::v1::watch_stock_response::Update;
-use stampede_proto::inventory::v1::{StockDelta, StockLevel, WatchStockRequest, WatchStockResponse};
+use stampede_proto::inventory::v1::{
+    ImportSkusRequest, ImportSkusResponse, ReserveStreamRequest, ReserveStreamResponse, StockDelta,
+    StockLevel, WatchStockRequest, WatchStockResponse,
+};
 use stampede_proto::order::v1::{
     CreateOrderRequest, GetOrderRequest, ListOrdersRequest, ListOrdersResponse, Order, OrderLine, OrderState,
 };
 use tonic::body::Body;
 use tonic::server::{Grpc, NamedService};
-use tonic::{Code, Status};
+use tonic::{Code, Status, Streaming};
 use tonic_prost::ProstCodec;
 use tower::service_fn;
 
@@ -26,12 +29,16 @@ pub const ORDER_ID: &str = "0190b2c4-7e1f-7000-8000-000000000001";
 /// An order whose service never answers.
 pub const SLOW_ORDER_ID: &str = "0190b2c4-7e1f-7000-8000-00000000dead";
 
+/// A row that ends its import.
+pub const REFUSED_ROW: i64 = 13;
+
 pub fn order(app: &mut kit::App) {
     app.grpc(Orders);
 }
 
 pub fn inventory(app: &mut kit::App) {
     app.grpc(Inventory);
+    app.grpc(Catalog);
 }
 
 #[derive(Clone)]
@@ -124,6 +131,7 @@ impl NamedService for Inventory {
     const NAME: &'static str = "stampede.inventory.v1.InventoryService";
 }
 
+type Reserved = Pin<Box<dyn Stream<Item = Result<ReserveStreamResponse, Status>> + Send>>;
 type Updates = Pin<Box<dyn Stream<Item = Result<WatchStockResponse, Status>> + Send>>;
 
 impl tower::Service<Request<Body>> for Inventory {
@@ -141,10 +149,68 @@ impl tower::Service<Request<Body>> for Inventory {
                 "/stampede.inventory.v1.InventoryService/WatchStock" => {
                     Grpc::new(ProstCodec::default()).server_streaming(service_fn(watch), request).await
                 }
+                "/stampede.inventory.v1.InventoryService/ReserveStream" => {
+                    Grpc::new(ProstCodec::default()).streaming(service_fn(reserve), request).await
+                }
                 _ => Status::unimplemented("not in this test").into_http(),
             })
         })
     }
+}
+
+/// Answers every item with its number as soon as it comes.
+async fn reserve(
+    request: tonic::Request<Streaming<ReserveStreamRequest>>,
+) -> Result<tonic::Response<Reserved>, Status> {
+    let answers = request.into_inner().zip(stream::iter(1..)).map(|(asked, item)| {
+        let reservation_id = asked?.reserve.unwrap_or_default().reservation_id;
+        Ok(ReserveStreamResponse { reservation_id, item, ..ReserveStreamResponse::default() })
+    });
+    Ok(tonic::Response::new(Box::pin(answers)))
+}
+
+#[derive(Clone)]
+struct Catalog;
+
+impl NamedService for Catalog {
+    const NAME: &'static str = "stampede.inventory.v1.CatalogService";
+}
+
+impl tower::Service<Request<Body>> for Catalog {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        Box::pin(async move {
+            Ok(match request.uri().path() {
+                "/stampede.inventory.v1.CatalogService/ImportSkus" => {
+                    Grpc::new(ProstCodec::default()).client_streaming(service_fn(import), request).await
+                }
+                _ => Status::unimplemented("not in this test").into_http(),
+            })
+        })
+    }
+}
+
+/// Counts the rows.
+async fn import(
+    request: tonic::Request<Streaming<ImportSkusRequest>>,
+) -> Result<tonic::Response<ImportSkusResponse>, Status> {
+    let mut rows = request.into_inner();
+    let mut counted = ImportSkusResponse::default();
+    while let Some(row) = rows.message().await? {
+        if row.row == REFUSED_ROW {
+            return Err(Refusal::new(Code::NotFound, "IMPORT_NOT_FOUND", "no such import").into());
+        }
+        counted.accepted += 1;
+        counted.last_row = row.row;
+    }
+    Ok(tonic::Response::new(counted))
 }
 
 /// Three updates after the token; then what the campaign is called decides: `breaks`, `stays` open, or a good end.
