@@ -1,4 +1,4 @@
-//! Who may come in, decided from the headers alone and before a body is read: a free slot, then the token, then the
+//! Who may come in, decided from the headers alone and before a body is read: the rate of all, a free slot, the token, the
 //! permission. The service behind checks token and permission again; it never takes our word.
 
 use std::sync::Arc;
@@ -7,10 +7,12 @@ use std::time::Duration;
 use http::HeaderMap;
 use kit::Refusal;
 use kit::auth::Verifier;
+use kit::bucket::Bucket;
 use stampede_kit as kit;
 use stampede_proto::common::v1::ErrorReason;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::config::Config;
 use crate::errors::refusal;
 use crate::targets::{Entry, Target};
 
@@ -24,6 +26,7 @@ pub(crate) type Permit = OwnedSemaphorePermit;
 
 pub(crate) struct Admission {
     verifier: Arc<Verifier>,
+    rate: Bucket,
     calls: Arc<Semaphore>,
     /// Feeds have slots of their own: they live for hours and must not starve the calls.
     streams: Arc<Semaphore>,
@@ -31,18 +34,20 @@ pub(crate) struct Admission {
 }
 
 impl Admission {
-    pub(crate) fn new(verifier: Arc<Verifier>, concurrency: usize, streams: usize) -> Self {
+    pub(crate) fn new(verifier: Arc<Verifier>, concurrency: usize, config: &Config) -> Self {
         let slots = |count: usize| Arc::new(Semaphore::new(count.clamp(1, Semaphore::MAX_PERMITS)));
         Admission {
             verifier,
+            rate: Bucket::new(config.rate, config.burst),
             calls: slots(concurrency),
-            streams: slots(streams),
+            streams: slots(config.streams),
             open_streams: slots(OPEN_STREAMS),
         }
     }
 
     /// Lets a call in, or says why not.
     pub(crate) fn admit(&self, target: &Target, headers: &HeaderMap) -> Result<Permit, Refusal> {
+        self.in_time()?;
         let permit = slot(if target.method.is_unary() { &self.calls } else { &self.streams })?;
         self.check(target, headers)?;
         Ok(permit)
@@ -50,7 +55,14 @@ impl Admission {
 
     /// Lets a stream in that asks for nothing but a slot.
     pub(crate) fn admit_open_stream(&self) -> Result<Permit, Refusal> {
+        self.in_time()?;
         slot(&self.open_streams)
+    }
+
+    fn in_time(&self) -> Result<(), Refusal> {
+        self.rate.take().map_err(|wait| {
+            refusal(ErrorReason::RateLimited, "more calls a second than this gateway takes").retry_after(wait)
+        })
     }
 
     fn check(&self, target: &Target, headers: &HeaderMap) -> Result<(), Refusal> {

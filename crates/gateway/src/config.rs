@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use kit::config::{Problems, Reader, Server};
+use kit::config::{FrontTls, Problems, Reader, Server};
 use stampede_kit as kit;
 
 /// How long a request body may take to arrive, unless the configuration says otherwise.
 const BODY_TIME: Duration = Duration::from_secs(10);
 /// Feeds open at once, unless the configuration says otherwise.
 const STREAMS: usize = 10_000;
+/// Calls a second, unless the configuration says otherwise: more than one gateway of two cores answers.
+const RATE: u64 = 50_000;
 
 /// The largest body anybody may configure: it is held in memory whole.
 const MAX_BODY_BYTES: usize = 64 * 1024 * 1024;
@@ -25,6 +27,12 @@ pub struct Config {
     pub body_time: Duration,
     /// `limits.streams`: feeds open at once; more are refused.
     pub streams: usize,
+    /// `limits.rate`: calls a second, of all callers together; more are refused with the time to wait.
+    pub rate: u64,
+    /// `limits.burst`: calls at once after a rest. As many as in a second unless it is said.
+    pub burst: u64,
+    /// `front.cert` and `front.key`: TLS of the public port. Plain text when there is none.
+    pub front: Option<FrontTls>,
 }
 
 /// Where the services are, as `host:port`.
@@ -51,9 +59,17 @@ impl Config {
         let cors_origins = reader.or("cors.origins", Vec::new());
         let body_time = reader.or("limits.body_ms", BODY_TIME);
         let streams = reader.or("limits.streams", STREAMS);
+        let rate = reader.or("limits.rate", RATE);
+        let burst = reader.or("limits.burst", rate);
+        for (key, value) in [("limits.rate", rate), ("limits.burst", burst)] {
+            if value == 0 {
+                reader.refuse(key, "must be at least 1");
+            }
+        }
+        let front = FrontTls::read(reader);
         reader.finish(|| {
             let peers = Peers { inventory: inventory?, order: order?, payment: payment? };
-            Some(Config { server: server?, peers, cors_origins, body_time, streams })
+            Some(Config { server: server?, peers, cors_origins, body_time, streams, rate, burst, front })
         })
     }
 }

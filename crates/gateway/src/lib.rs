@@ -70,7 +70,7 @@ pub async fn app(config: &Config) -> anyhow::Result<kit::App> {
         });
     }
     let gateway = gateway(config, &contract, &backends, &app)?;
-    app.http(front::router(Arc::new(gateway)));
+    app.http(front::router(Arc::new(gateway)), config.front.as_ref())?;
     Ok(app)
 }
 
@@ -90,7 +90,7 @@ fn gateway(
         routes: Routes::build(router, &targets)?,
         webhooks: Webhooks::build(&targets)?,
         targets,
-        admission: Admission::new(app.verifier(), limits.concurrency, config.streams),
+        admission: Admission::new(app.verifier(), limits.concurrency, config),
         cors: Cors::new(&config.cors_origins)?,
         observer: Observer::new(),
         ids: RequestIds::new(),

@@ -1,6 +1,7 @@
 //! The REST face: a route of the contract, JSON in, JSON out. Headers are judged before the body is read; the bytes go from
 //! JSON to the wire and back in one pass each.
 
+mod accept;
 pub(crate) mod body;
 pub(crate) mod lines;
 
@@ -21,7 +22,7 @@ use crate::admission::Permit;
 use crate::call::{self, Call, FRAME_HEADER, Sent};
 use crate::errors::{APPLICATION_JSON, Language, Problem, refusal};
 use crate::front::{self, Answer, X_REQUEST_ID};
-use crate::stream::{self, Resume};
+use crate::stream::{self, Resume, query_token};
 use crate::targets::{Target, Targets};
 use crate::{rpc, webhooks};
 use body::Content;
@@ -72,6 +73,13 @@ impl Routes {
         Ok(Routes { router, bindings })
     }
 
+    fn is_stream(&self, parts: &Parts) -> bool {
+        match self.router.find(&parts.method, parts.uri.path()) {
+            Found::Match(matched) => matched.route.is_server_streaming(),
+            Found::MethodNotAllowed { .. } | Found::NotFound => false,
+        }
+    }
+
     pub(crate) fn schema(&self) -> &transcode::Schema {
         self.router.schema()
     }
@@ -97,7 +105,10 @@ impl Problem {
 }
 
 pub(crate) async fn answer(gateway: &Arc<Gateway>, request: Request<Body>, id: &HeaderValue) -> Answer {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
+    if query_token::is_there(&parts) && gateway.routes.is_stream(&parts) {
+        query_token::take(&mut parts);
+    }
     let matched = match gateway.routes.router.find(&parts.method, parts.uri.path()) {
         Found::Match(matched) => matched,
         Found::NotFound if webhooks::provider(parts.uri.path()).is_some() => {
@@ -164,6 +175,7 @@ fn admit(
     parts: &Parts,
 ) -> Result<Permit, Problem> {
     let permit = gateway.admission.admit(&binding.target, &parts.headers)?;
+    accept::check(&parts.headers, matched.route.is_server_streaming())?;
     if matched.route.is_client_streaming() {
         body::check_media_type(&parts.headers, Content::Lines)?;
     } else if matched.route.takes_body() {

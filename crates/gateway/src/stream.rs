@@ -2,6 +2,7 @@
 //! thinks the line is dead, and the reason at a bad end. How a piece is written is the framing's.
 
 mod framing;
+pub(crate) mod query_token;
 mod resume;
 
 use std::convert::Infallible;

@@ -1,10 +1,12 @@
 //! The process: listeners, trust, routes, readiness and background tasks of one service, from bind to drain. It binds first,
 //! so that a port in use is the first thing said, and stops under a deadline. It never knows what the service does.
 
+mod abandoned;
 mod admin;
 mod connection;
 mod first_bytes;
 mod front;
+mod handshake;
 mod health;
 mod life;
 mod listener;
@@ -44,7 +46,7 @@ pub struct App {
     admin: TcpListener,
     routes: RoutesBuilder,
     services: Vec<&'static str>,
-    front: Option<axum::Router>,
+    front: Option<(axum::Router, Option<Arc<tls::Front>>)>,
     readiness: Arc<Readiness>,
     tasks: Tasks,
     stop: CancellationToken,
@@ -95,10 +97,25 @@ impl App {
         self
     }
 
-    /// Serves `router` as plain HTTP/1.1 and h2c on `listen` instead of gRPC over mTLS: for the gateway, whose front is its own.
-    pub fn http(&mut self, router: axum::Router) -> &mut Self {
-        self.front = Some(router);
-        self
+    /// Serves `router` as HTTP/1.1 and HTTP/2 on `listen` instead of gRPC over mTLS: for the gateway, whose front is its own. In plain text
+    /// unless there is a certificate for it.
+    ///
+    /// # Errors
+    /// The certificate and its key cannot be read, or do not belong together.
+    pub fn http(
+        &mut self,
+        router: axum::Router,
+        tls: Option<&config::FrontTls>,
+    ) -> anyhow::Result<&mut Self> {
+        let tls = tls.map(tls::Front::read).transpose()?;
+        if let Some(front) = tls.clone() {
+            self.task("front tls", |stop| async move {
+                front.follow(stop).await;
+                Ok(())
+            });
+        }
+        self.front = Some((router, tls));
+        Ok(self)
     }
 
     /// A part the service cannot work without. It is asked every second; /readyz and grpc.health follow the answers.

@@ -10,5 +10,5 @@ mod setting;
 
 pub use problems::{Problem, Problems};
 pub use reader::Reader;
-pub use server::{Jwt, Limits, Server, Tls};
+pub use server::{FrontTls, Jwt, Limits, Server, Tls};
 pub use setting::{Ratio, Setting};

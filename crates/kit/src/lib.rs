@@ -4,6 +4,7 @@
 pub mod app;
 pub mod auth;
 pub mod batch;
+pub mod bucket;
 pub mod client;
 pub mod clock;
 pub mod config;

@@ -2,6 +2,8 @@
 //! the client's half, and builds both anew when a file changes: the whole configuration is swapped, because a session store
 //! that survived would let a revoked client resume. It never decides who may call what.
 
+mod front;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +17,8 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio_util::sync::CancellationToken;
 
 use crate::config;
+
+pub(crate) use front::Front;
 
 /// ALPN of gRPC.
 const H2: &[u8] = b"h2";
@@ -84,17 +88,7 @@ impl Material {
     /// Reads the files again and again until told to stop. Files that make no sense together, as between the writing of a
     /// certificate and of its key, change nothing.
     pub(crate) async fn follow(&self, stop: CancellationToken) {
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(INTERVAL) => {}
-            }
-            match self.reload() {
-                Ok(false) => {}
-                Ok(true) => tracing::info!("the TLS files have changed; new handshakes use them"),
-                Err(error) => tracing::warn!(error = format!("{error:#}"), "the TLS files stay as they were"),
-            }
-        }
+        follow("tls", stop, || self.reload()).await;
     }
 
     fn reload(&self) -> anyhow::Result<bool> {
@@ -149,6 +143,22 @@ impl Files {
         server.alpn_protocols = vec![H2.to_vec()];
         client.alpn_protocols = vec![H2.to_vec()];
         Ok((server, client))
+    }
+}
+
+async fn follow(what: &'static str, stop: CancellationToken, reload: impl Fn() -> anyhow::Result<bool>) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(INTERVAL) => {}
+        }
+        match reload() {
+            Ok(false) => {}
+            Ok(true) => tracing::info!(what, "the TLS files have changed; new handshakes use them"),
+            Err(error) => {
+                tracing::warn!(what, error = format!("{error:#}"), "the TLS files stay as they were");
+            }
+        }
     }
 }
 

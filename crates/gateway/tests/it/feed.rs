@@ -6,6 +6,7 @@ use http::Method;
 use serde_json::Value;
 
 use crate::house::{House, detail, refused};
+use crate::services::ORDER_ID;
 
 /// The fields of each event: (id, event, data).
 fn events(text: &str) -> Vec<(String, String, Value)> {
@@ -34,6 +35,19 @@ async fn every_message_is_an_event_with_the_token_to_resume_from() {
     assert_eq!(ids, ["t-1", "t-2", "t-3"]);
     assert_eq!(events[2].2["sequence"], "3");
     assert_eq!(events[2].2["delta"]["levels"][0]["free"], "7");
+}
+
+#[tokio::test]
+async fn a_feed_takes_its_token_from_its_address_and_nothing_else_does() {
+    let house = House::start().await;
+    let token = house.token("buyer");
+    let watch = house.url(&format!("/v1/stock:watch?skuIds=A-1&access_token={token}"));
+    assert_eq!(house.client.get(watch).send().await.unwrap().status(), 200);
+
+    let order = house.url(&format!("/v1/orders/{ORDER_ID}?access_token={token}"));
+    assert_eq!(refused(house.client.get(order)).await.1, "TOKEN_MISSING");
+    let bad = house.url("/v1/stock:watch?skuIds=A-1&access_token=nonsense");
+    assert_eq!(refused(house.client.get(bad)).await.0, 401);
 }
 
 #[tokio::test]

@@ -59,6 +59,57 @@ async fn more_calls_than_there_are_slots_are_shed_at_once() {
 }
 
 #[tokio::test]
+async fn more_calls_a_second_than_the_rate_are_refused_on_every_face_with_the_time_to_wait() {
+    let house = House::with(&[("limits.rate", "1"), ("limits.burst", "2")]).await;
+    let get = || house.buyer(Method::GET, &format!("/v1/orders/{ORDER_ID}"));
+    for _ in 0..2 {
+        assert_eq!(get().send().await.unwrap().status(), 200);
+    }
+    let response = get().send().await.unwrap();
+    assert_eq!(
+        (response.status().as_u16(), &response.headers()["retry-after"]),
+        (429, &"1".parse().unwrap())
+    );
+    assert_eq!(refused(get()).await.1, "RATE_LIMITED");
+    let rpc = serde_json::json!({ "jsonrpc": "2.0", "id": 1, "method": "stampede.order.v1.OrderService/GetOrder", "params": { "orderId": ORDER_ID } });
+    let answer: serde_json::Value =
+        house.buyer(Method::POST, "/rpc").json(&rpc).send().await.unwrap().json().await.unwrap();
+    assert_eq!(answer["error"]["code"], -32008, "{answer}");
+    let ready = house.client.get(house.url("/readyz")).send().await.unwrap();
+    assert_eq!(ready.status(), 200, "probes are no calls");
+}
+
+#[tokio::test]
+async fn an_answer_nobody_accepts_is_not_made() {
+    let house = House::start().await;
+    let get = |accept: &'static str| {
+        house.buyer(Method::GET, &format!("/v1/orders/{ORDER_ID}")).header("accept", accept)
+    };
+    assert_eq!(get("text/html, application/*;q=0.5").send().await.unwrap().status(), 200);
+    let (status, reason, _) = refused(get("text/html")).await;
+    assert_eq!((status, reason.as_str()), (406, "NOT_ACCEPTABLE"));
+    let feed = house.buyer(Method::GET, "/v1/stock:watch?skuIds=A-1").header("accept", "application/json");
+    assert_eq!(refused(feed).await.1, "NOT_ACCEPTABLE");
+}
+
+#[tokio::test]
+async fn headers_beyond_their_limits_are_431() {
+    let house = House::start().await;
+    let long = format!("x-long: {}\r\n", "x".repeat(80 * 1024));
+    let many: String = (0..101).map(|number| format!("x-{number}: 1\r\n")).collect();
+    for headers in [long, many] {
+        let mut socket = TcpStream::connect(house.address).await.unwrap();
+        // The answer may come before everything is sent.
+        socket.write_all(format!("GET /healthz HTTP/1.1\r\nhost: x\r\n{headers}\r\n").as_bytes()).await.ok();
+        let mut answer = vec![0; 4096];
+        let read =
+            tokio::time::timeout(Duration::from_secs(5), socket.read(&mut answer)).await.unwrap().unwrap();
+        let answer = String::from_utf8_lossy(&answer[..read]);
+        assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
+    }
+}
+
+#[tokio::test]
 async fn feeds_have_slots_of_their_own() {
     let house = House::with(&[("limits.streams", "1")]).await;
     let watch = || house.buyer(Method::GET, "/v1/stock:watch?campaignId=stays");

@@ -17,7 +17,7 @@ use super::tasks::Running;
 use super::{App, front, health, listener};
 use crate::config::Limits;
 use crate::stack::Stack;
-use crate::task;
+use crate::{task, tls};
 
 /// Operators and probes; more is somebody else.
 const ADMIN_CONNECTIONS: usize = 64;
@@ -89,7 +89,9 @@ fn start(
     task::spawn("readiness", async move { readiness.keep_asking(asking).await });
     serve_admin(admin, admin_router, over.clone());
     match front {
-        Some(router) => serve_front(listener, router, config.limits, end.clone(), open.clone()),
+        Some((router, tls)) => {
+            serve_front(listener, (router, tls), config.limits, end.clone(), open.clone());
+        }
         None => {
             let stop = end.drain.clone();
             let stack = Stack::new(routes.routes(), &services, &contract, verifier, config.limits, stop);
@@ -120,13 +122,19 @@ async fn until(signal: impl Future<Output = ()>, tasks: &mut Running) -> anyhow:
 
 fn serve_admin(admin: TcpListener, router: Router, over: CancellationToken) {
     let end = End { drain: over.clone(), kill: over.clone() };
-    let serve = move |stream| front::serve(stream, router.clone(), end.clone());
+    let serve = move |stream| front::serve(stream, None, router.clone(), end.clone());
     task::spawn("admin", listener::accept(admin, ADMIN_CONNECTIONS, over, TaskTracker::new(), serve));
 }
 
-fn serve_front(listener: TcpListener, router: Router, limits: Limits, end: End, open: TaskTracker) {
+fn serve_front(
+    listener: TcpListener,
+    (router, tls): (Router, Option<Arc<tls::Front>>),
+    limits: Limits,
+    end: End,
+    open: TaskTracker,
+) {
     let stop = end.drain.clone();
-    let serve = move |stream| front::serve(stream, router.clone(), end.clone());
+    let serve = move |stream| front::serve(stream, tls.clone(), router.clone(), end.clone());
     task::spawn("listener", listener::accept(listener, limits.connections, stop, open, serve));
 }
 

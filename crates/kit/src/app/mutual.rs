@@ -2,30 +2,24 @@
 //! our CA signed but that names nobody here gets an answer with its reason rather than a closed door.
 
 use std::convert::Infallible;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use opentelemetry::metrics::Counter;
 use tokio::net::TcpStream;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 use tonic::Status;
 use tonic::body::Body;
 
 use super::connection::{self, End};
 use super::first_bytes::FirstBytes;
+use super::handshake;
 use crate::auth::{Peer, peer};
-use crate::metrics::{self, KeyValue};
 use crate::refusal::Refusal;
 use crate::stack::Stack;
 use crate::tls;
-
-static HANDSHAKES: LazyLock<Counter<u64>> =
-    LazyLock::new(|| metrics::counter("tls_handshakes", "TLS handshakes of clients, by how they ended"));
 
 /// What every connection of the listener shares. Cheap to clone.
 #[derive(Clone)]
@@ -38,30 +32,12 @@ pub(super) struct Mutual {
 
 impl Mutual {
     pub(super) async fn serve(self, stream: TcpStream) {
-        let Some(stream) = self.handshake(stream).await else { return };
+        let Some(stream) = handshake::accept(self.tls.server(), stream, &self.end).await else { return };
         let peer = peer::identify(stream.get_ref().1.peer_certificates(), &self.environment);
         let (stream, spoken) = FirstBytes::of(stream);
         let service = service_fn(move |request| answer(self.stack.clone(), peer.clone(), request));
         let connection = builder().serve_connection(TokioIo::new(stream), service);
         connection::drive(connection, spoken, self.end).await;
-    }
-
-    async fn handshake(&self, stream: TcpStream) -> Option<TlsStream<TcpStream>> {
-        let acceptor = TlsAcceptor::from(self.tls.server());
-        let handshake = tokio::time::timeout(tls::HANDSHAKE_TIMEOUT, acceptor.accept(stream));
-        let (outcome, stream) = tokio::select! {
-            () = self.end.drain.cancelled() => return None,
-            handshake = handshake => match handshake {
-                Ok(Ok(stream)) => ("ok", Some(stream)),
-                Ok(Err(error)) => {
-                    tracing::debug!(%error, "a TLS handshake failed");
-                    ("refused", None)
-                }
-                Err(_) => ("timeout", None),
-            },
-        };
-        HANDSHAKES.add(1, &[KeyValue::new("outcome", outcome)]);
-        stream
     }
 }
 

@@ -38,6 +38,15 @@ pub struct Tls {
     pub crl: Option<PathBuf>,
 }
 
+/// PEM files of the public port, for the gateway; they are read again when they change.
+#[derive(Debug, Clone)]
+pub struct FrontTls {
+    /// `front.cert`: the chain that callers see, leaf first.
+    pub cert: PathBuf,
+    /// `front.key`: its private key.
+    pub key: PathBuf,
+}
+
 #[derive(Debug, Clone)]
 pub struct Jwt {
     /// `jwt.jwks`: a file path or an http(s) URL.
@@ -94,6 +103,25 @@ impl Tls {
         let ca = reader.required("tls.ca");
         let crl = reader.optional("tls.crl");
         Some(Self { cert: cert?, key: key?, ca: ca?, crl })
+    }
+}
+
+impl FrontTls {
+    /// Both or none; one alone is a problem that the reader then knows.
+    pub fn read(reader: &mut Reader) -> Option<Self> {
+        let (cert, key) = (reader.optional("front.cert"), reader.optional("front.key"));
+        match (cert, key) {
+            (Some(cert), Some(key)) => Some(Self { cert, key }),
+            (None, None) => None,
+            (Some(_), None) => {
+                reader.refuse("front.key", "is missing beside front.cert");
+                None
+            }
+            (None, Some(_)) => {
+                reader.refuse("front.cert", "is missing beside front.key");
+                None
+            }
+        }
     }
 }
 
