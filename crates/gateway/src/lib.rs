@@ -58,9 +58,19 @@ pub(crate) struct Gateway {
     pages: axum::Router,
 }
 
-/// The gateway, bound and ready to serve.
+/// The gateway of the house's contract, bound and ready to serve.
+///
+/// # Errors
+/// As those of [`app_of`].
 pub async fn app(config: &Config) -> anyhow::Result<kit::App> {
-    let contract = Contract::parse(stampede_proto::DESCRIPTOR_SET)?;
+    app_of(config, Contract::parse(stampede_proto::DESCRIPTOR_SET)?).await
+}
+
+/// The gateway of a contract. It has to take webhooks, and each of its services has to belong to a peer.
+///
+/// # Errors
+/// A port is taken, a file cannot be read, or the contract cannot be served: its routes conflict, or nobody takes a service.
+pub async fn app_of(config: &Config, contract: Arc<Contract>) -> anyhow::Result<kit::App> {
     let mut app = kit::App::bind(&config.server, contract.clone()).await?;
     let backends = Backends::new(app.tls(), &config.peers, &contract);
     for backend in backends.iter().cloned() {

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
@@ -32,6 +33,7 @@ pub struct House {
     pub gateway: CancellationToken,
     order_address: SocketAddr,
     guards: Vec<DropGuard>,
+    contract: Arc<Contract>,
     folder: TempDir,
 }
 
@@ -42,6 +44,16 @@ impl House {
 
     /// With settings of the gateway's own.
     pub async fn with(settings: &[(&str, &str)]) -> House {
+        House::of(stampede_proto::DESCRIPTOR_SET, settings, services::order).await
+    }
+
+    /// With another contract, and the order service filled by the test.
+    pub async fn of(
+        descriptors: &[u8],
+        settings: &[(&str, &str)],
+        order: impl FnOnce(&mut kit::App),
+    ) -> House {
+        let contract = Contract::parse(descriptors).unwrap();
         let folder = TempDir::new().unwrap();
         let now = Clock::system().now();
         let policy = Policy::development();
@@ -51,10 +63,10 @@ impl House {
         authority.renew(&requests, "dev", now).unwrap();
         let issuer = Issuer::from_pem(authority.issuer().key_pem()).unwrap();
 
-        let (order, order_stop) = service("order", folder.path(), ANY_PORT, services::order).await;
+        let (order, order_stop) = service("order", folder.path(), ANY_PORT, &contract, order).await;
         let (inventory, inventory_stop) =
-            service("inventory", folder.path(), ANY_PORT, services::inventory).await;
-        let (payment, payment_stop) = service("payment", folder.path(), ANY_PORT, |_| {}).await;
+            service("inventory", folder.path(), ANY_PORT, &contract, services::inventory).await;
+        let (payment, payment_stop) = service("payment", folder.path(), ANY_PORT, &contract, |_| {}).await;
         let mut pairs = common("gateway", folder.path(), ANY_PORT);
         for (key, address) in
             [("peers.order", order), ("peers.inventory", inventory), ("peers.payment", payment)]
@@ -63,7 +75,7 @@ impl House {
         }
         pairs.extend(settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
         let config = Config::read(&mut Reader::from_pairs("gateway", pairs)).unwrap();
-        let app = stampede_gateway::app(&config).await.unwrap();
+        let app = stampede_gateway::app_of(&config, contract.clone()).await.unwrap();
         let address = app.address();
         let gateway = serve(app);
 
@@ -77,6 +89,7 @@ impl House {
             gateway,
             order_address: order,
             guards: guards.into(),
+            contract,
             folder,
         };
         house.wait_until_ready().await;
@@ -118,7 +131,8 @@ impl House {
             }
         };
         tokio::time::timeout(READY_TIME, bound).await.expect("the old service frees its port");
-        let (_, stop) = service("order", self.folder.path(), self.order_address, services::order).await;
+        let (_, stop) =
+            service("order", self.folder.path(), self.order_address, &self.contract, services::order).await;
         self.guards.push(stop.clone().drop_guard());
         self.order = stop;
     }
@@ -157,13 +171,13 @@ async fn service(
     name: &'static str,
     folder: &Path,
     listen: SocketAddr,
+    contract: &Arc<Contract>,
     fill: impl FnOnce(&mut kit::App),
 ) -> (SocketAddr, CancellationToken) {
     let mut reader = Reader::from_pairs(name, common(name, folder, listen));
     let server = Server::read(&mut reader);
     let config = reader.finish(|| server).unwrap();
-    let contract = Contract::parse(stampede_proto::DESCRIPTOR_SET).unwrap();
-    let mut app = kit::App::bind(&config, contract).await.unwrap();
+    let mut app = kit::App::bind(&config, contract.clone()).await.unwrap();
     fill(&mut app);
     (app.address(), serve(app))
 }

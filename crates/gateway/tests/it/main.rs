@@ -11,6 +11,7 @@ mod grpc;
 mod house;
 mod limits;
 mod lines;
+mod probe;
 mod rest;
 mod rpc;
 mod services;
