@@ -9,6 +9,7 @@ mod growth;
 mod report;
 mod script;
 mod shop;
+mod transcode;
 mod watchers;
 
 use std::collections::BTreeMap;
@@ -39,6 +40,8 @@ pub enum Bench {
     Inventory(Args),
     /// Thousands who follow the stock of one campaign.
     Watchers(watchers::Args),
+    /// JSON to wire and back, beside typed serde and prost-reflect; starts nothing.
+    Transcode(transcode::Args),
     /// The process deductions are compared with; started by this program.
     #[command(name = echo::COMMAND, hide = true)]
     Echo,
@@ -101,6 +104,7 @@ pub fn run(bench: &Bench) -> anyhow::Result<ExitCode> {
     let args = match bench {
         Bench::Inventory(args) => args,
         Bench::Watchers(args) => return watchers::run(args),
+        Bench::Transcode(args) => return transcode::run(args),
         Bench::Echo => return Ok(echo::serve()),
     };
     if cfg!(debug_assertions) && !args.debug_build {
