@@ -51,8 +51,12 @@ pub(crate) fn write_timestamp(out: &mut Vec<u8>, seconds: i64, nanos: i32) -> Op
     }
     let (year, month, day) = civil_from_days(seconds.div_euclid(86_400));
     let second = seconds.rem_euclid(86_400);
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    write!(out, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}").ok()?;
+    let mut text = *b"0000-00-00T00:00:00";
+    let parts = [year / 100, year % 100, month, day, second / 3600, second / 60 % 60, second % 60];
+    for (at, part) in [0, 2, 5, 8, 11, 14, 17].into_iter().zip(parts) {
+        text[at..at + 2].copy_from_slice(&pair(part as u8));
+    }
+    out.extend_from_slice(&text);
     write_fraction(out, nanos.unsigned_abs());
     out.push(b'Z');
     Some(())
@@ -94,14 +98,25 @@ pub(crate) fn write_duration(out: &mut Vec<u8>, seconds: i64, nanos: i32) -> Opt
     Some(())
 }
 
+/// Three, six or nine digits, as few as hold it.
 fn write_fraction(out: &mut Vec<u8>, nanos: u32) {
-    let written = match nanos {
+    let (mut rest, length) = match nanos {
         0 => return,
-        n if n % 1_000_000 == 0 => write!(out, ".{:03}", n / 1_000_000),
-        n if n % 1_000 == 0 => write!(out, ".{:06}", n / 1_000),
-        n => write!(out, ".{n:09}"),
+        n if n % 1_000_000 == 0 => (n / 1_000_000, 3),
+        n if n % 1_000 == 0 => (n / 1_000, 6),
+        n => (n, 9),
     };
-    written.expect("a Vec takes every write");
+    let mut text = [b'.'; 10];
+    for digit in text[1..=length].iter_mut().rev() {
+        *digit = b'0' + (rest % 10) as u8;
+        rest /= 10;
+    }
+    out.extend_from_slice(&text[..=length]);
+}
+
+/// Two digits of a number below 100.
+pub(crate) fn pair(number: u8) -> [u8; 2] {
+    [b'0' + number / 10, b'0' + number % 10]
 }
 
 /// An optional `.123456789` in nanoseconds, and what follows it.

@@ -28,6 +28,7 @@ mod plan;
 mod request;
 mod response;
 mod route;
+mod scan;
 mod schema;
 mod wire;
 

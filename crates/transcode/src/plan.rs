@@ -9,6 +9,11 @@ use crate::wire;
 /// Field numbers below this are looked up in a table, the others by bisection.
 const DENSE_NUMBERS: usize = 256;
 
+/// How many fields after the expected one are compared before the name table is asked.
+const NEAR: usize = 8;
+
+const NULL_VALUE: &str = "google.protobuf.NullValue";
+
 /// No field: an empty place in the dense table.
 const NO_FIELD: u16 = u16::MAX;
 
@@ -137,16 +142,45 @@ pub(crate) struct FieldPlan {
     pub(crate) number: u32,
     pub(crate) name: Box<str>,
     pub(crate) json_name: Box<str>,
-    /// `"jsonName":`, escaped and ready to be copied out.
-    pub(crate) json_key: Box<[u8]>,
-    /// The tag as written before a value, or before the packed list.
-    pub(crate) tag: Box<[u8]>,
+    /// `,"jsonName":`, escaped and ready to be copied out.
+    comma_key: Box<[u8]>,
+    /// The key and the value an absent field has in JSON; empty when it is then left out.
+    comma_default: Box<[u8]>,
+    /// The JSON of an absent field where some value must stand.
+    pub(crate) default_json: Box<[u8]>,
+    /// Written before a value, or before the packed list.
+    tag: u32,
     pub(crate) kind: Kind,
     pub(crate) repetition: Repetition,
     /// Singular and without presence: zero is the same as absent.
     pub(crate) implicit: bool,
     /// Index of the (real) oneof in the message.
     pub(crate) oneof: Option<usize>,
+}
+
+impl FieldPlan {
+    /// `"jsonName":`.
+    pub(crate) fn json_key(&self) -> &[u8] {
+        &self.comma_key[1..]
+    }
+
+    /// The key, after a comma unless it is the first.
+    pub(crate) fn put_key(&self, out: &mut Vec<u8>, first: &mut bool) {
+        let from = usize::from(std::mem::take(first));
+        out.extend_from_slice(&self.comma_key[from..]);
+    }
+
+    /// The whole member an absent field is written as, if it is.
+    pub(crate) fn put_default(&self, out: &mut Vec<u8>, first: &mut bool) {
+        if !self.comma_default.is_empty() {
+            let from = usize::from(std::mem::take(first));
+            out.extend_from_slice(&self.comma_default[from..]);
+        }
+    }
+
+    pub(crate) fn put_tag(&self, out: &mut Vec<u8>) {
+        wire::put_varint(out, u64::from(self.tag));
+    }
 }
 
 #[derive(Debug)]
@@ -187,11 +221,13 @@ impl MessagePlan {
         Self { full_name: message.full_name().into(), shape, boxed_in_any, fields, oneofs, by_name, dense }
     }
 
-    /// By JSON name or original name. `hint` is the index most likely next: callers mostly write in order.
+    /// By JSON name or original name. `hint` is the index most likely next: callers mostly write in order, and leave
+    /// out a few.
     pub(crate) fn field_named(&self, name: &str, hint: usize) -> Option<usize> {
-        match self.fields.get(hint) {
-            Some(field) if *field.json_name == *name => Some(hint),
-            Some(_) | None => self.by_name.get(name).map(usize::from),
+        let near = self.fields.get(hint..).unwrap_or_default().iter().take(NEAR);
+        match near.zip(hint..).find(|(field, _)| *field.json_name == *name) {
+            Some((_, index)) => Some(index),
+            None => self.by_name.get(name).map(usize::from),
         }
     }
 
@@ -214,10 +250,14 @@ fn compile_field(field: &FieldDescriptor, ids: &dyn Ids) -> FieldPlan {
         Repetition::Once
     };
     let packed = repetition == Repetition::List { packed: true };
-    let mut tag = Vec::new();
-    wire::put_tag(&mut tag, field.number(), if packed { wire::LENGTH } else { kind.wire_type() });
-    let mut json_key = serde_json::to_vec(field.json_name()).expect("a string is always JSON");
-    json_key.push(b':');
+    let wire_type = if packed { wire::LENGTH } else { kind.wire_type() };
+    let implicit = repetition == Repetition::Once && !field.supports_presence();
+    let comma_key = [b",", quoted(field.json_name()).as_slice(), b":"].concat();
+    let comma_default = if implicit || repetition != Repetition::Once {
+        [comma_key.as_slice(), &default_json(field, kind, repetition)].concat()
+    } else {
+        Vec::new()
+    };
     let oneof = field.containing_oneof().filter(|oneof| !oneof.is_synthetic());
     let oneof =
         oneof.and_then(|own| field.parent_message().oneofs().position(|other| other.path() == own.path()));
@@ -225,13 +265,44 @@ fn compile_field(field: &FieldDescriptor, ids: &dyn Ids) -> FieldPlan {
         number: field.number(),
         name: field.name().into(),
         json_name: field.json_name().into(),
-        json_key: json_key.into(),
-        tag: tag.into(),
+        comma_key: comma_key.into(),
+        comma_default: comma_default.into(),
+        tag: (field.number() << 3) | u32::from(wire_type),
         kind,
         repetition,
-        implicit: repetition == Repetition::Once && !field.supports_presence(),
+        default_json: default_json(field, kind, repetition).into(),
+        implicit,
         oneof,
     }
+}
+
+fn quoted(text: &str) -> Vec<u8> {
+    serde_json::to_vec(text).expect("a string is always JSON")
+}
+
+fn default_json(field: &FieldDescriptor, kind: Kind, repetition: Repetition) -> Vec<u8> {
+    let text: &[u8] = match (repetition, kind) {
+        (Repetition::List { .. }, _) => b"[]",
+        (Repetition::Map, _) => b"{}",
+        (Repetition::Once, Kind::Message(_) | Kind::Group(_)) => b"null",
+        (Repetition::Once, Kind::String | Kind::Bytes) => b"\"\"",
+        (Repetition::Once, Kind::Bool) => b"false",
+        (Repetition::Once, Kind::Double | Kind::Float) => b"0.0",
+        (Repetition::Once, Kind::Int64 | Kind::Uint64 | Kind::Sint64 | Kind::Fixed64 | Kind::Sfixed64) => {
+            b"\"0\""
+        }
+        (Repetition::Once, Kind::Int32 | Kind::Uint32 | Kind::Sint32 | Kind::Fixed32 | Kind::Sfixed32) => {
+            b"0"
+        }
+        (Repetition::Once, Kind::Enum(_)) => {
+            let kind = field.kind();
+            return match kind.as_enum() {
+                Some(inner) if inner.full_name() != NULL_VALUE => quoted(inner.default_value().name()),
+                Some(_) | None => b"null".to_vec(),
+            };
+        }
+    };
+    text.to_vec()
 }
 
 #[derive(Debug)]
@@ -242,8 +313,6 @@ pub(crate) struct EnumPlan {
     by_name: Names<i32>,
     /// By rising number, each with its quoted name.
     by_number: Vec<(i32, Box<[u8]>)>,
-    /// What an absent value means.
-    pub(crate) default: i32,
 }
 
 impl EnumPlan {
@@ -251,18 +320,16 @@ impl EnumPlan {
         let (mut by_name, mut by_number) = (Names::default(), Vec::new());
         for value in enumeration.values() {
             by_name.add(value.name(), value.number());
-            let quoted = serde_json::to_vec(value.name()).expect("a string is always JSON");
-            by_number.push((value.number(), quoted.into_boxed_slice()));
+            by_number.push((value.number(), quoted(value.name()).into_boxed_slice()));
         }
         // A stable sort and the first of equals: of aliases the one declared first is written.
         by_number.sort_by_key(|(number, _)| *number);
         by_number.dedup_by_key(|(number, _)| *number);
         Self {
             full_name: enumeration.full_name().into(),
-            is_null: enumeration.full_name() == "google.protobuf.NullValue",
+            is_null: enumeration.full_name() == NULL_VALUE,
             by_name,
             by_number,
-            default: enumeration.default_value().number(),
         }
     }
 
@@ -271,6 +338,12 @@ impl EnumPlan {
     }
 
     pub(crate) fn quoted_name(&self, number: i32) -> Option<&[u8]> {
+        // Most enums count from zero without a gap.
+        if let Some((same, name)) = usize::try_from(number).ok().and_then(|index| self.by_number.get(index))
+            && *same == number
+        {
+            return Some(name);
+        }
         let index = self.by_number.binary_search_by_key(&number, |(number, _)| *number).ok()?;
         Some(&self.by_number[index].1)
     }

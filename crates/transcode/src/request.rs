@@ -49,6 +49,8 @@ pub(crate) fn message(
     if json.peek() == Next::End {
         return Ok(());
     }
+    // The wire form is nearly always the shorter one.
+    out.reserve(body.len());
     Encoder::new(schema, options, out).message(&mut json, id, Place::default())?;
     json.finish()
 }
@@ -73,6 +75,7 @@ pub(crate) fn routed(
     let mut encoder = Encoder::new(schema, options, out);
     let place = Place { overlay: Some(&overlay), ..Place::default() };
     let blank = json.peek() == Next::End;
+    encoder.out.reserve(body.len());
     match binding.body {
         Body::Whole if blank => encoder.overlay_only(binding.input, &overlay)?,
         Body::Whole => encoder.message(&mut json, binding.input, place)?,

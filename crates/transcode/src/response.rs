@@ -15,6 +15,9 @@ use crate::schema::{MessageId, Schema};
 
 use decode::{Decoder, Stop};
 
+/// Up to here room is made at once for a message three times its length on the wire.
+const USUAL_BYTES: usize = 4096;
+
 /// How responses are written.
 #[derive(Clone, Copy, Debug)]
 pub struct ResponseOptions {
@@ -36,7 +39,7 @@ pub(crate) fn message(
     options: &ResponseOptions,
     out: &mut Vec<u8>,
 ) -> Result<(), Fail> {
-    twice(schema, options, out, |decoder| decoder.message(id, wire, 0))
+    twice(schema, options, wire, out, |decoder| decoder.message(id, wire, 0))
 }
 
 /// One field of a message, as `response_body` asks for; `null` for a message that is not there.
@@ -48,17 +51,20 @@ pub(crate) fn field(
     options: &ResponseOptions,
     out: &mut Vec<u8>,
 ) -> Result<(), Fail> {
-    twice(schema, options, out, |decoder| decoder.only_field(id, index, wire))
+    twice(schema, options, wire, out, |decoder| decoder.only_field(id, index, wire))
 }
 
 /// Tries the straight way, then the one that gathers.
 fn twice(
     schema: &Schema,
     options: &ResponseOptions,
+    wire: &[u8],
     out: &mut Vec<u8>,
     run: impl Fn(&mut Decoder<'_, '_>) -> Result<(), Stop>,
 ) -> Result<(), Fail> {
     let before = out.len();
+    // Names make short values long and leave long ones as they are.
+    out.reserve(wire.len() + 2 * wire.len().min(USUAL_BYTES));
     let mut result = run(&mut Decoder { schema, options, out, gather: false });
     if let Err(Stop::OutOfOrder) = result {
         out.truncate(before);

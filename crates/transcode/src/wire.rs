@@ -41,13 +41,16 @@ pub(crate) fn close(out: &mut Vec<u8>, start: usize) {
         out[start - 1] = length as u8;
         return;
     }
-    let mut prefix = Vec::with_capacity(10);
-    put_varint(&mut prefix, length as u64);
-    let extra = prefix.len() - 1;
+    let extra = (length.ilog2() / 7) as usize;
     let end = out.len();
     out.resize(end + extra, 0);
     out.copy_within(start..end, start + extra);
-    out[start - 1..start + extra].copy_from_slice(&prefix);
+    let mut rest = length;
+    for byte in &mut out[start - 1..start - 1 + extra] {
+        *byte = (rest as u8) | 0x80;
+        rest >>= 7;
+    }
+    out[start - 1 + extra] = rest as u8;
 }
 
 pub(crate) fn zigzag(value: i64) -> u64 {

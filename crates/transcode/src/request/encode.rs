@@ -71,7 +71,17 @@ impl<'s, 'o> Encoder<'s, 'o> {
         json.begin_object()?;
         let base = self.enter(plan);
         let (mut hint, mut first) = (0, true);
-        while let Some(key) = json.next_key(&mut first)? {
+        while json.before_key(&mut first)? {
+            // Most callers write the names as we would, in order: then nothing is parsed or looked up.
+            if let Some(field) = plan.fields.get(hint)
+                && json.takes_key(field.json_key())
+            {
+                self.member(json, plan, hint, base, place)
+                    .map_err(|error| error.inside(&plan.fields[hint].json_name))?;
+                hint += 1;
+                continue;
+            }
+            let key = json.key()?;
             let Some(index) = plan.field_named(&key, hint) else {
                 self.unknown(json, plan, &key, place)?;
                 continue;
@@ -161,7 +171,7 @@ impl<'s, 'o> Encoder<'s, 'o> {
 
     /// Tag and value. Whether the value is a scalar's zero.
     fn single(&mut self, json: &mut Json<'_>, field: &FieldPlan, place: Place<'_>) -> Result<bool, Fail> {
-        self.out.extend_from_slice(&field.tag);
+        field.put_tag(self.out);
         let inner = Place { overlay: place.overlay, ..place.inner() };
         let Some(id) = field.kind.message() else {
             return self.scalar(json, field.kind);
@@ -187,7 +197,7 @@ impl<'s, 'o> Encoder<'s, 'o> {
         json.begin_array()?;
         let before = self.out.len();
         let packed_start = packed.then(|| {
-            self.out.extend_from_slice(&field.tag);
+            field.put_tag(self.out);
             wire::open(self.out)
         });
         let (mut index, mut first) = (0, true);
@@ -223,9 +233,9 @@ impl<'s, 'o> Encoder<'s, 'o> {
         let mut first = true;
         while let Some(key) = json.next_key(&mut first)? {
             let offset = json.offset();
-            self.out.extend_from_slice(&field.tag);
+            field.put_tag(self.out);
             let start = wire::open(self.out);
-            self.out.extend_from_slice(&key_field.tag);
+            key_field.put_tag(self.out);
             let key_start = self.out.len();
             self.scalar_text(&key, key_field.kind)
                 .map_err(|error| super::scalar::at_offset(error, offset).inside_key(&key))?;

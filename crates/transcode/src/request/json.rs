@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use super::number;
 use crate::error::{ErrorKind, Fail, TranscodeError};
+use crate::scan;
 
 /// What stands next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,21 +139,40 @@ impl<'a> Json<'a> {
 
     /// The next key of the object begun, its colon read; nothing once the object is closed.
     pub(crate) fn next_key(&mut self, first: &mut bool) -> Result<Option<Cow<'a, str>>, Fail> {
+        if self.before_key(first)? { self.key().map(Some) } else { Ok(None) }
+    }
+
+    /// Whether the object begun has another key. Its quote is what stands next.
+    pub(crate) fn before_key(&mut self, first: &mut bool) -> Result<bool, Fail> {
         self.skip_space();
         if self.byte() == Some(b'}') {
             self.at += 1;
-            return Ok(None);
+            return Ok(false);
         }
         if !std::mem::take(first) {
             self.expect(b',', "a comma or the end of the object")?;
             self.skip_space();
         }
+        Ok(true)
+    }
+
+    /// Reads over the key if it is this one, given as `"key":`. A key spelt in another way is not found.
+    pub(crate) fn takes_key(&mut self, quoted: &[u8]) -> bool {
+        let found = self.text.as_bytes()[self.at..].starts_with(quoted);
+        if found {
+            self.at += quoted.len();
+        }
+        found
+    }
+
+    /// The key here, its colon read.
+    pub(crate) fn key(&mut self) -> Result<Cow<'a, str>, Fail> {
         if self.byte() != Some(b'"') {
             return Err(self.syntax("a quoted field name"));
         }
         let key = self.string()?;
         self.expect(b':', "a colon")?;
-        Ok(Some(key))
+        Ok(key)
     }
 
     /// Whether the array begun has another element.
@@ -201,19 +221,15 @@ impl<'a> Json<'a> {
 
     /// The string here, unescaped; borrowed when it has no escape.
     pub(crate) fn string(&mut self) -> Result<Cow<'a, str>, Fail> {
-        if self.peek() != Next::String {
+        self.skip_space();
+        if self.byte() != Some(b'"') {
             return Err(self.wrong_type("a string"));
         }
         self.at += 1;
         let start = self.at;
-        let bytes = &self.text.as_bytes()[start..];
-        let Some(length) = bytes.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f)) else {
-            self.at = self.text.len();
-            return Err(self.fail(ErrorKind::Syntax, "A string is not closed."));
-        };
-        self.at += length;
+        self.at += scan::plain(&self.text.as_bytes()[start..]);
         let plain = &self.text[start..self.at];
-        if bytes[length] == b'"' {
+        if self.byte() == Some(b'"') {
             self.at += 1;
             return Ok(Cow::Borrowed(plain));
         }
@@ -222,13 +238,6 @@ impl<'a> Json<'a> {
 
     fn unescape(&mut self, mut text: String) -> Result<String, Fail> {
         loop {
-            let rest = &self.text[self.at..];
-            let Some(length) = rest.bytes().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f)) else {
-                self.at = self.text.len();
-                return Err(self.fail(ErrorKind::Syntax, "A string is not closed."));
-            };
-            text.push_str(&rest[..length]);
-            self.at += length;
             match self.byte() {
                 Some(b'"') => {
                     self.at += 1;
@@ -238,13 +247,50 @@ impl<'a> Json<'a> {
                     self.at += 1;
                     text.push(self.escape()?);
                 }
-                Some(_) | None => {
+                Some(_) => {
                     return Err(
                         self.fail(ErrorKind::Syntax, "A control character in a string must be escaped.")
                     );
                 }
+                None => return Err(self.fail(ErrorKind::Syntax, "A string is not closed.")),
             }
+            let rest = &self.text[self.at..];
+            let length = scan::plain(rest.as_bytes());
+            text.push_str(&rest[..length]);
+            self.at += length;
         }
+    }
+
+    /// An integer of at most 18 digits and nothing else, quoted or not. Reads nothing when it is another value, which then
+    /// may still be a number.
+    pub(crate) fn short_integer(&mut self) -> Option<i64> {
+        let rest = &self.text.as_bytes()[self.at..];
+        let (quoted, rest) = match rest {
+            [b'"', rest @ ..] => (true, rest),
+            rest => (false, rest),
+        };
+        let (negative, rest) = match rest {
+            [b'-', rest @ ..] => (true, rest),
+            rest => (false, rest),
+        };
+        let (mut value, mut length) = (0i64, 0);
+        while let Some(digit) = rest.get(length).map(|byte| byte.wrapping_sub(b'0'))
+            && digit < 10
+            && length < 19
+        {
+            value = value.wrapping_mul(10).wrapping_add(i64::from(digit));
+            length += 1;
+        }
+        let ends = match rest.get(length) {
+            Some(b'"') => quoted,
+            Some(b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t') => !quoted,
+            Some(_) | None => false,
+        };
+        if !ends || !(1..=18).contains(&length) || (rest[0] == b'0' && length > 1) {
+            return None;
+        }
+        self.at += length + usize::from(negative) + 2 * usize::from(quoted);
+        Some(if negative { -value } else { value })
     }
 
     fn escape(&mut self) -> Result<char, Fail> {

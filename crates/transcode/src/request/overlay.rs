@@ -173,7 +173,7 @@ impl<'s> Encoder<'s, '_> {
     fn inner_overlay(&mut self, field: &FieldPlan, overlay: &Overlay, depth: usize) -> Result<(), Fail> {
         let Some(id) = field.kind.message() else { return Ok(()) };
         let plan = self.schema.plan(id);
-        self.out.extend_from_slice(&field.tag);
+        field.put_tag(self.out);
         let base = self.enter(plan);
         if let Kind::Group(_) = field.kind {
             self.rest_of_overlay(plan, base, overlay, depth + 1)?;
@@ -188,7 +188,7 @@ impl<'s> Encoder<'s, '_> {
 
     fn text_field(&mut self, field: &FieldPlan, texts: &[String]) -> Result<(), Fail> {
         if field.repetition == (Repetition::List { packed: true }) {
-            self.out.extend_from_slice(&field.tag);
+            field.put_tag(self.out);
             let start = wire::open(self.out);
             for text in texts {
                 self.scalar_text(text, field.kind)?;
@@ -198,7 +198,7 @@ impl<'s> Encoder<'s, '_> {
         }
         for text in texts {
             let before = self.out.len();
-            self.out.extend_from_slice(&field.tag);
+            field.put_tag(self.out);
             let zero = if let Kind::Message(id) = field.kind {
                 let start = wire::open(self.out);
                 self.message_text(text, id)?;

@@ -78,6 +78,11 @@ impl Encoder<'_, '_> {
 
     fn numeric(&mut self, json: &mut Json<'_>, at: Next, kind: Kind) -> Result<IsZero, Fail> {
         let offset = json.offset();
+        if !matches!(kind, Kind::Double | Kind::Float)
+            && let Some(value) = json.short_integer()
+        {
+            return self.put_integer(kind, i128::from(value)).map_err(|error| at_offset(error, offset));
+        }
         let here = |error: Fail| at_offset(error, offset);
         match at {
             Next::Number => {
@@ -165,25 +170,18 @@ impl Encoder<'_, '_> {
     }
 
     fn integer(&mut self, kind: Kind, text: &str) -> Result<IsZero, Fail> {
-        let signed = matches!(
-            kind,
-            Kind::Int32 | Kind::Int64 | Kind::Sint32 | Kind::Sint64 | Kind::Sfixed32 | Kind::Sfixed64
-        );
-        let narrow =
-            matches!(kind, Kind::Int32 | Kind::Uint32 | Kind::Sint32 | Kind::Fixed32 | Kind::Sfixed32);
-        let (name, low, high) = match (signed, narrow) {
-            (true, true) => ("a signed 32-bit integer", i128::from(i32::MIN), i128::from(i32::MAX)),
-            (true, false) => ("a signed 64-bit integer", i128::from(i64::MIN), i128::from(i64::MAX)),
-            (false, true) => ("an unsigned 32-bit integer", 0, i128::from(u32::MAX)),
-            (false, false) => ("an unsigned 64-bit integer", 0, i128::from(u64::MAX)),
-        };
         let value = number::integer(text).map_err(|why| match why {
             NoInteger::NotANumber => not_a_number(),
             NoInteger::Fractional => {
                 TranscodeError::new(ErrorKind::WrongType, None, "Expected a whole number, found a fraction.")
             }
-            NoInteger::TooLarge => out_of_range(name),
+            NoInteger::TooLarge => out_of_range(range(kind).0),
         })?;
+        self.put_integer(kind, value)
+    }
+
+    fn put_integer(&mut self, kind: Kind, value: i128) -> Result<IsZero, Fail> {
+        let (name, low, high) = range(kind);
         if !(low..=high).contains(&value) {
             return Err(out_of_range(name));
         }
@@ -221,6 +219,21 @@ impl Encoder<'_, '_> {
         let empty = self.out.len() == start;
         wire::close(self.out, start);
         Ok(empty)
+    }
+}
+
+/// What an integer type is called, and what fits it.
+fn range(kind: Kind) -> (&'static str, i128, i128) {
+    let signed = matches!(
+        kind,
+        Kind::Int32 | Kind::Int64 | Kind::Sint32 | Kind::Sint64 | Kind::Sfixed32 | Kind::Sfixed64
+    );
+    let narrow = matches!(kind, Kind::Int32 | Kind::Uint32 | Kind::Sint32 | Kind::Fixed32 | Kind::Sfixed32);
+    match (signed, narrow) {
+        (true, true) => ("a signed 32-bit integer", i128::from(i32::MIN), i128::from(i32::MAX)),
+        (true, false) => ("a signed 64-bit integer", i128::from(i64::MIN), i128::from(i64::MAX)),
+        (false, true) => ("an unsigned 32-bit integer", 0, i128::from(u32::MAX)),
+        (false, false) => ("an unsigned 64-bit integer", 0, i128::from(u64::MAX)),
     }
 }
 

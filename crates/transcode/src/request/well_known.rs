@@ -26,7 +26,7 @@ impl Encoder<'_, '_> {
             return self.string_shape(text, plan.shape, true);
         };
         let before = self.out.len();
-        self.out.extend_from_slice(&inner.tag);
+        inner.put_tag(self.out);
         if self.scalar_text(text, inner.kind)? {
             self.out.truncate(before);
         }
@@ -97,7 +97,7 @@ impl Encoder<'_, '_> {
             return Err(json.fail(ErrorKind::Unsupported, "The wrapper has no field."));
         };
         let before = self.out.len();
-        self.out.extend_from_slice(&field.tag);
+        field.put_tag(self.out);
         if self.scalar(json, field.kind)? {
             self.out.truncate(before);
         }

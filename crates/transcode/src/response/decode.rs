@@ -121,19 +121,51 @@ impl<'s> Decoder<'s, '_> {
             self.element(field, raw, depth)?;
             return Ok(None);
         }
-        let mut raws = vec![raw];
-        let mut after = None;
-        while let Some((number, raw)) = reader.field()? {
-            if number != field.number {
-                after = Some((number, raw));
-                break;
-            }
-            if fits(field, raw) {
-                raws.push(raw);
-            }
-        }
-        self.repeated(field, &raws, depth, first)?;
+        let (start, was_first) = (self.out.len(), *first);
+        self.key(field, first);
+        let (empty, after) = if field.repetition == Repetition::Map {
+            let mut raws = vec![raw];
+            let after = loop {
+                match following(field, reader)? {
+                    Following::Element(raw) => raws.push(raw),
+                    Following::Other(after) => break after,
+                }
+            };
+            (self.map(field, &raws, depth)?, after)
+        } else {
+            self.list_in_order(field, raw, reader, depth)?
+        };
+        self.unless_empty(empty, start, was_first, first);
         Ok(after)
+    }
+
+    /// A list straight from the reader. Whether it is empty, and the field after it.
+    fn list_in_order<'w>(
+        &mut self,
+        field: &'s FieldPlan,
+        raw: Raw<'w>,
+        reader: &mut Reader<'w>,
+        depth: usize,
+    ) -> Result<(bool, Option<(u32, Raw<'w>)>), Stop> {
+        self.out.push(b'[');
+        let (mut index, mut raw) = (0, raw);
+        let after = loop {
+            self.list_raw(field, raw, depth, &mut index)?;
+            match following(field, reader)? {
+                Following::Element(next) => raw = next,
+                Following::Other(after) => break after,
+            }
+        };
+        self.out.push(b']');
+        Ok((index == 0, after))
+    }
+
+    /// Takes an empty list or map back where empty ones are left out.
+    fn unless_empty(&mut self, empty: bool, start: usize, was_first: bool, first: &mut bool) {
+        if empty && !self.options.emit_defaults {
+            self.out.truncate(start);
+            *first = was_first;
+        }
     }
 
     /// A list or a map with its key.
@@ -148,10 +180,7 @@ impl<'s> Decoder<'s, '_> {
         let was_first = *first;
         self.key(field, first);
         let empty = self.repeated_value(field, raws, depth)?;
-        if empty && !self.options.emit_defaults {
-            self.out.truncate(start);
-            *first = was_first;
-        }
+        self.unless_empty(empty, start, was_first, first);
         Ok(())
     }
 
@@ -172,25 +201,31 @@ impl<'s> Decoder<'s, '_> {
         self.out.push(b'[');
         let mut index = 0;
         for raw in raws {
-            match raw {
-                Raw::Bytes(packed) if field.kind.wire_type() != wire::LENGTH => {
-                    let mut reader = Reader::new(packed);
-                    while !reader.is_empty() {
-                        let raw = match field.kind.wire_type() {
-                            wire::FIXED64 => Raw::Fixed64(reader.fixed64()?),
-                            wire::FIXED32 => Raw::Fixed32(reader.fixed32()?),
-                            _ => Raw::Varint(reader.varint()?),
-                        };
-                        self.list_element(field, raw, depth, &mut index)?;
-                    }
-                }
-                Raw::Varint(_) | Raw::Fixed64(_) | Raw::Fixed32(_) | Raw::Bytes(_) | Raw::Group(_) => {
-                    self.list_element(field, *raw, depth, &mut index)?;
-                }
-            }
+            self.list_raw(field, *raw, depth, &mut index)?;
         }
         self.out.push(b']');
         Ok(index == 0)
+    }
+
+    /// One occurrence of a list's field: an element, or a run of packed ones.
+    fn list_raw(&mut self, field: &'s FieldPlan, raw: Raw<'_>, depth: usize, index: &mut usize) -> Done {
+        match raw {
+            Raw::Bytes(packed) if field.kind.wire_type() != wire::LENGTH => {
+                let mut reader = Reader::new(packed);
+                while !reader.is_empty() {
+                    let raw = match field.kind.wire_type() {
+                        wire::FIXED64 => Raw::Fixed64(reader.fixed64()?),
+                        wire::FIXED32 => Raw::Fixed32(reader.fixed32()?),
+                        _ => Raw::Varint(reader.varint()?),
+                    };
+                    self.list_element(field, raw, depth, index)?;
+                }
+                Ok(())
+            }
+            Raw::Varint(_) | Raw::Fixed64(_) | Raw::Fixed32(_) | Raw::Bytes(_) | Raw::Group(_) => {
+                self.list_element(field, raw, depth, index)
+            }
+        }
     }
 
     fn list_element(&mut self, field: &'s FieldPlan, raw: Raw<'_>, depth: usize, index: &mut usize) -> Done {
@@ -216,49 +251,38 @@ impl<'s> Decoder<'s, '_> {
     }
 
     pub(super) fn key(&mut self, field: &FieldPlan, first: &mut bool) {
-        if !std::mem::take(first) {
-            self.out.push(b',');
-        }
-        self.out.extend_from_slice(&field.json_key);
+        field.put_key(self.out, first);
     }
 
     /// Fields that are not on the wire and are written all the same.
     pub(super) fn defaults(&mut self, fields: &[FieldPlan], first: &mut bool) {
-        if !self.options.emit_defaults {
-            return;
-        }
-        for field in fields {
-            if field.implicit || field.repetition != Repetition::Once {
-                self.key(field, first);
-                self.default_value(field);
-            }
+        if self.options.emit_defaults {
+            fields.iter().for_each(|field| field.put_default(self.out, first));
         }
     }
 
     /// The JSON of a field that is not there.
     pub(super) fn default_value(&mut self, field: &FieldPlan) {
-        let text: &[u8] = match (field.repetition, field.kind) {
-            (Repetition::List { .. }, _) => b"[]",
-            (Repetition::Map, _) => b"{}",
-            (Repetition::Once, Kind::Message(_) | Kind::Group(_)) => b"null",
-            (Repetition::Once, Kind::String | Kind::Bytes) => b"\"\"",
-            (Repetition::Once, Kind::Bool) => b"false",
-            (Repetition::Once, Kind::Double | Kind::Float) => b"0.0",
-            (
-                Repetition::Once,
-                Kind::Int64 | Kind::Uint64 | Kind::Sint64 | Kind::Fixed64 | Kind::Sfixed64,
-            ) => b"\"0\"",
-            (
-                Repetition::Once,
-                Kind::Int32 | Kind::Uint32 | Kind::Sint32 | Kind::Fixed32 | Kind::Sfixed32,
-            ) => b"0",
-            (Repetition::Once, Kind::Enum(id)) => {
-                let plan = self.schema.enumeration(id);
-                text::enumeration(self.out, plan, plan.default);
-                return;
+        self.out.extend_from_slice(&field.default_json);
+    }
+}
+
+/// What comes after an element of a list or a map.
+enum Following<'w> {
+    Element(Raw<'w>),
+    Other(Option<(u32, Raw<'w>)>),
+}
+
+fn following<'w>(field: &FieldPlan, reader: &mut Reader<'w>) -> Result<Following<'w>, Fail> {
+    loop {
+        match reader.field()? {
+            Some((number, raw)) if number == field.number => {
+                if fits(field, raw) {
+                    return Ok(Following::Element(raw));
+                }
             }
-        };
-        self.out.extend_from_slice(text);
+            other => return Ok(Following::Other(other)),
+        }
     }
 }
 

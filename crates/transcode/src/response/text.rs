@@ -5,15 +5,17 @@ use std::io::Write;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::calendar;
 use crate::error::{ErrorKind, Fail, TranscodeError};
 use crate::plan::{EnumPlan, Kind};
+use crate::scan;
 use crate::schema::Schema;
 use crate::wire::{self, Raw};
 
 /// One scalar.
 pub(super) fn scalar(out: &mut Vec<u8>, schema: &Schema, kind: Kind, raw: Raw<'_>) -> Result<(), Fail> {
     match (kind, raw) {
-        (Kind::String, Raw::Bytes(bytes)) => quoted(out, utf8(bytes)?),
+        (Kind::String, Raw::Bytes(bytes)) => return string(out, bytes),
         (Kind::Bytes, Raw::Bytes(bytes)) => base64(out, bytes),
         (Kind::Bool, Raw::Varint(value)) => {
             out.extend_from_slice(if value == 0 { b"false" } else { b"true" })
@@ -59,13 +61,14 @@ fn digits(out: &mut Vec<u8>, mut value: u64) {
     // 2^64 has 20 digits.
     let mut text = [0u8; 20];
     let mut at = text.len();
-    loop {
+    while value >= 10 {
+        at -= 2;
+        text[at..at + 2].copy_from_slice(&calendar::pair((value % 100) as u8));
+        value /= 100;
+    }
+    if value > 0 || at == text.len() {
         at -= 1;
-        text[at] = b'0' + (value % 10) as u8;
-        value /= 10;
-        if value == 0 {
-            break;
-        }
+        text[at] = b'0' + value as u8;
     }
     out.extend_from_slice(&text[at..]);
 }
@@ -119,13 +122,28 @@ pub(super) fn base64(out: &mut Vec<u8>, bytes: &[u8]) {
     out.push(b'"');
 }
 
+/// A JSON string from bytes of the wire, which must be UTF-8.
+pub(super) fn string(out: &mut Vec<u8>, bytes: &[u8]) -> Result<(), Fail> {
+    let plain = scan::plain_ascii(bytes);
+    if plain < bytes.len() {
+        quoted(out, utf8(bytes)?);
+        return Ok(());
+    }
+    out.push(b'"');
+    out.extend_from_slice(bytes);
+    out.push(b'"');
+    Ok(())
+}
+
 /// A JSON string.
 pub(super) fn quoted(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     let mut rest = text.as_bytes();
-    while let Some(length) = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f | 0x7f)) {
-        out.extend_from_slice(&rest[..length]);
-        match rest[length] {
+    while let [_, ..] = rest {
+        let (plain, after) = rest.split_at(scan::plain(rest));
+        out.extend_from_slice(plain);
+        let [special, after @ ..] = after else { break };
+        match special {
             b'"' => out.extend_from_slice(b"\\\""),
             b'\\' => out.extend_from_slice(b"\\\\"),
             b'\n' => out.extend_from_slice(b"\\n"),
@@ -133,8 +151,7 @@ pub(super) fn quoted(out: &mut Vec<u8>, text: &str) {
             b'\t' => out.extend_from_slice(b"\\t"),
             byte => write!(out, "\\u{byte:04x}").expect("a Vec takes every write"),
         }
-        rest = &rest[length + 1..];
+        rest = after;
     }
-    out.extend_from_slice(rest);
     out.push(b'"');
 }
