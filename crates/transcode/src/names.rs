@@ -5,7 +5,10 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 /// Names of a message's fields or of an enum's values, to an index or a number.
 #[derive(Debug)]
-pub(crate) struct Names<T>(HashMap<Box<str>, T, BuildHasherDefault<Fnv>>);
+pub(crate) struct Names<T>(Table<T>);
+
+/// By name.
+pub(crate) type Table<T> = HashMap<Box<str>, T, BuildHasherDefault<Fnv>>;
 
 impl<T> Default for Names<T> {
     fn default() -> Self {

@@ -12,8 +12,10 @@ mod query;
 mod scalar;
 mod well_known;
 
+use std::borrow::Cow;
+
 use crate::error::{ErrorKind, Fail, TranscodeError};
-use crate::route::{Binding, Body};
+use crate::route::{Binding, Body, Variable};
 use crate::schema::{MessageId, Schema};
 
 use encode::{Encoder, Place};
@@ -55,20 +57,20 @@ pub(crate) fn message(
     json.finish()
 }
 
-/// What a route makes of its three sources.
-pub(crate) fn routed(
+/// What a route makes of its three sources. `variables` gives the value of each variable.
+pub(crate) fn routed<'a>(
     schema: &Schema,
-    binding: &Binding,
-    variables: &[(usize, String)],
-    query: &str,
+    binding: &'a Binding,
+    variables: impl Fn(&'a Variable) -> Result<Cow<'a, str>, Fail>,
+    query: &'a str,
     body: &[u8],
     options: &RequestOptions,
     out: &mut Vec<u8>,
 ) -> Result<(), Fail> {
     let mut overlay = Overlay::default();
-    for (variable, value) in variables {
-        let variable = &binding.variables[*variable];
-        overlay.bind(&variable.indices, &variable.field_path, value);
+    for variable in &binding.variables {
+        let name = Cow::Borrowed(variable.field_path.as_str());
+        overlay.bind(&variable.indices, name, variables(variable)?);
     }
     query::collect(schema, binding, query, options, &mut overlay)?;
     let mut json = Json::new(body)?;

@@ -6,6 +6,7 @@ mod rule;
 mod template;
 mod tree;
 
+use std::borrow::Cow;
 use std::fmt;
 
 use prost_reflect::{DescriptorPool, MethodDescriptor};
@@ -195,32 +196,27 @@ impl Route {
 pub struct Match<'r, 'p> {
     /// The route.
     pub route: &'r Route,
-    /// The path's segments, still encoded, without the verb.
-    segments: Vec<&'p str>,
+    /// The path's segments, still encoded, without the first slash and the verb.
+    path: &'p str,
 }
 
-impl Match<'_, '_> {
+impl<'r, 'p> Match<'r, 'p> {
     /// The path variables: field path and decoded value.
     ///
     /// # Errors
     /// A value that is not UTF-8, or has a broken percent escape.
-    pub fn variables(&self) -> Result<Vec<(&str, String)>, TranscodeError> {
-        let variables = &self.route.binding.variables;
-        let values = self.values().map_err(|error| *error)?;
-        Ok(values.into_iter().map(|(index, value)| (variables[index].field_path.as_str(), value)).collect())
+    pub fn variables(&self) -> Result<Vec<(&'r str, String)>, TranscodeError> {
+        let value = |variable: &'r Variable| match self.value(variable) {
+            Ok(value) => Ok((variable.field_path.as_str(), value.into_owned())),
+            Err(error) => Err(*error),
+        };
+        self.route.binding.variables.iter().map(value).collect()
     }
 
-    fn values(&self) -> Result<Vec<(usize, String)>, Fail> {
-        let decode = |(index, variable): (usize, &Variable)| {
-            let to = variable.to.unwrap_or(self.segments.len());
-            let raw = self.segments.get(variable.from..to).unwrap_or_default().join("/");
-            let place = if variable.multi { Place::Segments } else { Place::Segment };
-            match percent::decode(&raw, place) {
-                Ok(value) => Ok((index, value.into_owned())),
-                Err(error) => Err(error.inside(&variable.field_path)),
-            }
-        };
-        self.route.binding.variables.iter().enumerate().map(decode).collect()
+    fn value(&self, variable: &Variable) -> Result<Cow<'p, str>, Fail> {
+        let place = if variable.multi { Place::Segments } else { Place::Segment };
+        percent::decode(covered(self.path, variable.from, variable.to), place)
+            .map_err(|error| error.inside(&variable.field_path))
     }
 
     /// The request message, from the path, the query and the body, appended to `out`. A blank body is `{}`. For a
@@ -238,14 +234,27 @@ impl Match<'_, '_> {
         let before = out.len();
         let route = self.route;
         let query = query.unwrap_or_default();
-        self.values()
-            .and_then(|values| {
-                request::routed(&route.schema, &route.binding, &values, query, body, options, out)
-            })
-            .map_err(|error| {
-                out.truncate(before);
-                *error
-            })
+        let values = |variable: &_| self.value(variable);
+        request::routed(&route.schema, &route.binding, values, query, body, options, out).map_err(|error| {
+            out.truncate(before);
+            *error
+        })
+    }
+}
+
+/// The segments of a path from one to before another, or to the end, as they stand in it.
+fn covered(path: &str, from: usize, to: Option<usize>) -> &str {
+    let mut rest = path;
+    for _ in 0..from {
+        match rest.split_once('/') {
+            Some((_, after)) => rest = after,
+            None => return "",
+        }
+    }
+    let last = to.and_then(|to| to.checked_sub(from + 1));
+    match last.and_then(|last| rest.match_indices('/').nth(last)) {
+        Some((end, _)) => &rest[..end],
+        None => rest,
     }
 }
 
@@ -325,9 +334,7 @@ impl Router {
     /// The route for a request. `path` is as it came: percent-encoded, without the query.
     pub fn find<'r, 'p>(&'r self, method: &http::Method, path: &'p str) -> Found<'r, 'p> {
         match self.tree.find(method.as_str(), path) {
-            tree::Outcome::Route { index, segments } => {
-                Found::Match(Match { route: &self.routes[index], segments })
-            }
+            tree::Outcome::Route { index, path } => Found::Match(Match { route: &self.routes[index], path }),
             tree::Outcome::Allow(methods) if methods.is_empty() => Found::NotFound,
             tree::Outcome::Allow(methods) => Found::MethodNotAllowed { allow: methods.join(", ") },
         }

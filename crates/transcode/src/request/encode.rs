@@ -19,7 +19,7 @@ pub(super) struct Place<'p> {
     /// How many messages are around this one.
     pub(super) depth: usize,
     /// Fields of this message that the path and the query bind.
-    pub(super) overlay: Option<&'p Overlay>,
+    pub(super) overlay: Option<&'p Overlay<'p>>,
     /// The object is an Any's: its `@type` has been read already.
     pub(super) in_any: bool,
 }

@@ -1,6 +1,7 @@
 //! What the path and the query bind, as a tree of fields laid over the body. Holds text; it becomes wire bytes when
 //! the message it belongs to is written.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 
 use super::encode::{Encoder, Place, oneof_conflict};
@@ -12,47 +13,48 @@ use crate::wire;
 
 /// The bound fields of one message.
 #[derive(Debug, Default)]
-pub(super) struct Overlay {
-    entries: Vec<Entry>,
+pub(super) struct Overlay<'a> {
+    entries: Vec<Entry<'a>>,
 }
 
 #[derive(Debug)]
-struct Entry {
+struct Entry<'a> {
     field: usize,
     /// As the caller or the template wrote it, for errors.
-    name: String,
-    node: Node,
+    name: Cow<'a, str>,
+    node: Node<'a>,
     /// The body had this message too, so it was written there.
     written: Cell<bool>,
 }
 
 #[derive(Debug)]
-enum Node {
+enum Node<'a> {
     /// From the path: nothing may change it.
-    Path(String),
+    Path(Cow<'a, str>),
     /// From the query, once for each time it was given.
-    Query(Vec<String>),
-    Inner(Overlay),
+    Query(Vec<Cow<'a, str>>),
+    Inner(Overlay<'a>),
 }
 
-impl Overlay {
-    fn entry(&mut self, field: usize, name: &str, node: impl FnOnce() -> Node) -> &mut Node {
+impl<'a> Overlay<'a> {
+    fn entry(&mut self, field: usize, name: Cow<'a, str>, node: impl FnOnce() -> Node<'a>) -> &mut Node<'a> {
         let index = self.entries.iter().position(|entry| entry.field == field).unwrap_or_else(|| {
-            self.entries.push(Entry { field, name: name.into(), node: node(), written: Cell::new(false) });
+            self.entries.push(Entry { field, name, node: node(), written: Cell::new(false) });
             self.entries.len() - 1
         });
         &mut self.entries[index].node
     }
 
     /// Binds a path variable. The router has checked that its field path is a singular scalar.
-    pub(super) fn bind(&mut self, indices: &[usize], name: &str, value: &str) {
+    pub(super) fn bind(&mut self, indices: &[usize], name: Cow<'a, str>, value: Cow<'a, str>) {
         match indices {
             [] => {}
             [field] => {
-                self.entry(*field, name, || Node::Path(value.into()));
+                self.entry(*field, name, || Node::Path(value));
             }
             [field, rest @ ..] => {
-                if let Node::Inner(inner) = self.entry(*field, name, || Node::Inner(Self::default())) {
+                if let Node::Inner(inner) = self.entry(*field, name.clone(), || Node::Inner(Self::default()))
+                {
                     inner.bind(rest, name, value);
                 }
             }
@@ -63,8 +65,8 @@ impl Overlay {
     pub(super) fn add(
         &mut self,
         indices: &[usize],
-        name: &str,
-        value: String,
+        name: Cow<'a, str>,
+        value: Cow<'a, str>,
         repeated: bool,
     ) -> Result<(), Fail> {
         let [field, rest @ ..] = indices else { return Ok(()) };
@@ -84,7 +86,7 @@ impl Overlay {
                 }
             };
         }
-        match self.entry(*field, name, || Node::Inner(Self::default())) {
+        match self.entry(*field, name.clone(), || Node::Inner(Self::default())) {
             Node::Inner(inner) => inner.add(rest, name, value, repeated),
             Node::Path(_) | Node::Query(_) => {
                 fail(ErrorKind::Duplicate, "The field and fields inside it are both given.")
@@ -112,7 +114,7 @@ impl Overlay {
 
 impl<'s> Encoder<'s, '_> {
     /// A request that has no body: path and query are all there is.
-    pub(super) fn overlay_only(&mut self, id: MessageId, overlay: &Overlay) -> Result<(), Fail> {
+    pub(super) fn overlay_only(&mut self, id: MessageId, overlay: &Overlay<'_>) -> Result<(), Fail> {
         let plan = self.schema.plan(id);
         let base = self.enter(plan);
         self.rest_of_overlay(plan, base, overlay, 0)
@@ -125,7 +127,7 @@ impl<'s> Encoder<'s, '_> {
         blank: bool,
         id: MessageId,
         index: usize,
-        overlay: &Overlay,
+        overlay: &Overlay<'_>,
     ) -> Result<(), Fail> {
         let plan = self.schema.plan(id);
         let field = &plan.fields[index];
@@ -147,7 +149,7 @@ impl<'s> Encoder<'s, '_> {
         &mut self,
         plan: &'s MessagePlan,
         base: usize,
-        overlay: &Overlay,
+        overlay: &Overlay<'_>,
         depth: usize,
     ) -> Result<(), Fail> {
         for entry in overlay.entries.iter().filter(|entry| !entry.written.get()) {
@@ -170,7 +172,7 @@ impl<'s> Encoder<'s, '_> {
         Ok(())
     }
 
-    fn inner_overlay(&mut self, field: &FieldPlan, overlay: &Overlay, depth: usize) -> Result<(), Fail> {
+    fn inner_overlay(&mut self, field: &FieldPlan, overlay: &Overlay<'_>, depth: usize) -> Result<(), Fail> {
         let Some(id) = field.kind.message() else { return Ok(()) };
         let plan = self.schema.plan(id);
         field.put_tag(self.out);
@@ -186,7 +188,7 @@ impl<'s> Encoder<'s, '_> {
         Ok(())
     }
 
-    fn text_field(&mut self, field: &FieldPlan, texts: &[String]) -> Result<(), Fail> {
+    fn text_field(&mut self, field: &FieldPlan, texts: &[Cow<'_, str>]) -> Result<(), Fail> {
         if field.repetition == (Repetition::List { packed: true }) {
             field.put_tag(self.out);
             let start = wire::open(self.out);

@@ -9,12 +9,12 @@ use crate::route::{Binding, Body};
 use crate::schema::{MessageId, Schema};
 use crate::{MAX_DEPTH, MAX_QUERY_PARAMETERS};
 
-pub(super) fn collect(
+pub(super) fn collect<'a>(
     schema: &Schema,
     binding: &Binding,
-    query: &str,
+    query: &'a str,
     options: &RequestOptions,
-    overlay: &mut Overlay,
+    overlay: &mut Overlay<'a>,
 ) -> Result<(), Fail> {
     for (index, pair) in query.split('&').filter(|pair| !pair.is_empty()).enumerate() {
         if index >= MAX_QUERY_PARAMETERS {
@@ -25,7 +25,7 @@ pub(super) fn collect(
         let name = percent::decode(name, Place::Query)?;
         let value = percent::decode(value, Place::Query).map_err(|error| error.inside(&name))?;
         let added = match resolve(schema, binding, &name) {
-            Ok(Target { indices, repeated }) => overlay.add(&indices, &name, value.into_owned(), repeated),
+            Ok(Target { indices, repeated }) => overlay.add(&indices, name.clone(), value, repeated),
             Err(error) if error.kind == ErrorKind::UnknownField => match options.unknown_fields {
                 UnknownFields::Ignore => Ok(()),
                 UnknownFields::Refuse => Err(error),

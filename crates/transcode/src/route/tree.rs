@@ -1,9 +1,8 @@
 //! The routes as a tree of segments. A literal goes before `*`, and `*` before `**`; every node is visited at most
 //! once a request, so no path makes the search long.
 
-use std::collections::HashMap;
-
 use super::template::{Segment, Template};
+use crate::names::Table;
 use crate::percent::{self, Place};
 
 #[derive(Debug, Default)]
@@ -13,7 +12,7 @@ pub(super) struct Tree {
 
 #[derive(Debug, Default)]
 struct Node {
-    literals: HashMap<String, Node>,
+    literals: Table<Node>,
     star: Option<Box<Node>>,
     rest: Option<Box<Node>>,
     /// By verb, then by HTTP method.
@@ -31,7 +30,8 @@ struct End {
 pub(super) enum Outcome<'p> {
     Route {
         index: usize,
-        segments: Vec<&'p str>,
+        /// Without the first slash and the verb.
+        path: &'p str,
     },
     /// The methods the path has instead; none when nothing has the path.
     Allow(Vec<String>),
@@ -43,7 +43,7 @@ impl Tree {
         let mut node = &mut self.root;
         for segment in &template.segments {
             node = match segment {
-                Segment::Literal(text) => node.literals.entry(text.clone()).or_default(),
+                Segment::Literal(text) => node.literals.entry(text.as_str().into()).or_default(),
                 Segment::Star => node.star.get_or_insert_default(),
                 Segment::Rest => node.rest.get_or_insert_default(),
             };
@@ -59,25 +59,21 @@ impl Tree {
     pub(super) fn find<'p>(&self, http_method: &str, path: &'p str) -> Outcome<'p> {
         let mut allow = Vec::new();
         let Some(rest) = path.strip_prefix('/') else { return Outcome::Allow(allow) };
-        let mut segments: Vec<&str> = if rest.is_empty() { Vec::new() } else { rest.split('/').collect() };
-        if segments.len() > crate::MAX_PATH_SEGMENTS {
+        if rest.split('/').count() > crate::MAX_PATH_SEGMENTS {
             return Outcome::Allow(allow);
         }
         // `/a/b:c` is the verb c on `/a/b`, and when nothing has that verb, the segment `b:c`.
-        let last = segments.last().copied().unwrap_or_default();
-        if let Some((before, verb)) = last.rsplit_once(':') {
-            let end = segments.len() - 1;
-            segments[end] = before;
-            if let Some(index) =
-                (Search { http_method, verb: Some(verb), allow: &mut allow }).walk(&self.root, &segments)
-            {
-                return Outcome::Route { index, segments };
-            }
-            segments[end] = last;
+        if let Some((before, verb)) = rest.rsplit_once(':')
+            && !verb.contains('/')
+            && let Some(index) =
+                (Search { http_method, verb: Some(verb), allow: &mut allow }).walk(&self.root, Some(before))
+        {
+            return Outcome::Route { index, path: before };
         }
-        let plain = (Search { http_method, verb: None, allow: &mut allow }).walk(&self.root, &segments);
+        let whole = Some(rest).filter(|rest| !rest.is_empty());
+        let plain = (Search { http_method, verb: None, allow: &mut allow }).walk(&self.root, whole);
         match plain {
-            Some(index) => Outcome::Route { index, segments },
+            Some(index) => Outcome::Route { index, path: rest },
             None => {
                 allow.sort();
                 allow.dedup();
@@ -94,10 +90,12 @@ struct Search<'s> {
 }
 
 impl Search<'_> {
-    fn walk(&mut self, node: &Node, segments: &[&str]) -> Option<usize> {
-        let Some((segment, after)) = segments.split_first() else {
+    /// `path` is what is left of it; nothing when no segment is.
+    fn walk(&mut self, node: &Node, path: Option<&str>) -> Option<usize> {
+        let Some(path) = path else {
             return self.end(node).or_else(|| self.end(node.rest.as_deref()?));
         };
+        let (segment, after) = path.split_once('/').map_or((path, None), |(head, rest)| (head, Some(rest)));
         let literal =
             percent::decode(segment, Place::Segment).ok().and_then(|text| node.literals.get(&*text));
         literal
