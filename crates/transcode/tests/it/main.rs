@@ -7,4 +7,5 @@ mod oracle;
 mod request;
 mod response;
 mod route;
+mod rules;
 mod support;
