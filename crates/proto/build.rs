@@ -1,4 +1,5 @@
-//! Compiles the contract with protox: messages, clients, servers, and the descriptor set with every option kept.
+//! Compiles the contract with protox: messages, clients, servers, and the descriptor set with every option kept. A contract whose
+//! routes conflict does not build.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -22,7 +23,12 @@ fn main() -> anyhow::Result<()> {
     )]
     let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
     std::fs::write(out.join("descriptors.bin"), &encoded)?;
-    std::fs::write(out.join("reasons.rs"), reasons(&DescriptorPool::decode(encoded.as_slice())?)?)?;
+    let pool = DescriptorPool::decode(encoded.as_slice())?;
+    std::fs::write(out.join("reasons.rs"), reasons(&pool)?)?;
+    // Two RPCs on one route, or a rule that names no field, stop the build: the gateway could not start.
+    if let Err(error) = stampede_transcode::Router::build(&pool) {
+        anyhow::bail!("the contract's routes: {error}");
+    }
 
     tonic_prost_build::configure()
         .build_transport(false)

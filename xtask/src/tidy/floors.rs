@@ -46,7 +46,8 @@ const fn floor(
 
 const FLOORS: &[Floor] = &[
     floor("stampede-types", &[], &[]),
-    floor("stampede-proto", &["stampede-types"], &[]),
+    // Its build script checks the routes.
+    floor("stampede-proto", &["stampede-types", "stampede-transcode"], &[]),
     floor("stampede-kit", &["stampede-types"], &["stampede-pki"]),
     floor("stampede-transcode", &[], &[]),
     floor("stampede-pki", &[], &[]),
