@@ -5,6 +5,7 @@ mod bare;
 mod books;
 mod cases;
 mod echo;
+mod gateway;
 mod growth;
 mod report;
 mod script;
@@ -42,6 +43,14 @@ pub enum Bench {
     Watchers(watchers::Args),
     /// JSON to wire and back, beside typed serde and prost-reflect; starts nothing.
     Transcode(transcode::Args),
+    /// The gateway beside facades with less in them, and beside Envoy.
+    Gateway(gateway::Args),
+    /// The backend of `gateway`; started by this program.
+    #[command(hide = true)]
+    GatewayStub(gateway::stub::Args),
+    /// A facade `gateway` is compared with; started by this program.
+    #[command(hide = true)]
+    GatewayFacade(gateway::facade::Args),
     /// The process deductions are compared with; started by this program.
     #[command(name = echo::COMMAND, hide = true)]
     Echo,
@@ -105,6 +114,9 @@ pub fn run(bench: &Bench) -> anyhow::Result<ExitCode> {
         Bench::Inventory(args) => args,
         Bench::Watchers(args) => return watchers::run(args),
         Bench::Transcode(args) => return transcode::run(args),
+        Bench::Gateway(args) => return gateway::run(args),
+        Bench::GatewayStub(args) => return gateway::stub::run(args),
+        Bench::GatewayFacade(args) => return gateway::facade::run(args),
         Bench::Echo => return Ok(echo::serve()),
     };
     if cfg!(debug_assertions) && !args.debug_build {

@@ -3,7 +3,7 @@
 //! decides when a run is over, and sends only to loopback.
 
 pub mod deductions;
-mod frames;
+pub mod frames;
 pub mod grpc;
 mod orders;
 pub mod pace;

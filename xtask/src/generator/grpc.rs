@@ -24,6 +24,9 @@ use super::tally::{Counters, Tally};
 const READ_BYTES: usize = 64 * 1024;
 /// Places for requests in flight, by the number of their stream. A power of two.
 const PLACES: usize = 16 * 1024;
+/// The same where a connection has one request at a time: thousands of connections share the caches then.
+const READ_BYTES_OF_ONE: usize = 4 * 1024;
+const PLACES_OF_ONE: usize = 2;
 /// How long the last answers may take after the run is over.
 const LAST_ANSWERS_WITHIN: Duration = Duration::from_secs(10);
 /// A server that says nothing for so long has lost a request.
@@ -105,6 +108,7 @@ pub struct Connection<S, C> {
     block: Vec<u8>,
     out: Vec<u8>,
     read: Vec<u8>,
+    read_bytes: usize,
     tally: Tally,
 }
 
@@ -118,14 +122,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin, C: Calls> Connection<S, C> {
             over: false,
             counters,
             clock: Clock::system(),
-            sent: vec![None; PLACES],
+            sent: Vec::new(),
             next_stream: 1,
             in_flight: 0,
             heard_at: Instant::now(),
             window: frames::FIRST_WINDOW_BYTES,
             block: Vec::new(),
             out: frames::opening(),
-            read: Vec::with_capacity(2 * READ_BYTES),
+            read: Vec::new(),
+            read_bytes: READ_BYTES,
             tally: Tally::new(),
         }
     }
@@ -133,6 +138,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin, C: Calls> Connection<S, C> {
     /// Sends what is due, with at most `streams` requests in flight, until the counters say stop or nothing more is due; then it
     /// waits for the last answers.
     pub async fn run(mut self, streams: usize) -> anyhow::Result<Tally> {
+        let places = if streams > 1 { PLACES } else { PLACES_OF_ONE };
+        self.sent.resize(places, None);
+        self.read_bytes = if streams > 1 { READ_BYTES } else { READ_BYTES_OF_ONE };
         let mut ends: Option<Instant> = None;
         loop {
             if self.over || self.counters.stop.load(Ordering::Relaxed) {
@@ -165,7 +173,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin, C: Calls> Connection<S, C> {
             self.due = Some(Due { number, at });
             let length = self.calls.message_len(number);
             let stream = self.next_stream;
-            let slot = &mut self.sent[place(stream)];
+            let place = self.place(stream);
+            let slot = &mut self.sent[place];
             if at > now || self.window < length as i64 || slot.is_some() {
                 return;
             }
@@ -187,7 +196,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, C: Calls> Connection<S, C> {
         let until =
             self.due.map_or(silent, |due| if self.in_flight > 0 { due.at.min(silent) } else { due.at });
         let begun = self.read.len();
-        self.read.resize(begun + READ_BYTES, 0);
+        self.read.resize(begun + self.read_bytes, 0);
         let heard = timeout_at(until.into(), self.io.read(&mut self.read[begun..])).await;
         let count = match heard {
             Ok(count) => count.context("the connection broke")?,
@@ -241,17 +250,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin, C: Calls> Connection<S, C> {
         Ok(())
     }
 
+    /// Streams of a client are odd.
+    fn place(&self, stream: u32) -> usize {
+        (stream as usize / 2) % self.sent.len()
+    }
+
     /// A request has its answer, or was broken off.
     fn over(&mut self, stream: u32, status: Option<u8>, now: Instant) {
-        if let Some(sent) = self.sent[place(stream)].take() {
+        let place = self.place(stream);
+        if let Some(sent) = self.sent[place].take() {
             self.in_flight -= 1;
             let measured = self.counters.measuring.load(Ordering::Relaxed);
             self.tally.record(status, measured.then(|| now.saturating_duration_since(sent)));
         }
     }
-}
-
-/// Streams of a client are odd.
-const fn place(stream: u32) -> usize {
-    (stream as usize / 2) % PLACES
 }

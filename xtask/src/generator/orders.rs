@@ -82,6 +82,18 @@ impl Orders {
         }
     }
 
+    /// One whole order, the same each time; `body` is the same in JSON.
+    pub fn of(crowd: Arc<Crowd>, order: &CreateOrderRequest, body: String, host: &str) -> Orders {
+        Orders {
+            crowd,
+            messages: [frames::message(&order.encode_to_vec())].into(),
+            bodies: [body].into(),
+            blocks: Arc::new(Blocks::of(PATH, SERVICE)),
+            host: host.into(),
+            key: String::new(),
+        }
+    }
+
     /// Writes the key of request `number` without a new string each time.
     fn set_key(&mut self, number: u64) {
         self.key.clear();
