@@ -2,6 +2,7 @@
 //! transcoder, all in front of the same backend and one after the other in every round, so that what the machine does meanwhile
 //! meets all of them. It sends only to loopback and ends by itself.
 
+mod compare;
 mod envoy;
 pub mod facade;
 mod house;
@@ -50,6 +51,9 @@ pub struct Args {
     /// Instead: so many clients of one feed over server-sent events, what each costs in memory and one event to all in CPU.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=15_000))]
     streams: Option<u64>,
+    /// Instead: what our transcoding and Envoy's do differently, with good and bad requests to every unary route.
+    #[arg(long, conflicts_with = "streams")]
+    compare: bool,
     /// Only these contestants; may be given several times.
     #[arg(long, value_enum)]
     only: Vec<Contestant>,
@@ -75,18 +79,23 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let _held = home::lock(&house::folder())?;
     block_on(async {
         tokio::select! {
-            ended = measure(args) => ended?,
+            ended = measure(args) => ended,
             _ = tokio::signal::ctrl_c() => bail!("interrupted"),
         }
-        Ok(ExitCode::SUCCESS)
     })
 }
 
-async fn measure(args: &Args) -> anyhow::Result<()> {
+async fn measure(args: &Args) -> anyhow::Result<ExitCode> {
     let binaries = home::binaries(!args.debug_build);
     if let Some(clients) = args.streams {
         let report = streams::measure(clients, &binaries).await?;
-        return report.print(args.json);
+        report.print(args.json)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if args.compare {
+        let report = compare::run(&binaries).await?;
+        report.print(args.json)?;
+        return Ok(if report.is_explained() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
     let report = side_by_side(args, &binaries)?;
     if args.json {
@@ -94,7 +103,7 @@ async fn measure(args: &Args) -> anyhow::Result<()> {
     } else {
         report.print();
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 fn side_by_side(args: &Args, binaries: &std::path::Path) -> anyhow::Result<Report> {
