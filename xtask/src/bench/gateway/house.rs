@@ -86,8 +86,12 @@ impl Process {
                 Process::launch(contestant.name(), command, "gateway-facade", listen)?
             }
             Contestant::Ours => {
-                let process =
-                    Process::launch(contestant.name(), ours(listen, backend, certs, binaries)?, GATEWAY, listen)?;
+                let process = Process::launch(
+                    contestant.name(),
+                    ours(listen, backend, certs, binaries)?,
+                    GATEWAY,
+                    listen,
+                )?;
                 process.ready()?;
                 process
             }
@@ -99,7 +103,12 @@ impl Process {
         Ok(Some(process))
     }
 
-    fn launch(name: &str, mut command: Command, program: &str, listens: SocketAddr) -> anyhow::Result<Process> {
+    fn launch(
+        name: &str,
+        mut command: Command,
+        program: &str,
+        listens: SocketAddr,
+    ) -> anyhow::Result<Process> {
         let log = folder().join(format!("{name}.log"));
         command.current_dir(folder());
         let child = pids::launch(&mut command, &log)?;
@@ -151,12 +160,7 @@ fn port() -> anyhow::Result<SocketAddr> {
 }
 
 /// The gateway as it ships, everything on: tokens, limits, metrics, traces, mTLS to the services behind.
-fn ours(
-    listen: SocketAddr,
-    backend: Backend,
-    certs: &Folder,
-    binaries: &Path,
-) -> anyhow::Result<Command> {
+fn ours(listen: SocketAddr, backend: Backend, certs: &Folder, binaries: &Path) -> anyhow::Result<Command> {
     let program = binaries.join("gateway");
     if !program.is_file() {
         bail!("{} is not there; build it with `cargo build -p stampede-gateway`", program.display());
@@ -181,8 +185,6 @@ fn ours(
         ("otlp.sample", SAMPLE.to_owned()),
     ];
     let mut command = Command::new(program);
-    command
-        .env_clear()
-        .envs(settings.map(|(key, value)| (stack::variable(GATEWAY, key), value)));
+    command.env_clear().envs(settings.map(|(key, value)| (stack::variable(GATEWAY, key), value)));
     Ok(command)
 }

@@ -94,7 +94,8 @@ impl Sender {
         processes.extend(process.map(|process| Measured::new(GATEWAY, process.pid)));
         let (figures, _) = tokio::task::block_in_place(|| measure::load(load, span, &processes))
             .with_context(|| format!("{} at {connections} connections", contestant.name()))?;
-        let other: u64 = figures.by_status.iter().filter(|(code, _)| **code != 0).map(|(_, count)| count).sum();
+        let other: u64 =
+            figures.by_status.iter().filter(|(code, _)| **code != 0).map(|(_, count)| count).sum();
         ensure!(
             other + figures.broken == 0,
             "{} at {connections} connections answered not only orders: {:?}, {} broken",
@@ -106,7 +107,8 @@ impl Sender {
     }
 
     fn rest(&self, address: SocketAddr, connections: usize) -> anyhow::Result<Load> {
-        let orders = Orders::of(Arc::clone(&self.crowd), &order::asked(), order::body(), &address.to_string());
+        let orders =
+            Orders::of(Arc::clone(&self.crowd), &order::asked(), order::body(), &address.to_string());
         let pace = Arc::new(Pace::endless(0, 0));
         Load::start(move |counters| {
             let run = |_| rest::run(address, orders.clone(), Arc::clone(&pace), Arc::clone(counters));
@@ -115,7 +117,8 @@ impl Sender {
     }
 
     fn grpc(&self, address: SocketAddr, connections: usize) -> anyhow::Result<Load> {
-        let orders = Orders::of(Arc::clone(&self.crowd), &order::asked(), order::body(), &address.to_string());
+        let orders =
+            Orders::of(Arc::clone(&self.crowd), &order::asked(), order::body(), &address.to_string());
         let pace = Arc::new(Pace::endless(0, 0));
         Load::start(move |counters| {
             let run = |_| {

@@ -33,8 +33,7 @@ pub fn asked() -> CreateOrderRequest {
 
 /// The same as the body of a REST call.
 pub fn body() -> String {
-    let line =
-        |line: LineItem| json!({"skuId": line.sku_id, "campaignId": line.campaign_id, "quantity": line.quantity});
+    let line = |line: LineItem| json!({"skuId": line.sku_id, "campaignId": line.campaign_id, "quantity": line.quantity});
     let lines: Vec<_> = lines().map(line).collect();
     json!({"lines": lines, "expectedTotal": {"amountMinor": "104900", "currency": CURRENCY}}).to_string()
 }
@@ -90,7 +89,9 @@ mod tests {
     fn the_order_is_as_large_as_it_is_said_to_be_and_the_same_on_every_way() {
         let contract = Contract::parse(stampede_proto::DESCRIPTOR_SET).unwrap();
         let router = Router::build(contract.pool()).unwrap();
-        let Found::Match(matched) = router.find(&http::Method::POST, "/v1/orders") else { panic!("no route") };
+        let Found::Match(matched) = router.find(&http::Method::POST, "/v1/orders") else {
+            panic!("no route")
+        };
         let (mut wire, mut json) = (Vec::new(), Vec::new());
         matched.request(None, body().as_bytes(), &RequestOptions::default(), &mut wire).unwrap();
         assert_eq!(CreateOrderRequest::decode(&wire[..]).unwrap(), asked());

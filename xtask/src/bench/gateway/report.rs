@@ -100,7 +100,9 @@ impl Report {
             "an order of {} bytes, one request at a time on each connection; medians of {} rounds of {} s, {} cores for everything",
             self.request_bytes, self.rounds, self.seconds, self.cores
         ));
-        say("| gateway | connections | requests/s (rounds) | p50 / p99 ms | us gateway | us backend + client | MiB |");
+        say(
+            "| gateway | connections | requests/s (rounds) | p50 / p99 ms | us gateway | us backend + client | MiB |",
+        );
         say("| --- | --- | --- | --- | --- | --- | --- |");
         self.rows.iter().for_each(|row| say(line(row)));
         for Goal { what, is, at_most } in &self.goals {
@@ -147,7 +149,8 @@ mod tests {
 
     #[test]
     fn goals_are_of_what_was_measured_and_of_nothing_else() {
-        let rows = vec![row(Contestant::Null, 16.0), row(Contestant::Bare, 22.0), row(Contestant::Ours, 30.0)];
+        let rows =
+            vec![row(Contestant::Null, 16.0), row(Contestant::Bare, 22.0), row(Contestant::Ours, 30.0)];
         let report = Report { rows, ..Report::default() }.judged();
         let said: Vec<(&str, f64, Option<f64>)> =
             report.goals.iter().map(|goal| (goal.what.as_str(), goal.is, goal.at_most)).collect();

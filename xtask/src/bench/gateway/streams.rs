@@ -55,7 +55,10 @@ impl Report {
             say(serde_json::to_string(self)?);
             return Ok(());
         }
-        say(format!("{} clients of one feed over server-sent events, open after {:.1} s", self.clients, self.opened_s));
+        say(format!(
+            "{} clients of one feed over server-sent events, open after {:.1} s",
+            self.clients, self.opened_s
+        ));
         say(format!(
             "memory of the gateway, MiB: {:.1} before, {:.1} with them: {:.1} KiB a client",
             self.memory_before_mib, self.memory_with_mib, self.kib_a_client
@@ -88,7 +91,10 @@ pub async fn measure(clients: u64, binaries: &Path) -> anyhow::Result<Report> {
     let step = Step::begin(format!("opening {clients} clients"));
     let (told, mut telling) = mpsc::channel(usize::try_from(clients)?);
     // One that comes and goes, so that what is there once is not counted as a client's.
-    let first = task::spawn("client", follow(gateway.address, bearer.clone(), told.clone(), Semaphore::new(1).into()));
+    let first = task::spawn(
+        "client",
+        follow(gateway.address, bearer.clone(), told.clone(), Semaphore::new(1).into()),
+    );
     everybody(&mut telling, 1).await?;
     let before = memory();
     let (began, opening) = (Instant::now(), std::sync::Arc::new(Semaphore::new(OPENING)));
@@ -185,7 +191,8 @@ async fn everybody(telling: &mut mpsc::Receiver<anyhow::Result<()>>, clients: u6
 fn open_files() -> anyhow::Result<u64> {
     let limits = std::fs::read_to_string("/proc/self/limits")?;
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
-    let soft = line.and_then(|line| line.split_ascii_whitespace().next()).context("no limit for open files")?;
+    let soft =
+        line.and_then(|line| line.split_ascii_whitespace().next()).context("no limit for open files")?;
     // "unlimited" is no number.
     Ok(soft.parse().unwrap_or(u64::MAX))
 }
@@ -196,7 +203,8 @@ mod tests {
 
     #[test]
     fn events_are_counted_when_they_are_whole_and_heartbeats_are_not() {
-        let mut read = b"HTTP/1.1 200 OK\r\na: b\r\n\r\n10\r\ndata: {}\n\n\r\n: still here\n\ndata: {".to_vec();
+        let mut read =
+            b"HTTP/1.1 200 OK\r\na: b\r\n\r\n10\r\ndata: {}\n\n\r\n: still here\n\ndata: {".to_vec();
         assert_eq!(take_events(&mut read).unwrap(), 1);
         assert_eq!(read, b"data: {");
         assert!(take_events(&mut b"HTTP/1.1 429 No\r\n\r\n".to_vec()).is_err());

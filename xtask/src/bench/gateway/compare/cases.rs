@@ -66,10 +66,7 @@ impl Base<'_> {
         for variable in &variables {
             path = path.replace(&format!("{{{variable}}}"), VARIABLE);
         }
-        let mut fields = match sample::message(&input) {
-            Value::Object(fields) => fields,
-            other => Map::from_iter([("value".to_owned(), other)]),
-        };
+        let mut fields = sample::message(&input).as_object().cloned().unwrap_or_default();
         for variable in &variables {
             remove(&input, &mut fields, variable);
         }
@@ -81,7 +78,8 @@ impl Base<'_> {
 
     /// The good request.
     fn good(&self, name: &'static str) -> Case {
-        let query = if self.body.is_some() || self.query.is_empty() { "" } else { &format!("?{}", self.query) };
+        let query =
+            if self.body.is_some() || self.query.is_empty() { "" } else { &format!("?{}", self.query) };
         Case {
             name,
             method: self.method.clone(),
@@ -126,9 +124,9 @@ fn find(
         }
         let kind = field.kind();
         let Some(inner) = kind.as_message().filter(|_| !field.is_map()) else { continue };
-        let (place, there) = match there {
-            Value::Array(items) => (format!("{place}/0"), items.first()),
-            other => (place, Some(other)),
+        let (place, there) = match there.as_array() {
+            Some(items) => (format!("{place}/0"), items.first()),
+            None => (place, Some(there)),
         };
         if let Some(Value::Object(inside)) = there
             && let Some(found) = find(inner, inside, wanted)

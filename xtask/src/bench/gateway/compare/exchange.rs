@@ -88,7 +88,9 @@ fn reply(output: &MessageDescriptor, reply: Reply) -> anyhow::Result<Vec<u8>> {
         Reply::Empty => Vec::new(),
         Reply::Full => {
             let json = sample::message(output);
-            DynamicMessage::deserialize(output.clone(), &json).context("a sample that is no message")?.encode_to_vec()
+            DynamicMessage::deserialize(output.clone(), &json)
+                .context("a sample that is no message")?
+                .encode_to_vec()
         }
     })
 }
@@ -100,10 +102,8 @@ async fn send(address: SocketAddr, case: &Case) -> anyhow::Result<(u16, Bytes)> 
         // Seen by the sender too.
         connection.await.ok();
     });
-    let mut request = Request::builder()
-        .method(case.method.clone())
-        .uri(&case.target)
-        .header(header::HOST, "bench");
+    let mut request =
+        Request::builder().method(case.method.clone()).uri(&case.target).header(header::HOST, "bench");
     if case.body.is_some() {
         request = request.header(header::CONTENT_TYPE, "application/json");
     }

@@ -80,10 +80,7 @@ const REASONS: [Reason; 15] = [
             "query: no bool",
         ],
     ),
-    (
-        "a blank body is no body, which both take for an empty message",
-        &["body: nothing but a space"],
-    ),
+    ("a blank body is no body, which both take for an empty message", &["body: nothing but a space"]),
     (
         "an address has one spelling but for its escapes (RFC 3986), and every request has its own answer: 400, 404, 405 with Allow, \
          HEAD as GET without its body. Envoy hands what it does not know to the service, which speaks gRPC and cannot answer it",
@@ -131,7 +128,11 @@ mod tests {
         for case in &explained {
             assert!(there.contains(case), "{case} is no case");
         }
-        assert_eq!(explained.iter().collect::<BTreeSet<_>>().len(), explained.len(), "a case has two reasons");
+        assert_eq!(
+            explained.iter().collect::<BTreeSet<_>>().len(),
+            explained.len(),
+            "a case has two reasons"
+        );
         assert!(why("good").is_none(), "the good request is the same for everybody");
     }
 }

@@ -51,7 +51,8 @@ fn one(field: &FieldDescriptor, depth: usize) -> Value {
         Kind::String => json!("s1"),
         Kind::Bytes => json!("++//AQ=="),
         Kind::Enum(kind) => {
-            let named = kind.values().find(|value| value.number() != 0).unwrap_or_else(|| kind.default_value());
+            let named =
+                kind.values().find(|value| value.number() != 0).unwrap_or_else(|| kind.default_value());
             json!(named.name())
         }
         Kind::Message(entry) if field.is_map() => one(&entry.map_entry_value_field(), depth),

@@ -27,7 +27,8 @@ const LARGE: [(&str, &str); 4] = [
     ("body: a 64-bit number beyond 2^53, without quotes", "9007199254740993"),
     ("body: a 64-bit number beyond its type", r#""9223372036854775808""#),
 ];
-const BOOLS: [(&str, &str); 2] = [("body: a bool in quotes", r#""true""#), ("body: a number for a bool", "1")];
+const BOOLS: [(&str, &str); 2] =
+    [("body: a bool in quotes", r#""true""#), ("body: a number for a bool", "1")];
 const STRINGS: [(&str, &str); 7] = [
     ("body: a number for a string", "7"),
     ("body: a list for a string", "[]"),
@@ -144,7 +145,10 @@ const KINDS: [(Wanted, &[(&str, &str)]); 9] = [
     (|field| field.kind() == Kind::Bytes, &BYTES),
     (|field| is(field, "google.protobuf.Timestamp"), &TIMES),
     (|field| is(field, "google.protobuf.FieldMask"), &MASKS),
-    (|field| field.kind().as_message().is_some_and(|kind| kind.full_name().starts_with("stampede")), &MESSAGES),
+    (
+        |field| field.kind().as_message().is_some_and(|kind| kind.full_name().starts_with("stampede")),
+        &MESSAGES,
+    ),
 ];
 
 fn is(field: &FieldDescriptor, name: &str) -> bool {

@@ -45,12 +45,10 @@ const STRINGS: [(&str, &str); 6] = [
 /// Everything that can stand in a query, by name.
 pub fn of(message: &MessageDescriptor, fields: &Map<String, Value>) -> String {
     let pair = |field: &FieldDescriptor| {
-        let value = match fields.get(field.json_name())? {
-            Value::Array(items) => items.first()?.clone(),
-            other => other.clone(),
-        };
+        let value = fields.get(field.json_name())?;
+        let value = value.as_array().map_or(Some(value), |items| items.first())?;
         let text = match value {
-            Value::String(text) => text,
+            Value::String(text) => text.clone(),
             Value::Number(_) | Value::Bool(_) => value.to_string(),
             Value::Null | Value::Array(_) | Value::Object(_) => return None,
         };
@@ -68,9 +66,9 @@ pub fn cases(base: &Base<'_>) -> Vec<Case> {
     ];
     if base.body.is_some() {
         let field = base.input.fields().find(|field| field.kind() == Kind::String && !field.is_list());
-        cases.extend(field.map(|field| {
-            with("query: a field of the body", &format!("{}=q", field.json_name()))
-        }));
+        cases.extend(
+            field.map(|field| with("query: a field of the body", &format!("{}=q", field.json_name()))),
+        );
         return cases;
     }
     cases.push(Case { body: Some("{}".into()), ..base.good("body: an empty object where none is taken") });
@@ -85,7 +83,8 @@ pub fn cases(base: &Base<'_>) -> Vec<Case> {
         (|field| field.kind() == Kind::String, &STRINGS),
     ] {
         let Some(field) = fields.iter().find(|field| kind(field)) else { continue };
-        cases.extend(values.iter().map(|(name, value)| with(name, &format!("{}={value}", field.json_name()))));
+        cases
+            .extend(values.iter().map(|(name, value)| with(name, &format!("{}={value}", field.json_name()))));
     }
     let named = |wanted: &dyn Fn(&FieldDescriptor) -> bool| {
         fields.iter().find(|field| wanted(field)).map(|field| field.name().to_owned())
