@@ -20,6 +20,7 @@ const POLL: Duration = Duration::from_millis(25);
 const GATEWAY: &str = "gateway";
 /// Beyond what any run opens, so that it is no limit that is measured.
 const OPEN: &str = "19000";
+const RATE: &str = "10000000";
 /// The share of calls that is traced: the default, said here because the figures depend on it.
 const SAMPLE: &str = "0.01";
 
@@ -181,6 +182,7 @@ fn ours(listen: SocketAddr, backend: Backend, certs: &Folder, binaries: &Path) -
         ("peers.payment", behind),
         ("limits.connections", OPEN.to_owned()),
         ("limits.streams", OPEN.to_owned()),
+        ("limits.rate", RATE.to_owned()),
         ("otlp.endpoint", format!("http://{}", backend.plain)),
         ("otlp.sample", SAMPLE.to_owned()),
     ];
