@@ -4,6 +4,7 @@
 mod abandoned;
 mod admin;
 mod connection;
+mod farewell;
 mod first_bytes;
 mod front;
 mod handshake;
