@@ -216,7 +216,8 @@ mod timestamp {
         let at = at + time::Duration::nanoseconds(i64::from(value.nanos));
         let mut text = [0u8; 40];
         let mut rest = &mut text[..];
-        let length = at.format_into(&mut rest, &Rfc3339).map_err(S::Error::custom)?;
+        at.format_into(&mut rest, &Rfc3339).map_err(S::Error::custom)?;
+        let length = 40 - rest.len();
         std::str::from_utf8(&text[..length]).map_err(S::Error::custom)?.serialize(to)
     }
 
