@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::{
-    bench, books, certs, ci, db, drill, events, histories, home, loadtest, mutants, orders, payments, seed,
-    servers, smoke, stock, test, tidy, token, up,
+    bench, books, certs, ci, db, drill, events, fuzz, histories, home, loadtest, mutants, orders, payments,
+    seed, servers, smoke, stock, test, tidy, token, up,
 };
 
 /// Developer commands of Stampede.
@@ -56,6 +56,8 @@ enum Command {
     Smoke,
     /// Run every test, with servers of its own.
     Test(test::Args),
+    /// Feed the gateway's parsers with damaged input, and compare what they accept with prost-reflect.
+    Fuzz(fuzz::Args),
     /// Play random histories of orders or of payments, thousands of them, and check each against the books of everybody.
     Histories(histories::Args),
     /// Run every check but the tests, or only those named.
@@ -96,6 +98,7 @@ impl Cli {
             Command::Events(command) => return events::run(&command),
             Command::Smoke => smoke::run()?,
             Command::Test(args) => return test::run(&args),
+            Command::Fuzz(args) => return fuzz::run(&args),
             Command::Histories(args) => return histories::run(&args),
             Command::Ci { checks } => ci::run(&home::root(), &checks)?,
             Command::Mutants(args) => mutants::run(&args)?,

@@ -10,6 +10,7 @@ pub mod cli;
 pub mod db;
 pub mod drill;
 pub mod events;
+pub mod fuzz;
 mod generator;
 pub mod histories;
 pub mod home;

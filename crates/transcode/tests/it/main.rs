@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "helpers of tests are tests")]
 
+mod fuzz;
 mod openapi;
 mod oracle;
 mod request;

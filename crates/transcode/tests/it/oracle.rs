@@ -3,7 +3,7 @@
 mod descriptors;
 mod dice;
 mod differences;
-mod judge;
+pub mod judge;
 mod random;
 
 use proptest::collection::vec;
