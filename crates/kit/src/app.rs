@@ -4,7 +4,6 @@
 mod abandoned;
 mod admin;
 mod connection;
-mod farewell;
 mod first_bytes;
 mod front;
 mod handshake;

@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use super::connection::End;
 use super::mutual::Mutual;
 use super::tasks::Running;
-use super::{App, farewell, front, health, listener};
+use super::{App, front, health, listener};
 use crate::config::Limits;
 use crate::stack::Stack;
 use crate::{task, tls};
@@ -123,10 +123,7 @@ async fn until(signal: impl Future<Output = ()>, tasks: &mut Running) -> anyhow:
 fn serve_admin(admin: TcpListener, router: Router, over: CancellationToken) {
     let end = End { drain: over.clone(), kill: over.clone() };
     let serve = move |stream| front::serve(stream, None, router.clone(), end.clone());
-    task::spawn(
-        "admin",
-        listener::accept(admin, ADMIN_CONNECTIONS, over, TaskTracker::new(), (serve, farewell::say)),
-    );
+    task::spawn("admin", listener::accept(admin, ADMIN_CONNECTIONS, over, TaskTracker::new(), serve));
 }
 
 fn serve_front(
@@ -137,14 +134,12 @@ fn serve_front(
     open: TaskTracker,
 ) {
     let stop = end.drain.clone();
-    // In the middle of a handshake nobody could read it.
-    let refuse = if tls.is_some() { drop } else { farewell::say };
     let serve = move |stream| front::serve(stream, tls.clone(), router.clone(), end.clone());
-    task::spawn("listener", listener::accept(listener, limits.connections, stop, open, (serve, refuse)));
+    task::spawn("listener", listener::accept(listener, limits.connections, stop, open, serve));
 }
 
 fn serve_calls(listener: TcpListener, mutual: Mutual, limits: Limits, open: TaskTracker) {
     let stop = mutual.end.drain.clone();
     let serve = move |stream| mutual.clone().serve(stream);
-    task::spawn("listener", listener::accept(listener, limits.connections, stop, open, (serve, drop)));
+    task::spawn("listener", listener::accept(listener, limits.connections, stop, open, serve));
 }

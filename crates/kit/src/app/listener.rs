@@ -1,4 +1,4 @@
-//! Takes connections up to a limit. One too many is refused at once: a client that is told so can go elsewhere, one that hangs
+//! Takes connections up to a limit. One too many is closed at once: a client that is told so can go elsewhere, one that hangs
 //! in a queue cannot. It knows nothing of what is spoken on a connection.
 
 use std::future::Future;
@@ -22,14 +22,13 @@ static REFUSED: LazyLock<Counter<u64>> = LazyLock::new(|| {
     metrics::counter("connections_refused", "Connections closed at once because there were too many")
 });
 
-/// Accepts until `stop`; then the socket is closed and nobody new gets in. Connections are tracked, not awaited. `refuse` gets those
-/// beyond the limit.
+/// Accepts until `stop`; then the socket is closed and nobody new gets in. Connections are tracked, not awaited.
 pub(super) async fn accept<F, Fut>(
     listener: TcpListener,
     limit: usize,
     stop: CancellationToken,
     open: TaskTracker,
-    (serve, refuse): (F, fn(TcpStream)),
+    serve: F,
 ) where
     F: Fn(TcpStream) -> Fut,
     Fut: Future<Output = ()> + Send + 'static,
@@ -50,7 +49,6 @@ pub(super) async fn accept<F, Fut>(
         };
         let Ok(slot) = slots.clone().try_acquire_owned() else {
             REFUSED.add(1, &[]);
-            refuse(stream);
             continue;
         };
         // Without it small answers wait for acknowledgements of earlier ones; a socket that refuses is already dead.

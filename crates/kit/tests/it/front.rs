@@ -8,7 +8,7 @@ use axum::extract::ConnectInfo;
 use axum::routing::get;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
-use stampede_kit::config::{FrontTls, Limits};
+use stampede_kit::config::FrontTls;
 use stampede_pki::{Authority, Policy};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -158,22 +158,6 @@ async fn a_connection_that_takes_everything_back_is_closed_and_others_are_served
     assert!(tokio::time::timeout(Duration::from_secs(5), closed).await.is_ok());
     let who = reqwest::get(format!("http://{}/who", house.address)).await.unwrap();
     assert_eq!(who.status().as_u16(), 200);
-}
-
-#[tokio::test]
-async fn a_connection_too_many_is_told_so() {
-    let house = House::with(Limits { connections: 1, ..limits() }, |app| {
-        app.http(axum::Router::new().route("/who", get(|| async { "you" })), None).unwrap();
-    })
-    .await;
-    let mut first = TcpStream::connect(house.address).await.unwrap();
-    first.write_all(b"GET /who HTTP/1.1\r\nhost: shop\r\n\r\n").await.unwrap();
-    first.read_u8().await.unwrap();
-    let mut second = TcpStream::connect(house.address).await.unwrap();
-    second.write_all(b"GET /who HTTP/1.1\r\nhost: shop\r\n\r\n").await.unwrap();
-    let mut answer = String::new();
-    second.read_to_string(&mut answer).await.unwrap();
-    assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("OVERLOADED"), "{answer}");
 }
 
 #[tokio::test]
