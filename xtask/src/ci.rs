@@ -2,7 +2,7 @@
 //! needs and changes nothing in the tree.
 
 mod contract;
-mod tools;
+pub(crate) mod tools;
 
 use std::path::Path;
 use std::process::Command;
@@ -18,6 +18,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("tidy", crate::tidy::run),
     ("buf lint", contract::lint),
     ("buf breaking", contract::breaking),
+    ("openapi", crate::openapi::check),
     ("clippy", clippy),
     ("sqlx prepare --check", sqlx),
     ("docs", docs),
@@ -80,7 +81,7 @@ fn deny(root: &Path) -> anyhow::Result<()> {
 }
 
 /// Runs a command to its end, its output on ours.
-fn succeed(command: &mut Command) -> anyhow::Result<()> {
+pub(crate) fn succeed(command: &mut Command) -> anyhow::Result<()> {
     let shown = format!("{command:?}").replace('"', "");
     let status = command.status().with_context(|| format!("`{shown}` could not be started"))?;
     if !status.success() {

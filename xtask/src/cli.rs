@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::{
-    bench, books, certs, ci, db, drill, events, fuzz, histories, home, loadtest, mutants, orders, payments,
-    seed, servers, smoke, stock, test, tidy, token, up,
+    bench, books, certs, ci, clients, db, drill, events, fuzz, histories, home, loadtest, mutants, openapi,
+    orders, payments, seed, servers, smoke, stock, test, tidy, token, up,
 };
 
 /// Developer commands of Stampede.
@@ -54,6 +54,8 @@ enum Command {
     Events(events::Command),
     /// Buy something, by REST and by gRPC, and check every step.
     Smoke,
+    /// Call the gateway with curl, buf, a generated TypeScript client and a browser, and check what each sees.
+    Clients,
     /// Run every test, with servers of its own.
     Test(test::Args),
     /// Feed the gateway's parsers with damaged input, and compare what they accept with prost-reflect.
@@ -65,6 +67,8 @@ enum Command {
         /// Such as `tidy` or `clippy`.
         checks: Vec<String>,
     },
+    /// Write, check or probe the OpenAPI document of the contract.
+    Openapi(openapi::Args),
     /// Take guards out of ledger and gate, one at a time, and show that the tests notice.
     Mutants(mutants::Args),
     /// Check the floors and rooms of the house.
@@ -97,10 +101,12 @@ impl Cli {
             Command::Payments(command) => return payments::run(&command),
             Command::Events(command) => return events::run(&command),
             Command::Smoke => smoke::run()?,
+            Command::Clients => clients::run()?,
             Command::Test(args) => return test::run(&args),
             Command::Fuzz(args) => return fuzz::run(&args),
             Command::Histories(args) => return histories::run(&args),
             Command::Ci { checks } => ci::run(&home::root(), &checks)?,
+            Command::Openapi(args) => return openapi::run(&args),
             Command::Mutants(args) => mutants::run(&args)?,
             Command::Tidy => tidy::run(&home::root())?,
             Command::Loadtest(load) => return loadtest::run(&load),

@@ -33,7 +33,8 @@ pub enum Role {
 }
 
 impl Role {
-    fn claim(self) -> &'static str {
+    /// As it stands in the claim `roles`.
+    pub fn claim(self) -> &'static str {
         match self {
             Role::Buyer => "buyer",
             Role::Staff => "staff",

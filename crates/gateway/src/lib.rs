@@ -32,6 +32,7 @@ use admission::Admission;
 use backends::Backends;
 pub use config::{Config, Peers};
 use cors::Cors;
+pub use docs::openapi_document;
 use errors::Errors;
 use front::RequestIds;
 use observe::Observer;

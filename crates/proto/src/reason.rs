@@ -29,6 +29,11 @@ impl ErrorReason {
         &DECLARED[at].1
     }
 
+    /// What every reason declares, in the order of their numbers.
+    pub fn every() -> impl Iterator<Item = &'static Declared> {
+        DECLARED.iter().map(|(_, declared)| declared)
+    }
+
     /// The reason with this word, as it stands in an `ErrorInfo`.
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {

@@ -4,15 +4,17 @@
 //! Knows no service: what a house declares beyond the standard options comes in through `method_extras`. A binding
 //! whose HTTP method OpenAPI cannot name (`custom` with `*` or an own verb) is left out.
 
+mod bodies;
 mod comments;
+mod examples;
 mod paths;
+mod required;
 mod rules;
 mod schemas;
 
-use prost_reflect::MethodDescriptor;
 use serde_json::{Map, Value, json};
 
-use crate::route::Router;
+use crate::route::{Route, Router};
 
 use comments::Comments;
 use schemas::Schemas;
@@ -26,6 +28,23 @@ pub struct HeaderParameter {
     pub description: String,
     /// Whether a request without it is refused.
     pub required: bool,
+    /// JSON Schema of its text.
+    pub schema: Value,
+}
+
+/// A documented refusal; its body is a `google.rpc.Status` unless it is bare.
+#[derive(Clone, Debug, Default)]
+pub struct ErrorResponse {
+    /// HTTP status.
+    pub status: u16,
+    /// When it is given. Markdown.
+    pub description: String,
+    /// Names in `components.headers`.
+    pub headers: Vec<String>,
+    /// Names in `components.examples`.
+    pub examples: Vec<String>,
+    /// It comes from the connection itself: no body, and none of the headers that every answer carries.
+    pub bare: bool,
 }
 
 /// What a house knows about a method beyond the standard options.
@@ -37,8 +56,12 @@ pub struct MethodExtras {
     pub extensions: Map<String, Value>,
     /// Request headers.
     pub headers: Vec<HeaderParameter>,
-    /// More documented answers: HTTP status and when it is given. Their body is a `google.rpc.Status`.
-    pub errors: Vec<(u16, String)>,
+    /// Names in `components.securitySchemes` of ways in beside the bearer token.
+    pub also_secured_by: Vec<String>,
+    /// Names in `components.headers` of what every answer carries.
+    pub response_headers: Vec<String>,
+    /// The documented refusals; every other one is `default`.
+    pub errors: Vec<ErrorResponse>,
 }
 
 /// What the descriptors do not say.
@@ -51,14 +74,18 @@ pub struct OpenApiOptions<'a> {
     pub description: String,
     /// Base addresses; may be empty.
     pub servers: Vec<String>,
+    /// Components of the house's own, by kind (`headers`, `examples`, `securitySchemes`): whatever the extras name.
+    pub components: Map<String, Value>,
+    /// What `default` says: a refusal that is not documented by its status.
+    pub refused: String,
     /// Asked once for every binding.
-    pub method_extras: &'a dyn Fn(&MethodDescriptor) -> MethodExtras,
+    pub method_extras: &'a dyn Fn(&Route) -> MethodExtras,
 }
 
 /// The whole document.
 pub fn document(router: &Router, options: &OpenApiOptions<'_>) -> Value {
     let comments = Comments::read(router.schema().pool());
-    let mut schemas = Schemas::new(&comments);
+    let mut schemas = Schemas::new(&comments, &options.refused);
     let paths = paths::all(router, options, &mut schemas);
     let mut info = json!({ "title": options.title, "version": options.version });
     if !options.description.is_empty() {
@@ -69,21 +96,25 @@ pub fn document(router: &Router, options: &OpenApiOptions<'_>) -> Value {
         "info": info,
         "paths": paths,
         "tags": tags(router, &comments),
-        "components": {
-            "schemas": schemas.finish(),
-            "responses": { "Error": {
-                "description": "The call was refused. `details` says why: an ErrorInfo with the reason first.",
-                "content": { "application/json": { "schema": { "$ref": schemas::STATUS_REF } } },
-            } },
-            "securitySchemes": {
-                "bearer": { "type": "http", "scheme": "bearer", "bearerFormat": "JWT" },
-            },
-        },
+        "components": components(schemas.finish(), &options.components),
     });
     if !options.servers.is_empty() {
         document["servers"] = options.servers.iter().map(|url| json!({ "url": url })).collect();
     }
     document
+}
+
+fn components(schemas: Value, own: &Map<String, Value>) -> Value {
+    let mut components = json!({
+        "schemas": schemas,
+        "securitySchemes": { "bearer": { "type": "http", "scheme": "bearer", "bearerFormat": "JWT" } },
+    });
+    for (kind, members) in own {
+        for (name, component) in members.as_object().into_iter().flatten() {
+            components[kind][name] = component.clone();
+        }
+    }
+    components
 }
 
 fn tags(router: &Router, comments: &Comments) -> Vec<Value> {

@@ -20,8 +20,15 @@ struct Floor {
 
 const SERVICE: &[&str] = &["stampede-types", "stampede-proto", "stampede-kit"];
 const GATEWAY: &[&str] = &["stampede-types", "stampede-proto", "stampede-kit", "stampede-transcode"];
-const TOOLS: &[&str] =
-    &["stampede-types", "stampede-proto", "stampede-kit", "stampede-pki", "stampede-transcode"];
+// The gateway's library is asked for the OpenAPI document alone; processes are started from their binaries.
+const TOOLS: &[&str] = &[
+    "stampede-types",
+    "stampede-proto",
+    "stampede-kit",
+    "stampede-pki",
+    "stampede-transcode",
+    "stampede-gateway",
+];
 const ALL: &[&str] = &[
     "stampede-types",
     "stampede-proto",

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::comments::first_sentence;
 use super::schemas::{Schemas, is_text_like};
-use super::{MethodExtras, OpenApiOptions};
+use super::{MethodExtras, OpenApiOptions, bodies};
 use crate::route::{Body, Route, Router, Segment};
 
 /// The methods a path item can name.
@@ -23,7 +23,7 @@ pub(super) fn all(router: &Router, options: &OpenApiOptions<'_>, schemas: &mut S
     for route in router.routes().iter().filter(|route| METHODS.contains(&route.http_method())) {
         let path = Path::of(route);
         let (path, item) = items.entry(path.shape.clone()).or_insert_with(|| (path, Map::new()));
-        let extras = (options.method_extras)(route.descriptor());
+        let extras = (options.method_extras)(route);
         let operation = operation(route, path, &extras, operation_id(route, &mut ids), schemas);
         item.insert(route.http_method().to_ascii_lowercase(), operation);
     }
@@ -116,13 +116,22 @@ fn operation(
     if !parameters.is_empty() {
         operation.insert("parameters".into(), parameters.into());
     }
-    if let Some(body) = request_body(route, schemas) {
+    if let Some(body) = bodies::request(route, schemas) {
         operation.insert("requestBody".into(), body);
     }
-    operation.insert("responses".into(), responses(route, extras, schemas));
-    operation.insert("security".into(), if extras.public { json!([]) } else { json!([{ "bearer": [] }]) });
+    operation.insert("responses".into(), bodies::responses(route, extras, schemas));
+    operation.insert("security".into(), security(extras));
     operation.extend(extras.extensions.clone());
     Value::Object(operation)
+}
+
+/// Any one of the ways is enough; none is asked for where there is no way.
+fn security(extras: &MethodExtras) -> Value {
+    if extras.public {
+        return json!([]);
+    }
+    let ways = std::iter::once("bearer").chain(extras.also_secured_by.iter().map(String::as_str));
+    ways.map(|scheme| json!({ scheme: [] })).collect()
 }
 
 fn parameters(route: &Route, path: &Path, extras: &MethodExtras, schemas: &mut Schemas<'_>) -> Vec<Value> {
@@ -152,7 +161,7 @@ fn parameters(route: &Route, path: &Path, extras: &MethodExtras, schemas: &mut S
     for header in &extras.headers {
         parameters.push(json!({
             "name": header.name, "in": "header", "description": header.description,
-            "required": header.required, "schema": { "type": "string" },
+            "required": header.required, "schema": header.schema,
         }));
     }
     parameters
@@ -211,63 +220,4 @@ impl Query<'_, '_, '_> {
             self.parameters.push(parameter);
         }
     }
-}
-
-fn request_body(route: &Route, schemas: &mut Schemas<'_>) -> Option<Value> {
-    let method = route.descriptor();
-    let input = method.input();
-    let schema = match route.binding().body {
-        Body::None => return None,
-        Body::Whole => {
-            let variables = route.binding().variables.iter();
-            let bound: Vec<_> = variables.map(|variable| variable.field_path.as_str()).collect();
-            if bound.iter().any(|path| !path.contains('.')) {
-                schemas.object_without(&input, &bound)
-            } else {
-                schemas.message(&input)
-            }
-        }
-        Body::Field(index) => {
-            let number = route.field_number(route.input(), index)?;
-            schemas.field(&input.get_field(number)?)
-        }
-    };
-    let media = if method.is_client_streaming() { "application/x-ndjson" } else { "application/json" };
-    Some(json!({ "required": true, "content": { media: { "schema": schema } } }))
-}
-
-fn responses(route: &Route, extras: &MethodExtras, schemas: &mut Schemas<'_>) -> Value {
-    let method = route.descriptor();
-    let output = method.output();
-    let field = route.response_body().and_then(|index| route.field_number(route.output(), index));
-    let schema = match field.and_then(|number| output.get_field(number)) {
-        Some(field) => schemas.field(&field),
-        None => schemas.message(&output),
-    };
-    let success = if method.is_server_streaming() {
-        json!({
-            "description": "A stream; each event's data, or each line, is one message of this schema.",
-            "content": {
-                "text/event-stream": { "schema": schema },
-                "application/x-ndjson": { "schema": schema },
-            },
-        })
-    } else {
-        json!({ "description": "OK", "content": { "application/json": { "schema": schema } } })
-    };
-    let error = json!({ "$ref": "#/components/responses/Error" });
-    let mut responses = Map::from_iter([("200".into(), success), ("default".into(), error.clone())]);
-    responses.insert("400".into(), error.clone());
-    if !extras.public {
-        responses.insert("401".into(), error.clone());
-        responses.insert("403".into(), error);
-    }
-    for (status, description) in &extras.errors {
-        let response = json!({
-            "description": description,
-            "content": { "application/json": { "schema": { "$ref": super::schemas::STATUS_REF } } },
-        });
-        responses.insert(status.to_string(), response);
-    }
-    Value::Object(responses)
 }

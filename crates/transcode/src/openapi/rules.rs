@@ -1,7 +1,7 @@
 //! `buf.validate.field` and `google.api.field_behavior` as JSON Schema keywords. Both are read by name from the
 //! pool's extensions; a pool without them simply has no rules. Rules JSON Schema cannot say become sentences.
 
-use prost_reflect::{DynamicMessage, FieldDescriptor, Value as Proto};
+use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, OneofDescriptor, Value as Proto};
 use serde_json::{Map, Value};
 
 type Schema = Map<String, Value>;
@@ -12,12 +12,27 @@ fn extension(field: &FieldDescriptor, name: &str) -> Option<Proto> {
     options.has_extension(&extension).then(|| options.get_extension(&extension).into_owned())
 }
 
-fn rules(field: &FieldDescriptor) -> Option<DynamicMessage> {
+/// The rules of a field.
+pub(super) fn of_field(field: &FieldDescriptor) -> Option<DynamicMessage> {
     extension(field, "buf.validate.field")?.as_message().cloned()
 }
 
-pub(super) fn is_required(field: &FieldDescriptor) -> bool {
-    rules(field).and_then(|rules| get(&rules, "required")).and_then(|value| value.as_bool()).unwrap_or(false)
+/// The rules of a oneof.
+pub(super) fn of_oneof(oneof: &OneofDescriptor) -> Option<DynamicMessage> {
+    let pool = oneof.parent_message().parent_pool();
+    let extension = pool.get_extension_by_name("buf.validate.oneof")?;
+    let options = oneof.options();
+    options.has_extension(&extension).then(|| options.get_extension(&extension).as_message().cloned())?
+}
+
+/// The rules of a list's items.
+pub(super) fn repeated_items(rules: &DynamicMessage) -> Option<DynamicMessage> {
+    get(get(rules, "repeated")?.as_message()?, "items")?.as_message().cloned()
+}
+
+/// Whether a rule that is yes or no is yes.
+pub(super) fn flag(rules: &DynamicMessage, name: &str) -> bool {
+    get(rules, name).and_then(|value| value.as_bool()).unwrap_or(false)
 }
 
 /// Names of the field's behaviours: `REQUIRED`, `OUTPUT_ONLY`, ...
@@ -41,9 +56,10 @@ pub(super) fn note(schema: &mut Schema, sentence: &str) {
 }
 
 pub(super) fn apply(field: &FieldDescriptor, schema: &mut Schema) {
-    let Some(rules) = rules(field) else { return };
+    let Some(rules) = of_field(field) else { return };
     constrain(&rules, schema);
-    if is_required(field) {
+    refuse_unspecified(field, &rules, schema);
+    if flag(&rules, "required") {
         let least = match schema.get("type").and_then(Value::as_str) {
             Some("string") if !schema.contains_key("format") && !schema.contains_key("pattern") => {
                 "minLength"
@@ -64,7 +80,7 @@ fn constrain(rules: &DynamicMessage, schema: &mut Schema) {
             "bytes" => bytes(inner, schema),
             "repeated" => repeated(inner, schema),
             "map" => map(inner, schema),
-            "enum" => enumeration(inner, schema),
+            "enum" => {}
             "bool" => constant(inner, schema),
             "duration" | "timestamp" | "any" | "field_mask" => {}
             _ => number(inner, schema),
@@ -72,7 +88,8 @@ fn constrain(rules: &DynamicMessage, schema: &mut Schema) {
     }
 }
 
-fn get(rules: &DynamicMessage, name: &str) -> Option<Proto> {
+/// A rule, where it is set.
+pub(super) fn get(rules: &DynamicMessage, name: &str) -> Option<Proto> {
     rules.has_field_by_name(name).then(|| rules.get_field_by_name(name))?.map(|value| value.into_owned())
 }
 
@@ -208,11 +225,19 @@ fn inner(rules: &DynamicMessage, rule: &str, schema: &mut Schema, keyword: &str)
     }
 }
 
-/// The numbers of enum rules mean names in JSON; the usual one, "not the zero value", is said in words.
-fn enumeration(rules: &DynamicMessage, schema: &mut Schema) {
-    let zero =
-        get(rules, "not_in").and_then(|value| value.as_list().map(|list| list.contains(&Proto::I32(0))));
-    if zero == Some(true) {
-        note(schema, "The unspecified value is refused.");
+/// The numbers of enum rules mean names in JSON; the usual rule is "not the zero value".
+fn refuse_unspecified(field: &FieldDescriptor, rules: &DynamicMessage, schema: &mut Schema) {
+    let Kind::Enum(values) = field.kind() else { return };
+    let items = repeated_items(rules);
+    let target =
+        if field.is_list() { schema.get_mut("items").and_then(Value::as_object_mut) } else { Some(schema) };
+    let (Some(rules), Some(target)) = (if field.is_list() { items.as_ref() } else { Some(rules) }, target)
+    else {
+        return;
+    };
+    let not_in = get(rules, "enum").and_then(|rules| get(rules.as_message()?, "not_in"));
+    let zero = not_in.is_some_and(|list| list.as_list().is_some_and(|list| list.contains(&Proto::I32(0))));
+    if let Some(name) = values.get_value(0).filter(|_| zero) {
+        target.insert("not".into(), serde_json::json!({ "enum": [name.name()] }));
     }
 }

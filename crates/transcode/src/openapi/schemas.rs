@@ -3,25 +3,27 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use prost_reflect::{EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor};
+use prost_reflect::{EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor, OneofDescriptor};
 use serde_json::{Map, Value, json};
 
 use super::comments::Comments;
-use super::rules;
+use super::{required, rules};
 
 pub(super) const STATUS_REF: &str = "#/components/schemas/google.rpc.Status";
 
 pub(super) struct Schemas<'c> {
     pub(super) comments: &'c Comments,
+    /// What `default` says of a refusal.
+    pub(super) refused: &'c str,
     done: BTreeMap<String, Value>,
     /// Named by a `$ref`, not written yet.
     waiting: VecDeque<MessageDescriptor>,
 }
 
 impl<'c> Schemas<'c> {
-    pub(super) fn new(comments: &'c Comments) -> Self {
+    pub(super) fn new(comments: &'c Comments, refused: &'c str) -> Self {
         let done = BTreeMap::from_iter([("google.rpc.Status".into(), status())]);
-        Self { comments, done, waiting: VecDeque::new() }
+        Self { comments, refused, done, waiting: VecDeque::new() }
     }
 
     /// Every schema named so far and all those they name.
@@ -86,6 +88,10 @@ impl<'c> Schemas<'c> {
         if !required.is_empty() {
             schema["required"] = required.into();
         }
+        let choices: Vec<_> = message.oneofs().filter(required::oneof).map(|oneof| choice(&oneof)).collect();
+        if !choices.is_empty() {
+            schema["allOf"] = choices.into();
+        }
         if let Some(comment) = self.comments.of(&message.parent_file(), message.path()) {
             schema["description"] = comment.into();
         }
@@ -96,7 +102,7 @@ impl<'c> Schemas<'c> {
     }
 
     pub(super) fn is_required(&self, field: &FieldDescriptor) -> bool {
-        rules::is_required(field) || rules::behaviour(field).contains(&"REQUIRED".to_owned())
+        required::field(field)
     }
 
     /// A field with its comment and its rules.
@@ -152,6 +158,12 @@ impl<'c> Schemas<'c> {
             Kind::Bytes => json!({ "type": "string", "contentEncoding": "base64" }),
         }
     }
+}
+
+/// Exactly one member of a oneof that has to be given.
+fn choice(oneof: &OneofDescriptor) -> Value {
+    let members: Vec<_> = oneof.fields().map(|field| json!({ "required": [field.json_name()] })).collect();
+    json!({ "oneOf": members })
 }
 
 fn number(format: &str) -> Value {

@@ -3,9 +3,18 @@
 use std::collections::HashSet;
 
 use serde_json::{Value, json};
-use stampede_transcode::openapi::{self, HeaderParameter, MethodExtras, OpenApiOptions};
+use stampede_transcode::openapi::{self, ErrorResponse, HeaderParameter, MethodExtras, OpenApiOptions};
 
 use crate::support::ROUTER;
+
+fn components() -> serde_json::Map<String, Value> {
+    let components = json!({
+        "headers": { "X-Request-Id": { "schema": {} }, "Retry-After": { "schema": {} } },
+        "examples": { "IN_FLIGHT": { "value": {} } },
+        "securitySchemes": { "address": { "type": "apiKey", "in": "query", "name": "access_token" } },
+    });
+    components.as_object().unwrap().clone()
+}
 
 fn document() -> Value {
     openapi::document(
@@ -15,16 +24,30 @@ fn document() -> Value {
             version: "1".into(),
             description: "Sells.".into(),
             servers: vec!["/".into()],
-            method_extras: &|method| MethodExtras {
-                public: method.name() == "ListOrders",
+            method_extras: &|route| MethodExtras {
+                public: route.descriptor().name() == "ListOrders",
                 extensions: serde_json::Map::from_iter([("x-permission".into(), json!("BUY"))]),
                 headers: vec![HeaderParameter {
                     name: "Idempotency-Key".into(),
                     description: "Once.".into(),
                     required: true,
+                    schema: json!({ "type": "string", "maxLength": 128 }),
                 }],
-                errors: vec![(409, "In flight.".into())],
+                also_secured_by: match route.is_server_streaming() {
+                    true => vec!["address".into()],
+                    false => Vec::new(),
+                },
+                response_headers: vec!["X-Request-Id".into()],
+                errors: vec![ErrorResponse {
+                    status: 409,
+                    description: "In flight.".into(),
+                    headers: vec!["Retry-After".into()],
+                    examples: vec!["IN_FLIGHT".into()],
+                    bare: false,
+                }],
             },
+            components: components(),
+            refused: "Refused.".into(),
         },
     )
 }
@@ -101,7 +124,6 @@ fn comments_rules_and_behaviours_are_in_the_schemas() {
     );
     assert_eq!(line["properties"]["priceMinor"]["description"], "Must be more than 0.");
     let request = &schemas["test.shop.v1.CreateOrderRequest"];
-    assert_eq!(request["required"], json!(["lines", "buyer"]));
     assert_eq!(request["properties"]["lines"]["maxItems"], 100);
     assert_eq!(request["properties"]["orderId"]["format"], "uuid");
     let order = &schemas["test.shop.v1.Order"]["properties"];
@@ -152,4 +174,36 @@ fn operations_say_what_they_take_and_give() {
         document["tags"],
         json!([{ "name": "test.shop.v1.ShopService", "description": "Sells things." }])
     );
+}
+
+#[test]
+fn what_a_rule_refuses_to_be_absent_is_required_and_an_example_has_just_that() {
+    let document = document();
+    let schemas = &document["components"]["schemas"];
+    // A pattern that nothing matches, at least one, more than none; the rest may be left out.
+    assert_eq!(schemas["test.shop.v1.Line"]["required"], json!(["sku", "quantity", "priceMinor"]));
+    assert_eq!(schemas["test.shop.v1.CreateOrderRequest"]["required"], json!(["orderId", "lines", "buyer"]));
+    let create = &document["paths"]["/v1/orders"]["post"]["requestBody"];
+    assert_eq!(create["required"], true);
+    let example = &create["content"]["application/json"]["example"];
+    let members: Vec<_> = example.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(members, ["buyer", "lines", "orderId"]);
+    assert_eq!(example["lines"], json!([{ "sku": "EUR", "quantity": 1, "priceMinor": "1" }]));
+    let import = &document["paths"]["/v1/orders:import"]["post"]["requestBody"]["content"];
+    assert!(import["application/x-ndjson"]["example"].as_str().unwrap().ends_with("}\n"));
+    let cancel = &document["paths"]["/v1/orders/{order_id}:cancel"]["post"]["requestBody"];
+    assert_eq!(cancel["required"], false);
+}
+
+#[test]
+fn refusals_and_ways_in_are_those_of_the_house() {
+    let document = document();
+    let watch = &document["paths"]["/v1/orders/{order_id}:watch"]["get"];
+    assert_eq!(watch["security"], json!([{ "bearer": [] }, { "address": [] }]));
+    let conflict = &watch["responses"]["409"];
+    assert_eq!(conflict["headers"]["Retry-After"]["$ref"], "#/components/headers/Retry-After");
+    assert_eq!(conflict["headers"]["X-Request-Id"]["$ref"], "#/components/headers/X-Request-Id");
+    let examples = &conflict["content"]["application/json"]["examples"];
+    assert_eq!(examples["IN_FLIGHT"]["$ref"], "#/components/examples/IN_FLIGHT");
+    assert_eq!(watch["responses"]["default"]["description"], "Refused.");
 }

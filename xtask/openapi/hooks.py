@@ -1,0 +1,41 @@
+"""What Schemathesis is told about this house: which token a call is made with, which ids exist, and what NDJSON is.
+
+Read by `cargo xtask openapi --probe`, never by itself. Tokens by role and known ids come as JSON in the environment.
+"""
+
+import json
+import os
+import random
+
+import schemathesis
+
+TOKENS = json.loads(os.environ["PROBE_TOKENS"])
+KNOWN = json.loads(os.environ["PROBE_KNOWN"])
+CHOICE = random.Random(int(os.environ["PROBE_SEED"]))
+
+
+@schemathesis.hook
+def before_call(context, case, kwargs):
+    """Calls as a role that may, and half of the time about something that exists."""
+    roles = case.operation.definition.raw.get("x-roles", [])
+    usable = [TOKENS[role] for role in roles if role in TOKENS] or list(TOKENS.values())
+    if usable:
+        headers = dict(case.headers or {})
+        headers["Authorization"] = "Bearer " + CHOICE.choice(usable)
+        case.headers = headers
+    for name, known in KNOWN.items():
+        if known and name in (case.path_parameters or {}) and CHOICE.random() < 0.5:
+            case.path_parameters[name] = CHOICE.choice(known)
+
+
+@schemathesis.serializer("application/x-ndjson")
+def write_lines(context, value):
+    """One message a line; a stream of one message is enough here."""
+    return json.dumps(value).encode() + b"\n"
+
+
+@schemathesis.deserializer("application/x-ndjson")
+def read_lines(context, response):
+    """The first message: each has the schema that the document gives."""
+    lines = [line for line in response.text.splitlines() if line.strip()]
+    return json.loads(lines[0]) if lines else {}
