@@ -62,24 +62,33 @@ impl Tree {
         if rest.split('/').count() > crate::MAX_PATH_SEGMENTS {
             return Outcome::Allow(allow);
         }
-        // `/a/b:c` is the verb c on `/a/b`, and when nothing has that verb, the segment `b:c`.
+        // `/a/b:c` is the verb c on `/a/b`, and when nothing has that verb, for no method, the segment `b:c`.
         if let Some((before, verb)) = rest.rsplit_once(':')
             && !verb.contains('/')
-            && let Some(index) =
-                (Search { http_method, verb: Some(verb), allow: &mut allow }).walk(&self.root, Some(before))
         {
-            return Outcome::Route { index, path: before };
+            let found =
+                (Search { http_method, verb: Some(verb), allow: &mut allow }).walk(&self.root, Some(before));
+            if let Some(index) = found {
+                return Outcome::Route { index, path: before };
+            }
+            if !allow.is_empty() {
+                return Outcome::allow(allow);
+            }
         }
         let whole = Some(rest).filter(|rest| !rest.is_empty());
         let plain = (Search { http_method, verb: None, allow: &mut allow }).walk(&self.root, whole);
         match plain {
             Some(index) => Outcome::Route { index, path: rest },
-            None => {
-                allow.sort();
-                allow.dedup();
-                Outcome::Allow(allow)
-            }
+            None => Outcome::allow(allow),
         }
+    }
+}
+
+impl Outcome<'_> {
+    fn allow(mut methods: Vec<String>) -> Self {
+        methods.sort();
+        methods.dedup();
+        Self::Allow(methods)
     }
 }
 

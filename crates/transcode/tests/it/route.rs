@@ -43,6 +43,18 @@ fn a_colon_that_is_no_verb_belongs_to_the_value() {
 }
 
 #[test]
+fn a_verb_that_another_method_has_is_no_part_of_a_value() {
+    match ROUTER.find(&http::Method::GET, "/v1/orders/42:cancel") {
+        Found::MethodNotAllowed { allow } => assert_eq!(allow, "POST"),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(
+        find("GET", "/v1/orders/42%3Acancel").variables().unwrap(),
+        [("order_id", "42:cancel".to_owned())]
+    );
+}
+
+#[test]
 fn variables_are_decoded_as_far_as_they_may_be() {
     let found = find("GET", "/v1/orders/a%2Fb%20c+d");
     assert_eq!(found.variables().unwrap(), [("order_id", "a/b c+d".to_owned())]);
