@@ -15,8 +15,11 @@ const SPEAK_TIMEOUT: Duration = Duration::from_secs(10);
 /// block holds the answer back, so this bounds the headers of HTTP/2 too.
 pub(super) const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
 pub(super) const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Streams of one connection at once: our own channels put everything on one.
+/// Streams of one connection at once.
 pub(super) const MAX_STREAMS: u32 = 4096;
+/// The same behind the gateway, whose channels put everything on one connection: more than it lets calls and feeds be open, so that nobody waits
+/// for a stream unanswered. What is too much there is refused with its reason.
+pub(super) const MAX_INNER_STREAMS: u32 = 32_768;
 pub(super) const MAX_HEADER_LIST_BYTES: u32 = 16 * 1024;
 /// The same behind the gateway: whatever its front takes by HTTP/1.1 has to fit, with what HTTP/2 counts a header beside its
 /// bytes, or a header that is too long would look like a service that is gone.

@@ -58,7 +58,7 @@ fn builder() -> http2::Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .keep_alive_interval(connection::KEEP_ALIVE_INTERVAL)
         .keep_alive_timeout(connection::KEEP_ALIVE_TIMEOUT)
-        .max_concurrent_streams(connection::MAX_STREAMS)
+        .max_concurrent_streams(connection::MAX_INNER_STREAMS)
         .max_header_list_size(connection::MAX_INNER_HEADER_LIST_BYTES)
         .initial_connection_window_size(connection::CONNECTION_WINDOW_BYTES)
         .initial_stream_window_size(connection::STREAM_WINDOW_BYTES);

@@ -33,8 +33,12 @@ pub(super) async fn unary(
     message: Bytes,
 ) -> Result<Response<Incoming>, h2::Error> {
     let (answer, mut body) = sender.send_request(head, false)?;
-    body.send_data(message, true)?;
-    Ok(answer.await?.map(|stream| Incoming { stream, messages_ended: false, _outgoing: None }))
+    // Whoever refuses by the headers alone may have answered, and closed the stream, before the message could follow.
+    let sent = body.send_data(message, true);
+    match answer.await {
+        Ok(answer) => Ok(answer.map(|stream| Incoming { stream, messages_ended: false, _outgoing: None })),
+        Err(error) => Err(sent.err().unwrap_or(error)),
+    }
 }
 
 /// Sends a request whose messages come one by one.

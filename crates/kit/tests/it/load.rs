@@ -1,12 +1,15 @@
 //! Shed before you queue: the one call too many is told so at once.
 
+use std::time::Duration;
+
 use kit::config::Limits;
 use stampede_kit as kit;
 use tokio::io::AsyncReadExt;
 use tonic::Code;
+use tonic_prost::ProstCodec;
 use tonic_types::StatusExt;
 
-use crate::desk::question;
+use crate::desk::{Answer, Question, question};
 use crate::house::{ASK, House, asked, call, limits};
 
 #[tokio::test]
@@ -25,6 +28,26 @@ async fn a_call_over_the_limit_is_shed_with_a_time_to_come_back() {
     house.desk.release.add_permits(1);
     held.await.unwrap().unwrap();
     call(&client, ASK, asked(&house.alice(), question("hello"))).await.unwrap();
+}
+
+/// A gateway has all its feeds of a service on one connection.
+#[tokio::test]
+async fn thousands_of_streams_of_one_channel_are_open_at_once() {
+    const STREAMS: usize = 5_000;
+    let mut house = House::with(Limits { concurrency: 2 * STREAMS, ..limits() }, |_| {}).await;
+    let (client, token) = (house.channel("client"), house.alice());
+    let path = http::uri::PathAndQuery::from_static("/test.v1.Desk/Talk");
+    let mut open = Vec::with_capacity(STREAMS);
+    for _ in 0..STREAMS {
+        let mut grpc = tonic::client::Grpc::new(client.clone());
+        grpc.ready().await.unwrap();
+        // Its question does not come: the stream stays.
+        let request = asked(&token, question("")).map(|_| tokio_stream::pending());
+        let codec = ProstCodec::<Question, Answer>::default();
+        let began = grpc.streaming(request, path.clone(), codec);
+        let began = tokio::time::timeout(Duration::from_secs(20), began).await;
+        open.push(began.unwrap_or_else(|_| panic!("stream {} waits", open.len() + 1)).unwrap());
+    }
 }
 
 #[tokio::test]
