@@ -99,7 +99,7 @@ fn invitation(stack: &Stack, campaign: &str, already: bool) -> anyhow::Result<St
     let state = if already { "was up already" } else { "is up" };
     Ok(format!(
         r#"
-Stampede {state}: {gateway}  (REST, gRPC, gRPC-web; documentation at /docs)
+Stampede {state}: {gateway}  (REST, gRPC, gRPC-web, JSON-RPC; documentation at /docs)
 
 A buyer's token, good for an hour (another: cargo xtask token --user alice --role buyer):
 export TOKEN={token}
