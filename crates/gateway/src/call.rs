@@ -30,6 +30,13 @@ pub(crate) enum Sent {
     Lines(Box<Lines>),
 }
 
+impl Sent {
+    /// A message behind the bytes kept free for its frame header.
+    pub(crate) fn message(frame: Vec<u8>) -> Self {
+        Sent::Message(seal(frame))
+    }
+}
+
 /// A call about to be made.
 pub(crate) struct Call<'a> {
     pub channel: &'a Channel,

@@ -114,9 +114,7 @@ impl Errors {
 
     pub(crate) fn response(&self, problem: &Problem, language: Language) -> Response<Body> {
         let told = tell(&problem.status, language);
-        let code = Code::from_i32(told.body.code);
-        let declared = told.declared.and_then(|declared| StatusCode::from_u16(declared.http_status).ok());
-        let http = problem.http.or(declared).unwrap_or_else(|| usual_status(code));
+        let http = http_of(problem, &told);
         let mut response = Response::new(Body::from(self.json(&told.body)));
         *response.status_mut() = http;
         let headers = response.headers_mut();
@@ -128,16 +126,16 @@ impl Errors {
         if http == StatusCode::UNAUTHORIZED {
             headers.insert(WWW_AUTHENTICATE, BEARER);
         }
-        let default = (http == StatusCode::SERVICE_UNAVAILABLE).then_some(DEFAULT_RETRY_AFTER);
-        if let Some(delay) = told.retry_after.or(default) {
-            headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(delay)));
+        if let Some(seconds) = retry_after(&told, http) {
+            headers.insert(RETRY_AFTER, seconds);
         }
         response
     }
 
-    /// When the caller may try again, as [`Errors::response`] says it.
-    pub(crate) fn retry_after(&self, problem: &Problem) -> Option<HeaderValue> {
-        self.response(problem, Language::English).headers_mut().remove(RETRY_AFTER)
+    /// The body, and when the caller may try again, for a face that answers in an envelope of its own.
+    pub(crate) fn written(&self, problem: &Problem, language: Language) -> (Bytes, Option<HeaderValue>) {
+        let told = tell(&problem.status, language);
+        (self.json(&told.body), retry_after(&told, http_of(problem, &told)))
     }
 
     /// The body alone, for a stream that has begun.
@@ -201,6 +199,17 @@ fn detail<M: prost::Message + Default>(status: &pb::Status, type_url: &str) -> O
 
 fn any(type_url: &str, message: &impl prost::Message) -> prost_types::Any {
     prost_types::Any { type_url: type_url.to_owned(), value: message.encode_to_vec() }
+}
+
+/// The one of the reason, unless the problem says another.
+fn http_of(problem: &Problem, told: &Told) -> StatusCode {
+    let declared = told.declared.and_then(|declared| StatusCode::from_u16(declared.http_status).ok());
+    problem.http.or(declared).unwrap_or_else(|| usual_status(Code::from_i32(told.body.code)))
+}
+
+fn retry_after(told: &Told, http: StatusCode) -> Option<HeaderValue> {
+    let default = (http == StatusCode::SERVICE_UNAVAILABLE).then_some(DEFAULT_RETRY_AFTER);
+    told.retry_after.or(default).map(|delay| HeaderValue::from(whole_seconds(delay)))
 }
 
 /// `Retry-After` has whole seconds; earlier than asked for would be refused again.

@@ -19,7 +19,7 @@ use transcode::{Found, Match, RequestOptions, ResponseOptions, Route, UnknownFie
 
 use crate::Gateway;
 use crate::admission::Permit;
-use crate::call::{self, Call, FRAME_HEADER, Sent};
+use crate::call::{Call, FRAME_HEADER, Sent};
 use crate::errors::{APPLICATION_JSON, Language, Problem, refusal};
 use crate::front::{self, Answer, X_REQUEST_ID};
 use crate::stream::{self, Resume, query_token};
@@ -162,8 +162,7 @@ async fn serve(
     if matched.route.is_server_streaming() {
         return stream::answer(gateway, binding, matched.route.index(), parts, frame, id, permit).await;
     }
-    let message = Sent::Message(call::seal(frame));
-    let message = call_of(&binding.target, &parts.headers, message, id).unary().await?;
+    let message = call_of(&binding.target, &parts.headers, Sent::message(frame), id).unary().await?;
     json(matched.route, &message)
 }
 
@@ -216,7 +215,8 @@ pub(crate) fn unreadable(error: &transcode::TranscodeError) -> Problem {
     refusal(ErrorReason::Internal, "something went wrong on our side").into()
 }
 
-fn options(allow: &str) -> Response<Body> {
+/// What may be done here.
+pub(crate) fn options(allow: &str) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
     if let Ok(allow) = HeaderValue::from_str(allow) {

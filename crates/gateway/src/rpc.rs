@@ -10,7 +10,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use bytes::Bytes;
 use futures::{FutureExt as _, StreamExt as _, stream};
-use http::header::{ALLOW, CONTENT_LANGUAGE, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CONTENT_LANGUAGE, CONTENT_TYPE, RETRY_AFTER};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use kit::contract::Idempotency;
@@ -19,15 +19,16 @@ use stampede_proto::common::v1::ErrorReason;
 use tonic::Status;
 
 use crate::Gateway;
-use crate::call::{self, FRAME_HEADER, Sent};
+use crate::call::{FRAME_HEADER, Sent};
 use crate::errors::{APPLICATION_JSON, Language, Problem, refusal};
 use crate::front::Answer;
 use crate::rest::body::{self, Content};
-use crate::rest::{COMPLETE, STRICT, call_of, unreadable};
+use crate::rest::{COMPLETE, STRICT, call_of, options, unreadable};
 use crate::targets::Target;
 use envelope::{Asked, Call};
 
 pub(crate) const PATH: &str = "/rpc";
+const ALLOWED: &str = "OPTIONS, POST";
 /// Calls of one batch.
 const MAX_BATCH: usize = 50;
 /// Calls of one batch in progress at once.
@@ -58,10 +59,7 @@ pub(crate) async fn answer(gateway: &Arc<Gateway>, request: Request<Body>, id: &
     let (parts, body) = request.into_parts();
     let language = Language::of_caller(&parts.headers);
     if parts.method == Method::OPTIONS {
-        let mut response = Response::new(Body::empty());
-        *response.status_mut() = StatusCode::NO_CONTENT;
-        response.headers_mut().insert(ALLOW, HeaderValue::from_static("OPTIONS, POST"));
-        return Answer { response, method: None };
+        return Answer { response: options(ALLOWED), method: None };
     }
     let taken = match taken(&parts) {
         Ok(()) => body::read(&parts.headers, body, gateway.body).await,
@@ -79,7 +77,7 @@ pub(crate) async fn answer(gateway: &Arc<Gateway>, request: Request<Body>, id: &
 /// What is no JSON-RPC at all is refused as by the REST face.
 fn taken(parts: &Parts) -> Result<(), Problem> {
     if parts.method != Method::POST {
-        return Err(Problem::method_not_allowed("OPTIONS, POST"));
+        return Err(Problem::method_not_allowed(ALLOWED));
     }
     body::check_media_type(&parts.headers, Content::Json)
 }
@@ -97,11 +95,11 @@ async fn carry_out(
         Ok(Asked::Batch(calls)) if (1..=MAX_BATCH).contains(&calls.len()) => calls,
         Ok(Asked::Batch(_)) => {
             let text = format!("a batch has 1 to {MAX_BATCH} calls");
-            return answered(Some(caller.refused(None, invalid(INVALID_REQUEST, text))), None);
+            return answered(Some(caller.refused(None, &invalid(INVALID_REQUEST, text))), None);
         }
         Err(error) => {
             let failure = invalid(PARSE_ERROR, format!("the body is no JSON: {error}"));
-            return answered(Some(caller.refused(None, failure)), None);
+            return answered(Some(caller.refused(None, &failure)), None);
         }
     };
     let calls: Vec<_> = calls.into_iter().map(|call| caller.of_batch(call).boxed()).collect();
@@ -142,7 +140,7 @@ impl Caller<'_> {
             Ok(call) => call,
             Err(bad) => {
                 let failure = invalid(INVALID_REQUEST, bad.text);
-                return answered(Some(self.refused(bad.id, failure)), None);
+                return answered(Some(self.refused(bad.id, &failure)), None);
             }
         };
         let target = self.target(&call);
@@ -155,8 +153,8 @@ impl Caller<'_> {
         match outcome {
             Ok(result) => answered(Some(succeeded(number, &result)), method),
             Err(failure) => {
-                let retry_after = self.gateway.errors.retry_after(&failure.problem);
-                let mut answer = answered(Some(self.refused(Some(number), failure)), method);
+                let (json, retry_after) = self.written(Some(number), &failure);
+                let mut answer = answered(Some(json), method);
                 let headers = answer.response.headers_mut();
                 headers.insert(CONTENT_LANGUAGE, HeaderValue::from_static(self.language.tag()));
                 if let Some(seconds) = retry_after {
@@ -170,7 +168,7 @@ impl Caller<'_> {
     async fn of_batch(&self, call: Result<Call<'_>, envelope::Invalid<'_>>) -> Option<Vec<u8>> {
         let call = match call {
             Ok(call) => call,
-            Err(bad) => return Some(self.refused(bad.id, invalid(INVALID_REQUEST, bad.text))),
+            Err(bad) => return Some(self.refused(bad.id, &invalid(INVALID_REQUEST, bad.text))),
         };
         let outcome = match self.target(&call) {
             Ok(target) => self.result(target, &call, self.headers_in_batch(target, &call)).await,
@@ -179,7 +177,7 @@ impl Caller<'_> {
         let number = call.id?;
         Some(match outcome {
             Ok(result) => succeeded(number, &result),
-            Err(failure) => self.refused(Some(number), failure),
+            Err(failure) => self.refused(Some(number), &failure),
         })
     }
 
@@ -235,25 +233,28 @@ impl Caller<'_> {
         }
         let mut frame = vec![0; FRAME_HEADER];
         schema.to_wire(input, params.as_bytes(), &STRICT, &mut frame).map_err(Problem::from)?;
-        let sent = Sent::Message(call::seal(frame));
+        let sent = Sent::message(frame);
         let message: Bytes = call_of(target, &headers, sent, self.id).unary().await.map_err(Problem::from)?;
         let mut json = Vec::new();
         schema.to_json(output, &message, &COMPLETE, &mut json).map_err(|error| unreadable(&error))?;
         Ok(json)
     }
 
-    /// The answer to a call that failed; of one that cannot even be named the id is null.
-    fn refused(&self, id: Option<&str>, failure: Failure) -> Vec<u8> {
-        let status = failure.problem.status();
-        let told = self.gateway.errors.body(status, self.language);
-        let message = serde_json::Value::from(status.message());
+    fn refused(&self, id: Option<&str>, failure: &Failure) -> Vec<u8> {
+        self.written(id, failure).0
+    }
+
+    /// The answer to a call that failed, and when to try again; of one that cannot even be named the id is null.
+    fn written(&self, id: Option<&str>, failure: &Failure) -> (Vec<u8>, Option<HeaderValue>) {
+        let (told, retry_after) = self.gateway.errors.written(&failure.problem, self.language);
+        let message = serde_json::Value::from(failure.problem.status().message());
         let (id, code) = (id.unwrap_or("null"), failure.code);
         let mut json =
             format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":{code},"message":{message},"data":"#)
                 .into_bytes();
         json.extend_from_slice(&told);
         json.extend_from_slice(b"}}");
-        json
+        (json, retry_after)
     }
 }
 

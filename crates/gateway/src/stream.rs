@@ -21,7 +21,7 @@ use tonic::Status;
 
 use crate::Gateway;
 use crate::admission::Permit;
-use crate::call::{self, Messages, Sent};
+use crate::call::{Messages, Sent};
 use crate::errors::{Language, Problem};
 use crate::rest::lines::Fault;
 use crate::rest::{self, Binding};
@@ -53,7 +53,7 @@ pub(crate) async fn answer(
     if let Some(last) = parts.headers.get(LAST_EVENT_ID) {
         binding.resume.from(last.as_bytes(), &mut frame);
     }
-    let message = Sent::Message(call::seal(frame));
+    let message = Sent::message(frame);
     let messages = rest::call_of(&binding.target, &parts.headers, message, id).open().await?;
     Ok(feed(gateway, binding, route, parts, (messages, Fault::default(), permit)))
 }

@@ -14,7 +14,7 @@ use stampede_proto::common::v1::ErrorReason;
 use stampede_proto::payment::v1::ReceiveWebhookRequest;
 
 use crate::Gateway;
-use crate::call::{self, FRAME_HEADER, Sent};
+use crate::call::{FRAME_HEADER, Sent};
 use crate::errors::{APPLICATION_JSON, Language, Problem, refusal};
 use crate::front::Answer;
 use crate::rest::{body, call_of};
@@ -78,7 +78,7 @@ async fn hand_on(
     if let Some(trace) = parts.headers.get(&TRACEPARENT) {
         asked.insert(TRACEPARENT, trace.clone());
     }
-    call_of(target, &asked, Sent::Message(call::seal(frame)), id).unary().await?;
+    call_of(target, &asked, Sent::message(frame), id).unary().await?;
     let mut response = Response::new(Body::from("{}"));
     response.headers_mut().insert(CONTENT_TYPE, APPLICATION_JSON);
     Ok(response)

@@ -5,10 +5,10 @@ use http::{HeaderMap, HeaderValue};
 use stampede_proto::common::v1::ErrorReason;
 
 use crate::errors::{Problem, refusal};
+use crate::stream::LINES;
 
 const JSON: [&str; 1] = ["application/json"];
-const STREAM: [&str; 4] =
-    ["text/event-stream", "application/x-ndjson", "application/ndjson", "application/jsonl"];
+const STREAM: [&str; 4] = ["text/event-stream", LINES[0], LINES[1], LINES[2]];
 
 /// Refuses a caller who takes none of what a method answers with. Refusals are JSON all the same.
 pub(super) fn check(headers: &HeaderMap, streams: bool) -> Result<(), Problem> {

@@ -10,6 +10,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use stampede_kit::config::FrontTls;
 use stampede_pki::{Authority, Policy};
+use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -58,9 +59,9 @@ async fn a_request_in_flight_is_answered_before_the_process_ends() {
 }
 
 /// A front with TLS, its certificate's file and a client that believes it.
-async fn open_with_tls() -> (House, FrontTls, reqwest::Client) {
-    let folder = tempfile::tempdir().unwrap().keep();
-    let tls = FrontTls { cert: folder.join("front.pem"), key: folder.join("front.key") };
+async fn open_with_tls() -> (House, (FrontTls, TempDir), reqwest::Client) {
+    let folder = tempfile::tempdir().unwrap();
+    let tls = FrontTls { cert: folder.path().join("front.pem"), key: folder.path().join("front.key") };
     let mut authority = Authority::create(Policy::development(), now()).unwrap();
     renew(&mut authority, &tls);
     let root = reqwest::Certificate::from_pem(authority.cert_pem().as_bytes()).unwrap();
@@ -70,7 +71,7 @@ async fn open_with_tls() -> (House, FrontTls, reqwest::Client) {
         app.http(axum::Router::new().route("/who", get(|| async { "you" })), Some(&paths)).unwrap();
     })
     .await;
-    (house, tls, client.build().unwrap())
+    (house, (tls, folder), client.build().unwrap())
 }
 
 fn renew(authority: &mut Authority, tls: &FrontTls) {
@@ -81,7 +82,7 @@ fn renew(authority: &mut Authority, tls: &FrontTls) {
 
 #[tokio::test]
 async fn tls_speaks_both_versions_and_a_plain_caller_gets_nothing() {
-    let (house, _, client) = open_with_tls().await;
+    let (house, _files, client) = open_with_tls().await;
     let url = format!("https://localhost:{}/who", house.address.port());
     let answer = client.get(&url).send().await.unwrap();
     assert_eq!((answer.version(), answer.status().as_u16()), (http::Version::HTTP_2, 200));
@@ -92,7 +93,7 @@ async fn tls_speaks_both_versions_and_a_plain_caller_gets_nothing() {
 
 #[tokio::test]
 async fn a_session_is_taken_up_again_and_a_renewed_certificate_is_seen() {
-    let (house, tls, _) = open_with_tls().await;
+    let (house, (tls, _folder), _) = open_with_tls().await;
     let mut authority = Authority::create(Policy::development(), now()).unwrap();
     renew(&mut authority, &tls);
     let mut roots = rustls::RootCertStore::empty();
