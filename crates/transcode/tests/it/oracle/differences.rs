@@ -4,7 +4,7 @@
 //! | --- | --- | --- | --- |
 //! | a field, map key or `Struct` key twice | refused | the last wins | RFC 8259 leaves it open; two readers that differ are a hole |
 //! | a float out of range as text, `inf` | refused | infinity | only `Infinity` is in the specification |
-//! | `"1e1"`, `"1.0"` for an integer | 10, 1 | refused | the specification takes exponents "in either form" |
+//! | `"1e1"`, `"1.0"` for an integer or a map's key | 10, 1 | refused | the specification takes exponents "in either form" |
 //! | `9007199254740993.0` for an integer | exact | through a double | integers never go through a float |
 //! | `1.0` for an enum | the value 1 | refused | an integer in another spelling |
 //! | `a,,b` for a field mask | refused | `a,b` | an empty path names nothing |
@@ -47,6 +47,7 @@ fn what_is_read_differs_from_the_oracle_here_and_for_these_reasons() {
         ("Scalars", r#"{"aFloat":"1e39"}"#, None, Some(r#"{"aFloat":"Infinity"}"#)),
         ("Scalars", r#"{"aDouble":"inf"}"#, None, Some(r#"{"aDouble":"Infinity"}"#)),
         ("Scalars", r#"{"anInt32":"1e1"}"#, Some(r#"{"anInt32":10}"#), None),
+        ("Maps", r#"{"colors":{"139E0":-1}}"#, Some(r#"{"colors":{"139":-1}}"#), None),
         ("Scalars", r#"{"anInt64":"1.0"}"#, Some(r#"{"anInt64":"1"}"#), None),
         (
             "Scalars",

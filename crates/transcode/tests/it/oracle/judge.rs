@@ -2,6 +2,22 @@
 
 use prost_reflect::{DeserializeOptions, DynamicMessage, MessageDescriptor, SerializeOptions};
 
+/// What the oracle says where it refuses what we take on purpose (differences.rs).
+const TAKEN_ON_PURPOSE: [&str; 6] = [
+    "invalid digit found in string",
+    "invalid type: floating point",
+    "invalid rfc3339 timestamp",
+    "expected '@type' field",
+    "expected null",
+    "EOF while parsing a value at line",
+];
+
+/// Whether the oracle refused what is ours to take.
+pub fn taken_on_purpose(refusal: &serde_json::Error) -> bool {
+    let refusal = refusal.to_string();
+    TAKEN_ON_PURPOSE.iter().any(|known| refusal.contains(known))
+}
+
 /// NaN is not itself, so messages are compared as JSON, where it is a word.
 pub fn as_json(message: &DynamicMessage, defaults: bool) -> serde_json::Value {
     serde_json::from_str(&as_text(message, defaults, false)).unwrap()
