@@ -1,12 +1,13 @@
 //! The way in: which face a request is for, its id, and what every answer carries. It decides nothing about a call.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::body::Body;
-use axum::extract::State;
 use http::header::{ACCESS_CONTROL_REQUEST_METHOD, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
+use stampede_kit as kit;
 use stampede_types::card::has_card_number;
 use tower::ServiceExt as _;
 
@@ -15,10 +16,16 @@ use crate::{Gateway, cors, grpc, observe, rest, rpc};
 
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_REQUEST_ID_BYTES: usize = 128;
+/// Two numbers in hexadecimal and a dash.
+const MADE_ID_BYTES: usize = 33;
 
-/// Everything goes through one handler: what is not a face of the contract is a page.
-pub(crate) fn router(gateway: Arc<Gateway>) -> axum::Router {
-    axum::Router::new().fallback(answer).with_state(gateway)
+/// The public port: what is not a face of the contract is a page.
+pub(crate) struct Front(pub Arc<Gateway>);
+
+impl kit::app::Front for Front {
+    async fn answer(&self, request: Request<Body>) -> Response<Body> {
+        answer(&self.0, request).await
+    }
 }
 
 /// Which face a request is for.
@@ -65,14 +72,14 @@ pub(crate) struct Answer {
     pub method: Option<Arc<str>>,
 }
 
-async fn answer(State(gateway): State<Arc<Gateway>>, request: Request<Body>) -> Response<Body> {
+async fn answer(gateway: &Arc<Gateway>, request: Request<Body>) -> Response<Body> {
     let face = Face::of(request.method(), request.uri().path(), request.headers());
     let observed = gateway.observer.start(face);
     let id = gateway.ids.of(request.headers());
     let origin = gateway.cors.allowed(request.headers());
     let trace = observe::trace(face, request.headers(), &id);
     let span = trace.span.clone();
-    let Answer { mut response, method } = trace.around(route(&gateway, face, request, &id)).await;
+    let Answer { mut response, method } = trace.around(route(gateway, face, request, &id)).await;
     span.record("http.response.status_code", response.status().as_u16());
     if let Some(method) = &method {
         span.record("rpc.method", &**method);
@@ -87,10 +94,11 @@ async fn answer(State(gateway): State<Arc<Gateway>>, request: Request<Body>) -> 
 }
 
 async fn route(gateway: &Arc<Gateway>, face: Face, request: Request<Body>, id: &HeaderValue) -> Answer {
+    // Every request has room for what it may become: the rarer faces make theirs when they are asked for.
     match face {
         Face::Rest => rest::answer(gateway, request, id).await,
-        Face::Grpc | Face::GrpcWeb => grpc::answer(gateway, face, request, id).await,
-        Face::JsonRpc => rpc::answer(gateway, request, id).await,
+        Face::Grpc | Face::GrpcWeb => Box::pin(grpc::answer(gateway, face, request, id)).await,
+        Face::JsonRpc => Box::pin(rpc::answer(gateway, request, id)).await,
         Face::Preflight => Answer { response: cors::preflight(&gateway.routes, &request), method: None },
     }
 }
@@ -129,14 +137,18 @@ impl RequestIds {
         RequestIds { start: rand::random(), next: AtomicU64::new(0) }
     }
 
+    /// No other request has it, so it is kept out of the compression tables of connections, where it would only be in the way of others.
     fn of(&self, headers: &HeaderMap) -> HeaderValue {
         let own = headers.get(X_REQUEST_ID).filter(|id| is_id(id.as_bytes()));
-        own.cloned().unwrap_or_else(|| self.make())
+        let mut id = own.cloned().unwrap_or_else(|| self.make());
+        id.set_sensitive(true);
+        id
     }
 
     fn make(&self) -> HeaderValue {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let text = format!("{:016x}-{number:x}", self.start);
+        let mut text = String::with_capacity(MADE_ID_BYTES);
+        write!(text, "{:016x}-{number:x}", self.start).expect("a string takes all");
         HeaderValue::try_from(text).expect("hexadecimal digits are a header value")
     }
 }

@@ -81,7 +81,7 @@ pub async fn app_of(config: &Config, contract: Arc<Contract>) -> anyhow::Result<
         });
     }
     let gateway = gateway(config, &contract, &backends, &app)?;
-    app.http(front::router(Arc::new(gateway)), config.front.as_ref())?;
+    app.http(front::Front(Arc::new(gateway)), config.front.as_ref())?;
     Ok(app)
 }
 

@@ -2,12 +2,13 @@
 //! the contract, never from a caller. A stream counts when its answer begins.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Instant;
 
 use http::{HeaderMap, HeaderValue, StatusCode};
 use kit::metrics::{self, KeyValue};
 use kit::telemetry::Trace;
-use opentelemetry::metrics::{Histogram, UpDownCounter};
+use opentelemetry::metrics::Histogram;
 use stampede_kit as kit;
 use tracing::field::Empty;
 
@@ -18,7 +19,7 @@ const PAGE: &str = "page";
 
 pub(crate) struct Observer {
     duration: Histogram<f64>,
-    in_progress: UpDownCounter<i64>,
+    in_progress: Arc<AtomicI64>,
     page: Arc<str>,
 }
 
@@ -31,18 +32,23 @@ pub(crate) struct Observed<'a> {
 
 impl Observer {
     pub(crate) fn new() -> Self {
+        let in_progress = Arc::new(AtomicI64::new(0));
+        let read = in_progress.clone();
+        metrics::observed("http_server_in_progress", "Requests not answered yet", &[], move || {
+            read.load(Ordering::Relaxed)
+        });
         Observer {
             duration: metrics::seconds(
                 "http_server_request_duration",
                 "From a request's headers to its answer's, by face, method and HTTP status",
             ),
-            in_progress: metrics::up_down("http_server_in_progress", "Requests not answered yet"),
+            in_progress,
             page: Arc::from(PAGE),
         }
     }
 
     pub(crate) fn start(&self, face: Face) -> Observed<'_> {
-        self.in_progress.add(1, &[]);
+        self.in_progress.fetch_add(1, Ordering::Relaxed);
         Observed { observer: self, face, started: Instant::now() }
     }
 }
@@ -61,7 +67,7 @@ impl Observed<'_> {
 
 impl Drop for Observed<'_> {
     fn drop(&mut self) {
-        self.observer.in_progress.add(-1, &[]);
+        self.observer.in_progress.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -188,7 +188,10 @@ pub(crate) fn call_of<'a>(target: &'a Target, asked: &HeaderMap, sent: Sent, id:
     let mut headers = HeaderMap::with_capacity(12);
     for name in &FORWARDED {
         if let Some(value) = asked.get(name) {
-            headers.insert(name, value.clone());
+            let mut value = value.clone();
+            // Secret, or this call's alone: no compression table of a connection should hold it.
+            value.set_sensitive(true);
+            headers.insert(name, value);
         }
     }
     headers.insert(X_REQUEST_ID, id.clone());

@@ -32,6 +32,7 @@ use crate::clock::Clock;
 use crate::config;
 use crate::contract::Contract;
 use crate::tls;
+pub use front::Front;
 use readiness::Readiness;
 use tasks::Tasks;
 
@@ -46,7 +47,7 @@ pub struct App {
     admin: TcpListener,
     routes: RoutesBuilder,
     services: Vec<&'static str>,
-    front: Option<(axum::Router, Option<Arc<tls::Front>>)>,
+    front: Option<front::Serve>,
     readiness: Arc<Readiness>,
     tasks: Tasks,
     stop: CancellationToken,
@@ -97,24 +98,20 @@ impl App {
         self
     }
 
-    /// Serves `router` as HTTP/1.1 and HTTP/2 on `listen` instead of gRPC over mTLS: for the gateway, whose front is its own. In plain text
-    /// unless there is a certificate for it.
+    /// Serves HTTP/1.1 and HTTP/2 on `listen` instead of gRPC over mTLS: for the gateway, whose front is its own. In plain text unless there is
+    /// a certificate for it. Connections live on [`crate::workers`].
     ///
     /// # Errors
     /// The certificate and its key cannot be read, or do not belong together.
-    pub fn http(
-        &mut self,
-        router: axum::Router,
-        tls: Option<&config::FrontTls>,
-    ) -> anyhow::Result<&mut Self> {
+    pub fn http(&mut self, front: impl Front, tls: Option<&config::FrontTls>) -> anyhow::Result<&mut Self> {
         let tls = tls.map(tls::Front::read).transpose()?;
-        if let Some(front) = tls.clone() {
+        if let Some(tls) = tls.clone() {
             self.task("front tls", |stop| async move {
-                front.follow(stop).await;
+                tls.follow(stop).await;
                 Ok(())
             });
         }
-        self.front = Some((router, tls));
+        self.front = Some(front::serve_with(front, tls));
         Ok(self)
     }
 

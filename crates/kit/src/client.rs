@@ -1,4 +1,5 @@
-//! Channels to our own services: mTLS, one connection with many streams, made on first use and made again when it breaks. Every
+//! Channels to our own services: mTLS, one connection with many streams (one a worker, where calls come from workers), made on first
+//! use and made again when it breaks. Every
 //! call carries a deadline and the trace it belongs to. It never retries: that is a decision of the caller, by the contract.
 
 mod connection;
@@ -23,7 +24,7 @@ use tonic::metadata::MetadataValue;
 use crate::context::PREVIOUS_ATTEMPTS;
 use crate::contract::Contract;
 use crate::refusal::Refusal;
-use crate::{stack, tls};
+use crate::{stack, telemetry, tls, workers};
 
 use connection::Connection;
 use connector::Connector;
@@ -38,7 +39,8 @@ pub(crate) const DEFAULT_DEADLINE: Duration = Duration::from_secs(10);
 pub struct Channel(Arc<Shared>);
 
 struct Shared {
-    connection: Connection,
+    /// One for each place a call may come from: a worker's calls stay on its own thread.
+    connections: Box<[Connection]>,
     authority: Authority,
     contract: Arc<Contract>,
 }
@@ -46,8 +48,10 @@ struct Shared {
 /// A channel to `service` at `address` ("host:port"). Nothing is connected before the first call. The server has to show a
 /// certificate of our CA for the name `service`.
 pub fn connect(tls: &tls::Client, service: &'static str, address: &str, contract: Arc<Contract>) -> Channel {
+    let connector = Connector::new(tls, service, address);
+    let connections = (0..workers::places()).map(|_| Connection::new(connector.clone()));
     Channel(Arc::new(Shared {
-        connection: Connection::new(Connector::new(tls, service, address)),
+        connections: connections.collect(),
         authority: Authority::from_static(service),
         contract,
     }))
@@ -89,14 +93,16 @@ impl Channel {
     }
 
     async fn sender(&self) -> Result<SendRequest<Bytes>, Refusal> {
-        self.0.connection.sender().await.map_err(|error| unavailable(&error))
+        self.0.connections[workers::place()].sender().await.map_err(|error| unavailable(&error))
     }
 
     fn prepared<B>(&self, request: Request<B>) -> (Request<()>, B) {
         let (mut parts, body) = request.into_parts();
-        let declared = self.0.contract.method(parts.uri.path()).map(|method| method.calling.deadline);
-        stack::deadline::ensure(&mut parts.headers, declared.unwrap_or(DEFAULT_DEADLINE));
-        stack::trace::inject(&mut parts.headers);
+        stack::deadline::ensure(&mut parts.headers, || {
+            let declared = self.0.contract.method(parts.uri.path()).map(|method| method.calling.deadline);
+            declared.unwrap_or(DEFAULT_DEADLINE)
+        });
+        telemetry::inject(&mut parts.headers);
         parts.uri = self.uri(parts.uri.path_and_query().cloned());
         (Request::from_parts(parts, ()), body)
     }

@@ -29,6 +29,7 @@ pub mod telemetry;
 pub mod testing;
 pub mod tls;
 mod validate;
+pub mod workers;
 
 pub use app::App;
 pub use context::Context;

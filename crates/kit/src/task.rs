@@ -1,4 +1,4 @@
-//! The one place that starts a task. Every task has a name, which its log lines carry; its end is its handle's.
+//! The one place that starts a task. Every task but those of connections has a name, which its log lines carry; its end is its handle's.
 //! It never hides a panic: the handle reports it and the panic hook has logged it.
 
 use std::future::Future;
@@ -25,6 +25,16 @@ where
     F::Output: Send + 'static,
 {
     tokio::spawn(future.instrument(tracing::info_span!(parent: None, "task", task = name)))
+}
+
+/// Starts a task that is polled for nearly every message: entering the span of a name, again and again, would cost more than the name tells.
+#[expect(clippy::disallowed_methods, reason = "this is the one place that starts a task")]
+pub(crate) fn spawn_unnamed<F>(future: F) -> JoinHandle<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    tokio::spawn(future)
 }
 
 /// Work that is carried to its end even when its caller goes away. It runs in the caller's own task; only what is left when

@@ -12,7 +12,6 @@ use opentelemetry::trace::TracerProvider as _;
 use opentelemetry::{KeyValue, global};
 use opentelemetry_otlp::{MetricExporter, SpanExporter, WithExportConfig as _};
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
 use tracing::Metadata;
 use tracing::level_filters::LevelFilter;
@@ -23,8 +22,8 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use crate::config::{Ratio, Reader};
 use crate::{metrics, task};
 
-pub(crate) use propagation::begins_recorded;
 pub use propagation::{Trace, current_traceparent, recorded_traceparent, with_traceparent};
+pub(crate) use propagation::{begins_recorded, inject};
 
 /// How long the last spans and numbers may take to leave at the end.
 const FLUSH_WITHIN: Duration = Duration::from_secs(3);
@@ -63,7 +62,6 @@ pub struct Telemetry {
 
 /// Sets the process's telemetry up; once, inside the runtime that will carry the exporters.
 pub fn init(service: &'static str, settings: &Settings) -> anyhow::Result<Telemetry> {
-    global::set_text_map_propagator(TraceContextPropagator::new());
     let resource = Resource::builder()
         .with_service_name(service)
         .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))

@@ -1,9 +1,12 @@
 //! The life of one HTTP connection, whatever is under it: it has to speak soon, is told to finish when the process drains, and is
 //! dropped when the drain is over. The limits of HTTP/2 are here, because both kinds of connection share them.
 
-use std::pin::pin;
+use std::future::Future;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use hyper_util::server::graceful::GracefulConnection;
 use tokio_util::sync::CancellationToken;
 
@@ -17,7 +20,7 @@ pub(super) const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
 pub(super) const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Streams of one connection at once.
 pub(super) const MAX_STREAMS: u32 = 4096;
-/// The same behind the gateway, whose channels put everything on one connection: more than it lets calls and feeds be open, so that nobody waits
+/// The same behind the gateway, whose channels put everything on a connection a core: more than it lets calls and feeds be open, so that nobody waits
 /// for a stream unanswered. What is too much there is refused with its reason.
 pub(super) const MAX_INNER_STREAMS: u32 = 32_768;
 pub(super) const MAX_HEADER_LIST_BYTES: u32 = 16 * 1024;
@@ -34,24 +37,47 @@ pub(super) struct End {
     pub kill: CancellationToken,
 }
 
+/// What may happen to a connection beside what is said on it.
+enum Event {
+    Drain,
+    Kill,
+    /// It has had its time to speak.
+    Heard,
+}
+
+/// Each is polled when it has happened, not whenever the connection is.
+type Events = FuturesUnordered<Pin<Box<dyn Future<Output = Event> + Send>>>;
+
+fn events(end: End) -> Events {
+    let events = Events::new();
+    let End { drain, kill } = end;
+    events.push(Box::pin(async move {
+        drain.cancelled().await;
+        Event::Drain
+    }));
+    events.push(Box::pin(async move {
+        kill.cancelled().await;
+        Event::Kill
+    }));
+    events.push(Box::pin(async {
+        tokio::time::sleep(SPEAK_TIMEOUT).await;
+        Event::Heard
+    }));
+    events
+}
+
 /// Drives a connection to its end. How it ended is between the peer and its network: nothing here can act on it.
 pub(super) async fn drive<C: GracefulConnection>(connection: C, spoken: Spoken, end: End) {
     let mut connection = pin!(connection);
-    let mut silent = pin!(tokio::time::sleep(SPEAK_TIMEOUT));
-    let (mut heard, mut draining) = (false, false);
+    let mut events = events(end);
     loop {
         tokio::select! {
+            biased;
             _ = connection.as_mut() => return,
-            () = end.kill.cancelled() => return,
-            () = end.drain.cancelled(), if !draining => {
-                draining = true;
-                connection.as_mut().graceful_shutdown();
-            }
-            () = &mut silent, if !heard => {
-                heard = spoken.enough();
-                if !heard {
-                    return;
-                }
+            Some(event) = events.next() => match event {
+                Event::Drain => connection.as_mut().graceful_shutdown(),
+                Event::Heard if spoken.enough() => {}
+                Event::Heard | Event::Kill => return,
             }
         }
     }

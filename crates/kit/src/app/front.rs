@@ -1,32 +1,27 @@
-//! HTTP/1.1 and HTTP/2, plain or over TLS, for an axum router: the gateway's front and every service's admin listener. Handlers find the caller's
-//! address as axum's `ConnectInfo<SocketAddr>`.
+//! HTTP/1.1 and HTTP/2, plain or over TLS: the gateway's front and every service's admin listener. It knows nothing of what is answered.
 
-use std::net::SocketAddr;
-use std::sync::{Arc, LazyLock};
+use std::convert::Infallible;
+use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::ConnectInfo;
-use http::Request;
+use futures::future::BoxFuture;
+use http::{Request, Response};
 use hyper::body::Incoming;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::service::TowerToHyperService;
-use opentelemetry::metrics::Counter;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tower::{Layer as _, ServiceExt as _};
+use tower::ServiceExt as _;
 
-use super::abandoned::Abandoned;
+use super::abandoned::{Abandoned, Unanswered};
 use super::connection::{self, End};
 use super::first_bytes::FirstBytes;
 use super::handshake;
-use crate::{metrics, tls};
-
-static ABUSED: LazyLock<Counter<u64>> = LazyLock::new(|| {
-    metrics::counter("connections_abused", "Connections closed because they took back too many requests")
-});
+use crate::tls;
 
 /// From the first byte of a request to the last of its headers, and how long an idle connection is kept.
 const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(10);
@@ -38,36 +33,58 @@ const MAX_LOCAL_RESETS: usize = 1024;
 /// Request line and headers of HTTP/1.1.
 const MAX_BUFFER_BYTES: usize = 64 * 1024;
 
+/// What answers the requests of a front.
+pub trait Front: Send + Sync + 'static {
+    /// The answer to a request, whatever that is.
+    fn answer(&self, request: Request<Body>) -> impl Future<Output = Response<Body>> + Send;
+}
+
+impl Front for Router {
+    async fn answer(&self, request: Request<Body>) -> Response<Body> {
+        let Ok(response) = self.clone().oneshot(request).await;
+        response
+    }
+}
+
+/// Serves one connection to its end.
+pub(super) type Serve = Arc<dyn Fn(TcpStream, End) -> BoxFuture<'static, ()> + Send + Sync>;
+
+/// How connections of a front are served.
+pub(super) fn serve_with<F: Front>(front: F, tls: Option<Arc<tls::Front>>) -> Serve {
+    let front = Arc::new(front);
+    Arc::new(move |stream, end| Box::pin(serve(stream, tls.clone(), front.clone(), end)))
+}
+
 /// A connection in plain text, or in TLS when there is a certificate for it.
-pub(super) async fn serve(stream: TcpStream, tls: Option<Arc<tls::Front>>, router: Router, end: End) {
-    // Without an address the connection is gone already.
-    let Ok(address) = stream.peer_addr() else { return };
+async fn serve<F: Front>(stream: TcpStream, tls: Option<Arc<tls::Front>>, front: Arc<F>, end: End) {
     match tls {
-        None => speak(stream, address, router, end).await,
+        None => speak(stream, front, end).await,
         Some(tls) => {
             let Some(stream) = handshake::accept(tls.server(), stream, &end).await else { return };
-            speak(stream, address, router, end).await;
+            speak(stream, front, end).await;
         }
     }
 }
 
-async fn speak<S>(stream: S, address: SocketAddr, router: Router, end: End)
+async fn speak<S, F>(stream: S, front: Arc<F>, end: End)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    F: Front,
 {
     let (stream, spoken) = FirstBytes::of(stream);
-    let abandoned = Abandoned::new();
-    let router = router.map_request(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(ConnectInfo(address));
-        request.map(Body::new)
+    // This connection alone may be ended too.
+    let end = End { kill: end.kill.child_token(), ..end };
+    let abandoned = Arc::new(Abandoned::new(end.kill.clone()));
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (front, unanswered) = (front.clone(), Unanswered::of(&abandoned));
+        async move {
+            let response = front.answer(request.map(Body::new)).await;
+            unanswered.answered();
+            Ok::<_, Infallible>(response)
+        }
     });
-    let service = TowerToHyperService::new(abandoned.layer(router));
     let builder = builder();
-    let connection = builder.serve_connection(TokioIo::new(stream), service);
-    tokio::select! {
-        () = connection::drive(connection, spoken, end) => {}
-        () = abandoned.too_many.cancelled() => ABUSED.add(1, &[]),
-    }
+    connection::drive(builder.serve_connection(TokioIo::new(stream), service), spoken, end).await;
 }
 
 fn builder() -> Builder<TokioExecutor> {

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use axum::Router;
 use tokio::net::TcpListener;
 use tokio::time::{Instant, timeout_at};
@@ -12,12 +13,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::connection::End;
+use super::listener::Place;
 use super::mutual::Mutual;
 use super::tasks::Running;
 use super::{App, front, health, listener};
-use crate::config::Limits;
 use crate::stack::Stack;
-use crate::{task, tls};
+use crate::task;
+use crate::workers::Workers;
 
 /// Operators and probes; more is somebody else.
 const ADMIN_CONNECTIONS: usize = 64;
@@ -33,7 +35,12 @@ pub(super) async fn run(app: App, signal: impl Future<Output = ()> + Send) -> an
     let end = End { drain: app.stop.clone(), kill };
     let _draining = end.drain.clone().drop_guard();
     let open = TaskTracker::new();
-    let mut tasks = start(app, &end, &open, &over, &tasks_stop)?;
+    // Connections end before what carries them.
+    let workers =
+        app.front.is_some().then(Workers::start).transpose().context("no threads for connections")?;
+    let workers = workers.map(Arc::new);
+    let place = Place { limit: app.config.limits.connections, open: open.clone(), workers: workers.clone() };
+    let mut tasks = start(app, &end, place, &over, &tasks_stop)?;
     tracing::info!(service, %address, "serving");
 
     let failed = until(signal, &mut tasks).await;
@@ -64,7 +71,7 @@ pub(super) async fn run(app: App, signal: impl Future<Output = ()> + Send) -> an
 fn start(
     app: App,
     end: &End,
-    open: &TaskTracker,
+    place: Place,
     over: &CancellationToken,
     tasks_stop: &CancellationToken,
 ) -> anyhow::Result<Running> {
@@ -89,15 +96,13 @@ fn start(
     task::spawn("readiness", async move { readiness.keep_asking(asking).await });
     serve_admin(admin, admin_router, over.clone());
     match front {
-        Some((router, tls)) => {
-            serve_front(listener, (router, tls), config.limits, end.clone(), open.clone());
-        }
+        Some(serve) => serve_front(listener, place, serve, end.clone()),
         None => {
             let stop = end.drain.clone();
             let stack = Stack::new(routes.routes(), &services, &contract, verifier, config.limits, stop);
             let environment = Arc::from(config.environment);
             let mutual = Mutual { tls, environment, stack, end: end.clone() };
-            serve_calls(listener, mutual, config.limits, open.clone());
+            serve_calls(listener, place, mutual);
         }
     }
     Ok(tasks.start(tasks_stop))
@@ -122,24 +127,20 @@ async fn until(signal: impl Future<Output = ()>, tasks: &mut Running) -> anyhow:
 
 fn serve_admin(admin: TcpListener, router: Router, over: CancellationToken) {
     let end = End { drain: over.clone(), kill: over.clone() };
-    let serve = move |stream| front::serve(stream, None, router.clone(), end.clone());
-    task::spawn("admin", listener::accept(admin, ADMIN_CONNECTIONS, over, TaskTracker::new(), serve));
+    let serve = front::serve_with(router, None);
+    let serve = move |stream| serve(stream, end.clone());
+    let place = Place { limit: ADMIN_CONNECTIONS, open: TaskTracker::new(), workers: None };
+    task::spawn("admin", listener::accept(admin, place, over, serve));
 }
 
-fn serve_front(
-    listener: TcpListener,
-    (router, tls): (Router, Option<Arc<tls::Front>>),
-    limits: Limits,
-    end: End,
-    open: TaskTracker,
-) {
+fn serve_front(listener: TcpListener, place: Place, serve: front::Serve, end: End) {
     let stop = end.drain.clone();
-    let serve = move |stream| front::serve(stream, tls.clone(), router.clone(), end.clone());
-    task::spawn("listener", listener::accept(listener, limits.connections, stop, open, serve));
+    let serve = move |stream| serve(stream, end.clone());
+    task::spawn("listener", listener::accept(listener, place, stop, serve));
 }
 
-fn serve_calls(listener: TcpListener, mutual: Mutual, limits: Limits, open: TaskTracker) {
+fn serve_calls(listener: TcpListener, place: Place, mutual: Mutual) {
     let stop = mutual.end.drain.clone();
     let serve = move |stream| mutual.clone().serve(stream);
-    task::spawn("listener", listener::accept(listener, limits.connections, stop, open, serve));
+    task::spawn("listener", listener::accept(listener, place, stop, serve));
 }

@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::workers::Workers;
 use crate::{metrics, task};
 
 /// How long to wait when the system has no more descriptors.
@@ -22,15 +23,22 @@ static REFUSED: LazyLock<Counter<u64>> = LazyLock::new(|| {
     metrics::counter("connections_refused", "Connections closed at once because there were too many")
 });
 
+/// Where connections live, and by what they are counted.
+pub(super) struct Place {
+    pub limit: usize,
+    pub open: TaskTracker,
+    /// Without them connections live where they are accepted.
+    pub workers: Option<Arc<Workers>>,
+}
+
 /// Accepts until `stop`; then the socket is closed and nobody new gets in. Connections are tracked, not awaited.
 pub(super) async fn accept<F, Fut>(
     listener: TcpListener,
-    limit: usize,
+    Place { limit, open, workers }: Place,
     stop: CancellationToken,
-    open: TaskTracker,
     serve: F,
 ) where
-    F: Fn(TcpStream) -> Fut,
+    F: Fn(TcpStream) -> Fut + Clone + Send + 'static,
     Fut: Future<Output = ()> + Send + 'static,
 {
     let slots = Arc::new(Semaphore::new(limit.clamp(1, Semaphore::MAX_PERMITS)));
@@ -55,15 +63,20 @@ pub(super) async fn accept<F, Fut>(
         if stream.set_nodelay(true).is_err() {
             continue;
         }
-        let connection = serve(stream);
-        task::spawn(
-            "connection",
-            open.track_future(async move {
-                OPEN.add(1, &[]);
-                connection.await;
-                OPEN.add(-1, &[]);
-                drop(slot);
-            }),
-        );
+        // Its readiness is told to whoever takes it over from here.
+        let Ok(stream) = stream.into_std() else { continue };
+        let serve = serve.clone();
+        let connection = open.track_future(async move {
+            OPEN.add(1, &[]);
+            if let Ok(stream) = TcpStream::from_std(stream) {
+                serve(stream).await;
+            }
+            OPEN.add(-1, &[]);
+            drop(slot);
+        });
+        match &workers {
+            Some(workers) => workers.spawn(connection),
+            None => drop(task::spawn_unnamed(connection)),
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! The one HTTP/2 connection of a channel: made on first use, asked now and then whether it still answers, and made again when it
+//! One HTTP/2 connection of a channel: made on first use, asked now and then whether it still answers, and made again when it
 //! has broken or its server says goodbye. It never sends a request twice.
 
 use std::io;
@@ -82,7 +82,7 @@ impl Connection {
         };
         let (sender, mut connection) = timeout(CONNECT_TIMEOUT, opening).await??;
         let pings = connection.ping_pong();
-        task::spawn("connection", drive(connection, pings));
+        task::spawn_unnamed(drive(connection, pings));
         self.live.store(Some(Arc::new(sender.clone())));
         Ok(sender)
     }

@@ -11,6 +11,7 @@ use tokio_rustls::client::TlsStream;
 
 use crate::tls;
 
+#[derive(Clone)]
 pub(super) struct Connector {
     tls: tls::Client,
     name: ServerName<'static>,

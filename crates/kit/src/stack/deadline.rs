@@ -53,9 +53,9 @@ pub(super) fn shrunk(headers: &HeaderMap, longest: Duration) -> Result<Deadline,
 }
 
 /// Gives an outgoing call a deadline when it has none.
-pub(crate) fn ensure(headers: &mut HeaderMap, default: Duration) {
+pub(crate) fn ensure(headers: &mut HeaderMap, default: impl FnOnce() -> Duration) {
     if !headers.contains_key(GRPC_TIMEOUT) {
-        headers.insert(GRPC_TIMEOUT, write(default));
+        headers.insert(GRPC_TIMEOUT, write(default()));
     }
 }
 
@@ -97,7 +97,7 @@ mod tests {
     fn a_written_timeout_reads_back() {
         for timeout in [Duration::from_micros(1), Duration::from_millis(250), Duration::from_secs(3600)] {
             let mut headers = HeaderMap::new();
-            ensure(&mut headers, timeout);
+            ensure(&mut headers, || timeout);
             assert_eq!(read(&headers), Ok(Some(timeout)));
         }
     }
@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn a_deadline_already_set_is_kept() {
         let mut headers = headers("1S");
-        ensure(&mut headers, Duration::from_secs(9));
+        ensure(&mut headers, || Duration::from_secs(9));
         assert_eq!(read(&headers), Ok(Some(Duration::from_secs(1))));
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::Context;
 use opentelemetry::propagation::{Extractor, TextMapPropagator as _};
 use opentelemetry::trace::{
@@ -16,6 +16,7 @@ use tracing::{Instrument as _, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 const TRACEPARENT: &str = "traceparent";
+const TRACESTATE: &str = "tracestate";
 
 /// The share of new traces that is recorded; nothing is where nobody listens.
 static RECORDED: OnceLock<f64> = OnceLock::new();
@@ -40,15 +41,14 @@ pub struct Trace {
 impl Trace {
     /// Follows the caller's decision; without one a share of the requests begins a recorded trace, with the span that `make` gives.
     pub fn begin(headers: &HeaderMap, make: impl FnOnce() -> Span) -> Self {
-        let parent = opentelemetry::global::get_text_map_propagator(|read| read.extract(&Headers(headers)));
-        let caller = parent.span().span_context().clone();
-        let recorded = if caller.is_valid() { caller.is_sampled() } else { begins_recorded() };
+        let parent = parent(headers);
+        let recorded =
+            parent.as_ref().map_or_else(begins_recorded, |parent| parent.span().span_context().is_sampled());
         if !recorded {
-            let context = if caller.is_valid() { parent } else { unrecorded() };
-            return Self { span: Span::none(), context };
+            return Self { span: Span::none(), context: parent.unwrap_or_else(unrecorded) };
         }
         let span = make();
-        if caller.is_valid() {
+        if let Some(parent) = parent {
             // Without an OpenTelemetry layer there is no trace to belong to.
             span.set_parent(parent).ok();
         }
@@ -59,6 +59,44 @@ impl Trace {
     pub fn around<F: Future>(self, work: F) -> WithContext<Instrumented<F>> {
         work.instrument(self.span).with_context(self.context)
     }
+}
+
+/// The trace a request belongs to already.
+fn parent(headers: &HeaderMap) -> Option<Context> {
+    // Most that come from outside belong to none.
+    headers.get(TRACEPARENT)?;
+    let parent = TraceContextPropagator::new().extract(&Headers(headers));
+    parent.span().span_context().is_valid().then_some(parent)
+}
+
+/// Writes the current trace into the headers of an outgoing call; outside any trace nothing.
+pub(crate) fn inject(headers: &mut HeaderMap) {
+    Context::map_current(|context| {
+        let span = context.span();
+        let ids = span.span_context();
+        if !ids.is_valid() {
+            return;
+        }
+        let mut traceparent = traceparent(ids);
+        // No other call has this one: an entry in the connection's compression table would only be in the way of others.
+        traceparent.set_sensitive(true);
+        headers.insert(TRACEPARENT, traceparent);
+        let state = ids.trace_state().header();
+        if let (false, Ok(state)) = (state.is_empty(), HeaderValue::try_from(state)) {
+            headers.insert(TRACESTATE, state);
+        }
+    });
+}
+
+/// `00-<trace>-<span>-<flags>`, written for every call: without the formatting machinery.
+fn traceparent(ids: &SpanContext) -> HeaderValue {
+    let (trace, span) = (ids.trace_id().to_bytes(), ids.span_id().to_bytes());
+    let flags = [(ids.trace_flags() & TraceFlags::SAMPLED).to_u8()];
+    let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
+    for (place, bytes) in [(3..35, &trace[..]), (36..52, &span[..]), (53..55, &flags[..])] {
+        hex::encode_to_slice(bytes, &mut text[place]).expect("a byte has two digits");
+    }
+    HeaderValue::from_bytes(&text).expect("digits and dashes are a header value")
 }
 
 /// A trace nobody records, with ids all the same: they tie the log lines of a request together, here and behind us.
@@ -105,4 +143,43 @@ pub fn with_traceparent(span: Span, traceparent: Option<&str>) -> Span {
         let _ = span.set_parent(TraceContextPropagator::new().extract(&carrier));
     }
     span
+}
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry::propagation::Injector;
+
+    use super::*;
+
+    struct Written(HeaderMap);
+
+    impl Injector for Written {
+        fn set(&mut self, key: &str, value: String) {
+            self.0.insert(HeaderName::try_from(key).unwrap(), value.try_into().unwrap());
+        }
+    }
+
+    #[test]
+    fn what_goes_out_is_what_the_standard_propagator_writes() {
+        for (flags, state) in [(1, "vendor=1"), (0, "")] {
+            let state = TraceState::from_key_value(state.split_once('=')).unwrap();
+            let (trace, span) = (TraceId::from(0xab << 100 | 7), SpanId::from(0x0102_0304_0506_0708));
+            let ids = SpanContext::new(trace, span, TraceFlags::new(flags), true, state);
+            let context = Context::new().with_remote_span_context(ids);
+            let mut wanted = Written(HeaderMap::new());
+            TraceContextPropagator::new().inject_context(&context, &mut wanted);
+            let _current = context.attach();
+            let mut ours = HeaderMap::new();
+            inject(&mut ours);
+            assert_eq!(ours.get(TRACEPARENT), wanted.0.get(TRACEPARENT));
+            let stated =
+                |headers: &HeaderMap| headers.get(TRACESTATE).filter(|state| !state.is_empty()).cloned();
+            assert_eq!(stated(&ours), stated(&wanted.0));
+            assert_eq!(parent(&ours).unwrap().span().span_context().trace_id(), trace);
+        }
+        let mut none = HeaderMap::new();
+        let _outside = Context::new().attach();
+        inject(&mut none);
+        assert!(none.is_empty() && parent(&none).is_none());
+    }
 }
