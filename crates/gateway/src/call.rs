@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
 use kit::Refusal;
 use kit::client::Channel;
 use stampede_kit as kit;
+use tokio::time::error::Elapsed;
 use tonic::Status;
 
 use crate::rest::lines::Lines;
@@ -50,7 +51,7 @@ pub(crate) struct Call<'a> {
 impl Call<'_> {
     /// Answers with the one message of the response, without its frame header.
     pub(crate) async fn unary(self) -> Result<Bytes, Status> {
-        within(self.time, async {
+        let call = tokio::time::timeout(self.time, async {
             let mut messages = self.begin().await?;
             let message =
                 messages.next().await?.ok_or_else(|| broken("the service answered with no message"))?;
@@ -58,13 +59,13 @@ impl Call<'_> {
                 None => Ok(message),
                 Some(_) => Err(broken("the service answered with a second message")),
             }
-        })
-        .await
+        });
+        in_time(call.await)
     }
 
     /// Answers when the response has begun. A refusal that comes instead of a response is the error.
     pub(crate) async fn open(self) -> Result<Messages, Status> {
-        within(self.time, self.begin()).await
+        in_time(tokio::time::timeout(self.time, self.begin()).await)
     }
 
     async fn begin(self) -> Result<Messages, Status> {
@@ -73,7 +74,7 @@ impl Call<'_> {
         headers.insert(TE, TRAILERS);
         let response = match sent {
             Sent::Message(frame) => channel.unary(request(uri, headers, frame)).await?,
-            Sent::Lines(lines) => channel.stream(request(uri, headers, *lines)).await?,
+            Sent::Lines(lines) => Box::pin(channel.stream(request(uri, headers, *lines))).await?,
         };
         if response.status() != StatusCode::OK {
             tracing::warn!(status = response.status().as_u16(), "a service answered gRPC with an HTTP error");
@@ -88,8 +89,8 @@ impl Call<'_> {
     }
 }
 
-async fn within<T>(time: Duration, call: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
-    tokio::time::timeout(time, call).await.unwrap_or_else(|_| Err(Refusal::deadline_exceeded().into()))
+fn in_time<T>(called: Result<Result<T, Status>, Elapsed>) -> Result<T, Status> {
+    called.unwrap_or_else(|_| Err(Refusal::deadline_exceeded().into()))
 }
 
 fn request<B>(uri: Uri, headers: HeaderMap, body: B) -> Request<B> {

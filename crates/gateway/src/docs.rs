@@ -1,8 +1,10 @@
-//! The contract for people: `/openapi.json`, made once at start from the descriptors, and a page that shows it with nothing from
+//! The contract for people: `/openapi.json`, made once from the descriptors, and a page that shows it with nothing from
 //! elsewhere. It documents what the descriptors say and nothing else.
 
 mod document;
 mod refusals;
+
+use std::sync::Arc;
 
 use axum::Router;
 use axum::response::{IntoResponse, Redirect, Response};
@@ -10,9 +12,7 @@ use axum::routing::get;
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use http::{HeaderValue, StatusCode};
-use kit::contract::Contract;
-use stampede_kit as kit;
-use stampede_transcode as transcode;
+use tokio::sync::OnceCell;
 
 use crate::errors::APPLICATION_JSON;
 use crate::front::Missing;
@@ -27,15 +27,16 @@ const PAGE_POLICY: HeaderValue = HeaderValue::from_static(
 );
 const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
 
-/// The pages, and marks for the gateway's own errors where there is none.
-pub(crate) fn router(routes: &transcode::Router, contract: &Contract) -> anyhow::Result<Router> {
-    let document = Bytes::from(serde_json::to_vec(&document::of(routes, contract))?);
-    Ok(Router::new()
+/// The pages, and marks for the gateway's own errors where there is none. The document is made when it is first asked for: it takes many
+/// times its own memory to make, comments and all, and most processes are never asked.
+pub(crate) fn router(descriptors: Bytes) -> Router {
+    let document = Arc::new(OnceCell::new());
+    Router::new()
         .route("/", get(|| async { Redirect::temporary("/docs") }))
         .route("/docs", get(page))
-        .route("/openapi.json", get(move || openapi_json(document.clone())))
+        .route("/openapi.json", get(move || openapi_json(document.clone(), descriptors.clone())))
         .fallback(|| async { missing(StatusCode::NOT_FOUND, Missing::Page) })
-        .method_not_allowed_fallback(|| async { missing(StatusCode::METHOD_NOT_ALLOWED, Missing::Method) }))
+        .method_not_allowed_fallback(|| async { missing(StatusCode::METHOD_NOT_ALLOWED, Missing::Method) })
 }
 
 async fn page() -> Response {
@@ -43,8 +44,20 @@ async fn page() -> Response {
         .into_response()
 }
 
-async fn openapi_json(document: Bytes) -> Response {
-    ([(CONTENT_TYPE, APPLICATION_JSON), (CACHE_CONTROL, NO_CACHE)], document).into_response()
+async fn openapi_json(document: Arc<OnceCell<Bytes>>, descriptors: Bytes) -> Response {
+    let made = document.get_or_try_init(|| async {
+        let make = move || anyhow::Ok(serde_json::to_vec(&document::of(&descriptors)?)?);
+        tokio::task::spawn_blocking(make).await?.map(Bytes::from)
+    });
+    match made.await {
+        Ok(document) => {
+            ([(CONTENT_TYPE, APPLICATION_JSON), (CACHE_CONTROL, NO_CACHE)], document.clone()).into_response()
+        }
+        Err(error) => {
+            tracing::error!(error = format!("{error:#}"), "the OpenAPI document cannot be made");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
 }
 
 fn missing(status: StatusCode, what: Missing) -> Response {

@@ -22,6 +22,7 @@ mod webhooks;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use bytes::Bytes;
 use kit::client::Channel;
 use kit::contract::Contract;
 use stampede_kit as kit;
@@ -64,14 +65,15 @@ pub(crate) struct Gateway {
 /// # Errors
 /// As those of [`app_of`].
 pub async fn app(config: &Config) -> anyhow::Result<kit::App> {
-    app_of(config, Contract::parse(stampede_proto::DESCRIPTOR_SET)?).await
+    app_of(config, Bytes::from_static(stampede_proto::DESCRIPTOR_SET)).await
 }
 
-/// The gateway of a contract. It has to take webhooks, and each of its services has to belong to a peer.
+/// The gateway of a contract, from its encoded `FileDescriptorSet` with all its options. It has to take webhooks, and each of its services has to belong to a peer.
 ///
 /// # Errors
 /// A port is taken, a file cannot be read, or the contract cannot be served: its routes conflict, or nobody takes a service.
-pub async fn app_of(config: &Config, contract: Arc<Contract>) -> anyhow::Result<kit::App> {
+pub async fn app_of(config: &Config, descriptors: Bytes) -> anyhow::Result<kit::App> {
+    let contract = descriptors::read(&descriptors::without_sources(&descriptors)?)?;
     let mut app = kit::App::bind(&config.server, contract.clone()).await?;
     let backends = Backends::new(app.tls(), &config.peers, &contract);
     for backend in backends.iter().cloned() {
@@ -80,7 +82,8 @@ pub async fn app_of(config: &Config, contract: Arc<Contract>) -> anyhow::Result<
             async move { backend.check().await }
         });
     }
-    let gateway = gateway(config, &contract, &backends, &app)?;
+    let pages = docs::router(descriptors).merge(app.admin_router());
+    let gateway = gateway(config, &contract, &backends, &app, pages)?;
     app.http(front::Front(Arc::new(gateway)), config.front.as_ref())?;
     Ok(app)
 }
@@ -90,11 +93,11 @@ fn gateway(
     contract: &Contract,
     backends: &Backends,
     app: &kit::App,
+    pages: axum::Router,
 ) -> anyhow::Result<Gateway> {
-    let pool = descriptors::with_errors(contract.pool())?;
-    let router = transcode::Router::build(&pool).context("the contract's routes cannot be served")?;
+    let router =
+        transcode::Router::build(contract.pool()).context("the contract's routes cannot be served")?;
     let targets = Targets::build(contract, backends)?;
-    let pages = docs::router(&router, contract)?.merge(app.admin_router());
     let limits = config.server.limits;
     Ok(Gateway {
         errors: Errors::new(router.schema().clone())?,

@@ -112,9 +112,9 @@ pub(crate) async fn answer(gateway: &Arc<Gateway>, request: Request<Body>, id: &
     let matched = match gateway.routes.router.find(&parts.method, parts.uri.path()) {
         Found::Match(matched) => matched,
         Found::NotFound if webhooks::provider(parts.uri.path()).is_some() => {
-            return webhooks::answer(gateway, parts, body, id).await;
+            return Box::pin(webhooks::answer(gateway, parts, body, id)).await;
         }
-        Found::NotFound => return front::page(gateway, Request::from_parts(parts, body)).await,
+        Found::NotFound => return Box::pin(front::page(gateway, Request::from_parts(parts, body))).await,
         Found::MethodNotAllowed { allow } if parts.method == Method::OPTIONS => {
             return Answer { response: options(&format!("{allow}, OPTIONS")), method: None };
         }
@@ -148,7 +148,7 @@ async fn serve(
         }
     };
     if matched.route.is_client_streaming() {
-        return lines::answer(gateway, binding, matched.route, parts, body, (id, permit)).await;
+        return Box::pin(lines::answer(gateway, binding, matched.route, parts, body, (id, permit))).await;
     }
     let body = if matched.route.takes_body() {
         body::read(&parts.headers, body, gateway.body).await?
@@ -160,7 +160,8 @@ async fn serve(
     frame.resize(FRAME_HEADER, 0);
     matched.request(parts.uri.query(), &body, &STRICT, &mut frame)?;
     if matched.route.is_server_streaming() {
-        return stream::answer(gateway, binding, matched.route.index(), parts, frame, id, permit).await;
+        let index = matched.route.index();
+        return Box::pin(stream::answer(gateway, binding, index, parts, frame, id, permit)).await;
     }
     let message = call_of(&binding.target, &parts.headers, Sent::message(frame), id).unary().await?;
     json(matched.route, &message)

@@ -29,7 +29,7 @@ where
 
 /// Starts a task that is polled for nearly every message: entering the span of a name, again and again, would cost more than the name tells.
 #[expect(clippy::disallowed_methods, reason = "this is the one place that starts a task")]
-pub(crate) fn spawn_unnamed<F>(future: F) -> JoinHandle<F::Output>
+pub fn spawn_unnamed<F>(future: F) -> JoinHandle<F::Output>
 where
     F: Future + Send + 'static,
     F::Output: Send + 'static,

@@ -38,12 +38,12 @@ pub fn count() -> usize {
 }
 
 /// Places there are: one for each worker, and one, 0, for everything that is on none.
-pub(crate) fn places() -> usize {
+pub fn places() -> usize {
     count() + 1
 }
 
 /// The place of whoever asks, below [`places`].
-pub(crate) fn place() -> usize {
+pub fn place() -> usize {
     PLACE.get()
 }
 
@@ -66,10 +66,6 @@ impl Workers {
     }
 
     /// Carries `work` on the worker that carries least.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a connection's task is named by nothing: entering a span costs more than it tells"
-    )]
     pub fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         let Some(worker) = self.workers.iter().min_by_key(|worker| worker.carried.load(Ordering::Relaxed))
         else {

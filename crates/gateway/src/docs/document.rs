@@ -34,16 +34,16 @@ const REQUEST_ID: &str = "X-Request-Id";
 /// # Errors
 /// The contract is refused, or its routes conflict.
 pub fn openapi_document() -> anyhow::Result<Value> {
-    let contract = Contract::parse(stampede_proto::DESCRIPTOR_SET)?;
-    let routes = transcode::Router::build(&descriptors::with_errors(contract.pool())?)?;
-    Ok(of(&routes, &contract))
+    of(stampede_proto::DESCRIPTOR_SET)
 }
 
 /// The OpenAPI document of a contract.
-pub(super) fn of(routes: &transcode::Router, contract: &Contract) -> Value {
-    let roles = Roles::read(contract);
+pub(super) fn of(descriptors: &[u8]) -> anyhow::Result<Value> {
+    let contract = descriptors::read(descriptors)?;
+    let routes = transcode::Router::build(contract.pool())?;
+    let roles = Roles::read(&contract);
     let mut document = openapi::document(
-        routes,
+        &routes,
         &OpenApiOptions {
             title: "Stampede".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -51,11 +51,11 @@ pub(super) fn of(routes: &transcode::Router, contract: &Contract) -> Value {
             servers: vec!["/".to_owned()],
             components: components(),
             refused: REFUSED.to_owned(),
-            method_extras: &|route| extras(contract, &roles, route),
+            method_extras: &|route| extras(&contract, &roles, route),
         },
     );
     document["x-error-reasons"] = reasons();
-    document
+    Ok(document)
 }
 
 /// What the operations name: headers of answers, a refusal of each reason, the other way to bring a token.

@@ -1,15 +1,14 @@
 //! What a caller sees of a status, reason by reason.
 
 use http_body_util::BodyExt as _;
-use prost_reflect::DescriptorPool;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::descriptors;
 
 fn errors() -> Errors {
-    let pool = DescriptorPool::decode(stampede_proto::DESCRIPTOR_SET).unwrap();
-    Errors::new(Schema::build(&descriptors::with_errors(&pool).unwrap())).unwrap()
+    let contract = descriptors::read(stampede_proto::DESCRIPTOR_SET).unwrap();
+    Errors::new(Schema::build(contract.pool())).unwrap()
 }
 
 async fn answer(problem: impl Into<Problem>, language: Language) -> (http::response::Parts, Value) {

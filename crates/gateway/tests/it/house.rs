@@ -75,7 +75,7 @@ impl House {
         }
         pairs.extend(settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
         let config = Config::read(&mut Reader::from_pairs("gateway", pairs)).unwrap();
-        let app = stampede_gateway::app_of(&config, contract.clone()).await.unwrap();
+        let app = stampede_gateway::app_of(&config, descriptors.to_vec().into()).await.unwrap();
         let address = app.address();
         let gateway = serve(app);
 

@@ -49,20 +49,18 @@ impl Front for Router {
 /// Serves one connection to its end.
 pub(super) type Serve = Arc<dyn Fn(TcpStream, End) -> BoxFuture<'static, ()> + Send + Sync>;
 
-/// How connections of a front are served.
+/// How connections of a front are served: in plain text, or in TLS when there is a certificate for it.
 pub(super) fn serve_with<F: Front>(front: F, tls: Option<Arc<tls::Front>>) -> Serve {
     let front = Arc::new(front);
-    Arc::new(move |stream, end| Box::pin(serve(stream, tls.clone(), front.clone(), end)))
+    Arc::new(move |stream, end| match &tls {
+        None => Box::pin(speak(stream, front.clone(), end)),
+        Some(tls) => Box::pin(secured(stream, tls.clone(), front.clone(), end)),
+    })
 }
 
-/// A connection in plain text, or in TLS when there is a certificate for it.
-async fn serve<F: Front>(stream: TcpStream, tls: Option<Arc<tls::Front>>, front: Arc<F>, end: End) {
-    match tls {
-        None => speak(stream, front, end).await,
-        Some(tls) => {
-            let Some(stream) = handshake::accept(tls.server(), stream, &end).await else { return };
-            speak(stream, front, end).await;
-        }
+async fn secured<F: Front>(stream: TcpStream, tls: Arc<tls::Front>, front: Arc<F>, end: End) {
+    if let Some(stream) = handshake::accept(tls.server(), stream, &end).await {
+        speak(stream, front, end).await;
     }
 }
 

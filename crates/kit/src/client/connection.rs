@@ -48,6 +48,12 @@ impl Connection {
         if let Some(sender) = self.usable().await {
             return Ok(sender);
         }
+        // Rare, and large: who has a connection should not have to make room for opening one.
+        Box::pin(self.opened()).await
+    }
+
+    /// The connection somebody opens, this caller or another.
+    async fn opened(&self) -> io::Result<Sender> {
         let came_at = Instant::now();
         let mut failed_at = self.opening.lock().await;
         if let Some(sender) = self.usable().await {

@@ -1,6 +1,5 @@
 //! The gateway's kind of front: plain HTTP on the public port, with the same limits and the same drain.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 

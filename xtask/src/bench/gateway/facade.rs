@@ -1,4 +1,4 @@
-//! The facades our gateway is compared with: HTTP/1.1 in, one HTTP/2 connection out. The null facade passes a message on as it came;
+//! The facades our gateway is compared with: HTTP/1.1 in, one HTTP/2 connection a core out, on the same workers. The null facade passes a message on as it came;
 //! the bare one transcodes both ways by the contract's routes. Neither has anything else: no token, no limit, no metric, no TLS.
 
 use std::convert::Infallible;
@@ -14,9 +14,11 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use stampede_kit::{Contract, task};
+use stampede_kit::Contract;
+use stampede_kit::workers::{self, Workers};
 use stampede_transcode::{Found, RequestOptions, ResponseOptions, Router};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::OnceCell;
 
 use super::link::{self, FRAME_HEADER, Link};
 use super::{order, part};
@@ -42,7 +44,9 @@ pub struct Args {
 
 /// What every connection shares.
 struct Facade {
-    link: Link,
+    backend: SocketAddr,
+    /// One for each worker, as the gateway has them.
+    links: Vec<OnceCell<Link>>,
     /// The null facade has none, and one place to send everything to.
     routes: Option<Routes>,
     only: Uri,
@@ -62,19 +66,23 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     part::run(async {
         let listener = TcpListener::bind(args.listen).await?;
         let facade = Arc::new(Facade {
-            link: Link::open(args.backend).await?,
+            backend: args.backend,
+            links: (0..workers::places()).map(|_| OnceCell::new()).collect(),
             routes: if args.transcode { Some(Routes::read()?) } else { None },
             only: uri(order::CREATE)?,
         });
+        let workers = Workers::start()?;
         loop {
             let (stream, _) = listener.accept().await.context("no more connections")?;
             stream.set_nodelay(true)?;
+            let stream = stream.into_std()?;
             let facade = Arc::clone(&facade);
             let service = service_fn(move |request| {
                 let facade = Arc::clone(&facade);
                 async move { Ok::<_, Infallible>(facade.answer(request).await) }
             });
-            task::spawn("connection", async move {
+            workers.spawn(async move {
+                let Ok(stream) = TcpStream::from_std(stream) else { return };
                 // It ends when its caller goes.
                 http1::Builder::new().serve_connection(TokioIo::new(stream), service).await.ok();
             });
@@ -113,10 +121,15 @@ impl Facade {
         response
     }
 
+    async fn call(&self, uri: Uri, frame: Bytes) -> Result<Bytes, Refused> {
+        let link = self.links[workers::place()].get_or_try_init(|| Link::open(self.backend)).await;
+        link.map_err(|error| bad_gateway(&error))?.call(uri, frame).await.map_err(|error| bad_gateway(&error))
+    }
+
     /// The body is a framed message already, and so is what comes back but for its frame.
     async fn passed(&self, request: Request<Incoming>) -> Result<Bytes, Refused> {
         let frame = read(request.into_body()).await?;
-        self.link.call(self.only.clone(), frame).await.map_err(|error| bad_gateway(&error))
+        self.call(self.only.clone(), frame).await
     }
 
     async fn transcoded(&self, routes: &Routes, request: Request<Incoming>) -> Result<Bytes, Refused> {
@@ -133,7 +146,7 @@ impl Facade {
             .request(parts.uri.query(), &body, &REQUEST, &mut frame)
             .map_err(|error| (StatusCode::BAD_REQUEST, error.to_string()))?;
         let uri = routes.uris[matched.route.index()].clone();
-        let message = self.link.call(uri, link::seal(frame)).await.map_err(|error| bad_gateway(&error))?;
+        let message = self.call(uri, link::seal(frame)).await?;
         let mut json = Vec::with_capacity(message.len() * JSON_GROWTH + SPARE_BYTES);
         matched
             .route

@@ -29,7 +29,7 @@ impl Link {
             .enable_push(false)
             .handshake::<_, Bytes>(stream)
             .await?;
-        task::spawn("link", async move {
+        task::spawn_unnamed(async move {
             // Whoever calls next is told.
             connection.await.ok();
         });
