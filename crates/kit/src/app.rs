@@ -4,7 +4,7 @@
 mod abandoned;
 mod admin;
 mod connection;
-mod first_bytes;
+mod farewell;
 mod front;
 mod handshake;
 mod health;
@@ -12,6 +12,7 @@ mod life;
 mod listener;
 mod mutual;
 mod readiness;
+mod socket;
 mod tasks;
 
 use std::convert::Infallible;
@@ -47,7 +48,7 @@ pub struct App {
     admin: TcpListener,
     routes: RoutesBuilder,
     services: Vec<&'static str>,
-    front: Option<front::Serve>,
+    front: Option<front::Door>,
     readiness: Arc<Readiness>,
     tasks: Tasks,
     stop: CancellationToken,
@@ -111,7 +112,7 @@ impl App {
                 Ok(())
             });
         }
-        self.front = Some(front::serve_with(front, tls));
+        self.front = Some(front::door(front, tls));
         Ok(self)
     }
 

@@ -10,7 +10,7 @@ use futures::stream::FuturesUnordered;
 use hyper_util::server::graceful::GracefulConnection;
 use tokio_util::sync::CancellationToken;
 
-use super::first_bytes::Spoken;
+use super::socket::Heard;
 
 /// A connection that has said nothing useful by then is closed.
 const SPEAK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -66,18 +66,21 @@ fn events(end: End) -> Events {
     events
 }
 
-/// Drives a connection to its end. How it ended is between the peer and its network: nothing here can act on it.
-pub(super) async fn drive<C: GracefulConnection>(connection: C, spoken: Spoken, end: End) {
+/// Drives a connection to its end, and says how it ended when it ended by itself.
+pub(super) async fn drive<C, S>(connection: C, heard: &Heard<S>, end: End) -> Option<Result<(), C::Error>>
+where
+    C: GracefulConnection,
+{
     let mut connection = pin!(connection);
     let mut events = events(end);
     loop {
         tokio::select! {
             biased;
-            _ = connection.as_mut() => return,
+            ended = connection.as_mut() => return Some(ended),
             Some(event) = events.next() => match event {
                 Event::Drain => connection.as_mut().graceful_shutdown(),
-                Event::Heard if spoken.enough() => {}
-                Event::Heard | Event::Kill => return,
+                Event::Heard if heard.enough() => {}
+                Event::Heard | Event::Kill => return None,
             }
         }
     }

@@ -19,8 +19,8 @@ use tower::ServiceExt as _;
 
 use super::abandoned::{Abandoned, Unanswered};
 use super::connection::{self, End};
-use super::first_bytes::FirstBytes;
-use super::handshake;
+use super::socket::Socket;
+use super::{farewell, handshake};
 use crate::tls;
 
 /// From the first byte of a request to the last of its headers, and how long an idle connection is kept.
@@ -46,16 +46,25 @@ impl Front for Router {
     }
 }
 
-/// Serves one connection to its end.
-pub(super) type Serve = Arc<dyn Fn(TcpStream, End) -> BoxFuture<'static, ()> + Send + Sync>;
+/// How the connections of a front are taken.
+pub(super) struct Door {
+    pub serve: Serve,
+    /// What becomes of a connection too many.
+    pub refuse: fn(TcpStream),
+}
 
-/// How connections of a front are served: in plain text, or in TLS when there is a certificate for it.
-pub(super) fn serve_with<F: Front>(front: F, tls: Option<Arc<tls::Front>>) -> Serve {
+type Serve = Arc<dyn Fn(TcpStream, End) -> BoxFuture<'static, ()> + Send + Sync>;
+
+/// In plain text, or in TLS when there is a certificate for it.
+pub(super) fn door<F: Front>(front: F, tls: Option<Arc<tls::Front>>) -> Door {
     let front = Arc::new(front);
-    Arc::new(move |stream, end| match &tls {
+    // In the middle of a handshake nobody could read it.
+    let refuse = if tls.is_some() { drop } else { farewell::too_many };
+    let serve: Serve = Arc::new(move |stream, end| match &tls {
         None => Box::pin(speak(stream, front.clone(), end)),
         Some(tls) => Box::pin(secured(stream, tls.clone(), front.clone(), end)),
-    })
+    });
+    Door { serve, refuse }
 }
 
 async fn secured<F: Front>(stream: TcpStream, tls: Arc<tls::Front>, front: Arc<F>, end: End) {
@@ -69,7 +78,7 @@ where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     F: Front,
 {
-    let (stream, spoken) = FirstBytes::of(stream);
+    let (stream, heard) = Socket::of(stream);
     // This connection alone may be ended too.
     let end = End { kill: end.kill.child_token(), ..end };
     let abandoned = Arc::new(Abandoned::new(end.kill.clone()));
@@ -82,7 +91,19 @@ where
         }
     });
     let builder = builder();
-    connection::drive(builder.serve_connection(TokioIo::new(stream), service), spoken, end).await;
+    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    // How else it ended is between the peer and its network: nothing here can act on it.
+    if let Some(Err(error)) = connection::drive(connection, &heard, end).await
+        && is_header_timeout(&*error)
+        && let Some(stream) = heard.unanswered()
+    {
+        farewell::too_slow(stream);
+    }
+}
+
+/// Only headers have a time in HTTP/1.1. Between requests it is over as well; nobody has asked for anything then.
+fn is_header_timeout(error: &(dyn std::error::Error + 'static)) -> bool {
+    error.downcast_ref().is_some_and(hyper::Error::is_timeout)
 }
 
 fn builder() -> Builder<TokioExecutor> {

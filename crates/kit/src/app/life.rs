@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::connection::End;
+use super::front::Door;
 use super::listener::Place;
 use super::mutual::Mutual;
 use super::tasks::Running;
@@ -96,7 +97,7 @@ fn start(
     task::spawn("readiness", async move { readiness.keep_asking(asking).await });
     serve_admin(admin, admin_router, over.clone());
     match front {
-        Some(serve) => serve_front(listener, place, serve, end.clone()),
+        Some(door) => serve_front(listener, place, door, end.clone()),
         None => {
             let stop = end.drain.clone();
             let stack = Stack::new(routes.routes(), &services, &contract, verifier, config.limits, stop);
@@ -127,20 +128,20 @@ async fn until(signal: impl Future<Output = ()>, tasks: &mut Running) -> anyhow:
 
 fn serve_admin(admin: TcpListener, router: Router, over: CancellationToken) {
     let end = End { drain: over.clone(), kill: over.clone() };
-    let serve = front::serve_with(router, None);
+    let Door { serve, refuse } = front::door(router, None);
     let serve = move |stream| serve(stream, end.clone());
     let place = Place { limit: ADMIN_CONNECTIONS, open: TaskTracker::new(), workers: None };
-    task::spawn("admin", listener::accept(admin, place, over, serve));
+    task::spawn("admin", listener::accept(admin, place, over, (serve, refuse)));
 }
 
-fn serve_front(listener: TcpListener, place: Place, serve: front::Serve, end: End) {
+fn serve_front(listener: TcpListener, place: Place, Door { serve, refuse }: Door, end: End) {
     let stop = end.drain.clone();
     let serve = move |stream| serve(stream, end.clone());
-    task::spawn("listener", listener::accept(listener, place, stop, serve));
+    task::spawn("listener", listener::accept(listener, place, stop, (serve, refuse)));
 }
 
 fn serve_calls(listener: TcpListener, place: Place, mutual: Mutual) {
     let stop = mutual.end.drain.clone();
     let serve = move |stream| mutual.clone().serve(stream);
-    task::spawn("listener", listener::accept(listener, place, stop, serve));
+    task::spawn("listener", listener::accept(listener, place, stop, (serve, drop)));
 }

@@ -1,4 +1,4 @@
-//! Takes connections up to a limit. One too many is closed at once: a client that is told so can go elsewhere, one that hangs
+//! Takes connections up to a limit. One too many is refused at once: a client that is told so can go elsewhere, one that hangs
 //! in a queue cannot. It knows nothing of what is spoken on a connection.
 
 use std::future::Future;
@@ -31,12 +31,13 @@ pub(super) struct Place {
     pub workers: Option<Arc<Workers>>,
 }
 
-/// Accepts until `stop`; then the socket is closed and nobody new gets in. Connections are tracked, not awaited.
+/// Accepts until `stop`; then the socket is closed and nobody new gets in. Connections are tracked, not awaited. `refuse` gets those
+/// beyond the limit.
 pub(super) async fn accept<F, Fut>(
     listener: TcpListener,
     Place { limit, open, workers }: Place,
     stop: CancellationToken,
-    serve: F,
+    (serve, refuse): (F, fn(TcpStream)),
 ) where
     F: Fn(TcpStream) -> Fut + Clone + Send + 'static,
     Fut: Future<Output = ()> + Send + 'static,
@@ -57,6 +58,7 @@ pub(super) async fn accept<F, Fut>(
         };
         let Ok(slot) = slots.clone().try_acquire_owned() else {
             REFUSED.add(1, &[]);
+            refuse(stream);
             continue;
         };
         // Without it small answers wait for acknowledgements of earlier ones; a socket that refuses is already dead.

@@ -14,8 +14,8 @@ use tonic::Status;
 use tonic::body::Body;
 
 use super::connection::{self, End};
-use super::first_bytes::FirstBytes;
 use super::handshake;
+use super::socket::Socket;
 use crate::auth::{Peer, peer};
 use crate::refusal::Refusal;
 use crate::stack::Stack;
@@ -34,10 +34,10 @@ impl Mutual {
     pub(super) async fn serve(self, stream: TcpStream) {
         let Some(stream) = handshake::accept(self.tls.server(), stream, &self.end).await else { return };
         let peer = peer::identify(stream.get_ref().1.peer_certificates(), &self.environment);
-        let (stream, spoken) = FirstBytes::of(stream);
+        let (stream, heard) = Socket::of(stream);
         let service = service_fn(move |request| answer(self.stack.clone(), peer.clone(), request));
         let connection = builder().serve_connection(TokioIo::new(stream), service);
-        connection::drive(connection, spoken, self.end).await;
+        connection::drive(connection, &heard, self.end).await;
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::routing::get;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
-use stampede_kit::config::FrontTls;
+use stampede_kit::config::{FrontTls, Limits};
 use stampede_pki::{Authority, Policy};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -171,4 +171,37 @@ async fn headers_that_never_end_and_silence_are_closed_in_time() {
     let closed = async |stream: &mut TcpStream| stream.read_to_end(&mut Vec::new()).await;
     let all = async { tokio::join!(closed(&mut slow), closed(&mut silent), closed(&mut preface)) };
     tokio::time::timeout(Duration::from_secs(14), all).await.expect("every one of them is closed").0.ok();
+}
+
+#[tokio::test]
+async fn a_connection_too_many_is_told_so() {
+    let house = House::with(Limits { connections: 1, ..limits() }, |app| {
+        app.http(axum::Router::new().route("/who", get(|| async { "you" })), None).unwrap();
+    })
+    .await;
+    let mut first = TcpStream::connect(house.address).await.unwrap();
+    first.write_all(b"GET /who HTTP/1.1\r\nhost: shop\r\n\r\n").await.unwrap();
+    first.read_u8().await.unwrap();
+    let mut second = TcpStream::connect(house.address).await.unwrap();
+    second.write_all(b"GET /who HTTP/1.1\r\nhost: shop\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    second.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("OVERLOADED"), "{answer}");
+}
+
+#[tokio::test]
+async fn headers_that_do_not_arrive_are_told_so_and_an_idle_connection_is_just_closed() {
+    let house = open().await;
+    let ask = async |begin: &str| {
+        let mut stream = TcpStream::connect(house.address).await.unwrap();
+        stream.write_all(begin.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    };
+    let whole = "GET /who HTTP/1.1\r\nhost: shop\r\n\r\n";
+    let half = "GET /who HTTP/1.1\r\nhost: shop\r\nx-slow: ";
+    let (slow, idle) = tokio::join!(ask(half), ask(whole));
+    assert!(slow.starts_with("HTTP/1.1 408 ") && slow.contains("DEADLINE_EXCEEDED"), "{slow}");
+    assert!(idle.starts_with("HTTP/1.1 200 ") && idle.ends_with("you"), "{idle}");
 }
