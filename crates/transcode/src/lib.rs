@@ -61,6 +61,7 @@ mod response;
 mod route;
 mod scan;
 mod schema;
+mod snippet;
 mod wire;
 
 pub use error::{ErrorKind, TranscodeError};

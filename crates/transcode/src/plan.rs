@@ -4,6 +4,7 @@ use prost_reflect::{Cardinality, EnumDescriptor, FieldDescriptor, Kind as Descri
 
 use crate::names::Names;
 use crate::schema::{EnumId, MessageId};
+use crate::snippet::Snippet;
 use crate::wire;
 
 /// Field numbers below this are looked up in a table, the others by bisection.
@@ -142,15 +143,21 @@ pub(crate) struct FieldPlan {
     pub(crate) number: u32,
     pub(crate) name: Box<str>,
     pub(crate) json_name: Box<str>,
-    /// `,"jsonName":`, escaped and ready to be copied out.
-    comma_key: Box<[u8]>,
-    /// The key and the value an absent field has in JSON; empty when it is then left out.
-    comma_default: Box<[u8]>,
+    /// `"jsonName":`, escaped.
+    pub(crate) json_key: Box<[u8]>,
+    /// The same after a comma.
+    comma_key: Snippet,
+    /// The key and the value an absent field has in JSON, after a comma; empty when it is then left out.
+    comma_default: Snippet,
     /// The JSON of an absent field where some value must stand.
     pub(crate) default_json: Box<[u8]>,
     /// Written before a value, or before the packed list.
     tag: u32,
     pub(crate) kind: Kind,
+    /// Of one value; the tag's is another where the list is packed.
+    pub(crate) wire_type: u8,
+    /// A list whose values may also come packed.
+    pub(crate) packable: bool,
     pub(crate) repetition: Repetition,
     /// Singular and without presence: zero is the same as absent.
     pub(crate) implicit: bool,
@@ -159,27 +166,29 @@ pub(crate) struct FieldPlan {
 }
 
 impl FieldPlan {
-    /// `"jsonName":`.
-    pub(crate) fn json_key(&self) -> &[u8] {
-        &self.comma_key[1..]
-    }
-
     /// The key, after a comma unless it is the first.
     pub(crate) fn put_key(&self, out: &mut Vec<u8>, first: &mut bool) {
-        let from = usize::from(std::mem::take(first));
-        out.extend_from_slice(&self.comma_key[from..]);
+        put_member(&self.comma_key, out, first);
     }
 
     /// The whole member an absent field is written as, if it is.
     pub(crate) fn put_default(&self, out: &mut Vec<u8>, first: &mut bool) {
         if !self.comma_default.is_empty() {
-            let from = usize::from(std::mem::take(first));
-            out.extend_from_slice(&self.comma_default[from..]);
+            put_member(&self.comma_default, out, first);
         }
     }
 
     pub(crate) fn put_tag(&self, out: &mut Vec<u8>) {
         wire::put_varint(out, u64::from(self.tag));
+    }
+}
+
+/// Something with a comma before it, which the first of an object is written without.
+fn put_member(member: &Snippet, out: &mut Vec<u8>, first: &mut bool) {
+    if std::mem::take(first) {
+        member.put_rest(out);
+    } else {
+        member.put(out);
     }
 }
 
@@ -265,10 +274,14 @@ fn compile_field(field: &FieldDescriptor, ids: &dyn Ids) -> FieldPlan {
         number: field.number(),
         name: field.name().into(),
         json_name: field.json_name().into(),
-        comma_key: comma_key.into(),
-        comma_default: comma_default.into(),
+        json_key: comma_key[1..].into(),
+        comma_key: Snippet::new(&comma_key),
+        comma_default: Snippet::new(&comma_default),
         tag: (field.number() << 3) | u32::from(wire_type),
         kind,
+        wire_type: kind.wire_type(),
+        packable: matches!(repetition, Repetition::List { .. })
+            && !matches!(kind.wire_type(), wire::LENGTH | wire::GROUP_START),
         repetition,
         default_json: default_json(field, kind, repetition).into(),
         implicit,
@@ -312,7 +325,7 @@ pub(crate) struct EnumPlan {
     pub(crate) is_null: bool,
     by_name: Names<i32>,
     /// By rising number, each with its quoted name.
-    by_number: Vec<(i32, Box<[u8]>)>,
+    by_number: Vec<(i32, Snippet)>,
 }
 
 impl EnumPlan {
@@ -320,7 +333,7 @@ impl EnumPlan {
         let (mut by_name, mut by_number) = (Names::default(), Vec::new());
         for value in enumeration.values() {
             by_name.add(value.name(), value.number());
-            by_number.push((value.number(), quoted(value.name()).into_boxed_slice()));
+            by_number.push((value.number(), Snippet::new(&quoted(value.name()))));
         }
         // A stable sort and the first of equals: of aliases the one declared first is written.
         by_number.sort_by_key(|(number, _)| *number);
@@ -337,7 +350,7 @@ impl EnumPlan {
         self.by_name.get(name)
     }
 
-    pub(crate) fn quoted_name(&self, number: i32) -> Option<&[u8]> {
+    pub(crate) fn quoted_name(&self, number: i32) -> Option<&Snippet> {
         // Most enums count from zero without a gap.
         if let Some((same, name)) = usize::try_from(number).ok().and_then(|index| self.by_number.get(index))
             && *same == number

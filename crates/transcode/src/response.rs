@@ -12,6 +12,7 @@ mod well_known;
 
 use crate::error::Fail;
 use crate::schema::{MessageId, Schema};
+use crate::snippet;
 
 use decode::{Decoder, Stop};
 
@@ -64,7 +65,7 @@ fn twice(
 ) -> Result<(), Fail> {
     let before = out.len();
     // Names make short values long and leave long ones as they are.
-    out.reserve(wire.len() + 2 * wire.len().min(USUAL_BYTES));
+    out.reserve(wire.len() + 2 * wire.len().min(USUAL_BYTES) + snippet::PIECE);
     let mut result = run(&mut Decoder { schema, options, out, gather: false });
     if let Err(Stop::OutOfOrder) = result {
         out.truncate(before);

@@ -12,6 +12,13 @@ pub(crate) const FIXED32: u8 = 5;
 /// Unknown groups may nest; their depth is bounded like everything else.
 const MAX_GROUP_DEPTH: usize = crate::MAX_DEPTH;
 
+const MAX_NUMBER: u64 = 0x1fff_ffff;
+
+/// Field number and wire type.
+fn split_tag(tag: u64) -> (u32, u8) {
+    ((tag >> 3) as u32, (tag & 7) as u8)
+}
+
 pub(crate) fn malformed(message: &str) -> Fail {
     TranscodeError::new(ErrorKind::MalformedWire, None, message)
 }
@@ -91,16 +98,19 @@ impl<'a> Reader<'a> {
         if self.rest.is_empty() {
             return Ok(None);
         }
-        let (number, wire_type) = self.tag()?;
+        let (number, wire_type) = split_tag(self.tag()?);
         let value = self.value(number, wire_type, 0)?;
         Ok(Some((number, value)))
     }
 
-    fn tag(&mut self) -> Result<(u32, u8), Fail> {
+    /// A tag whose number is one. Whole, because it then comes back in a register.
+    fn tag(&mut self) -> Result<u64, Fail> {
         let tag = self.varint()?;
-        let number = u32::try_from(tag >> 3).ok().filter(|number| (1..=0x1fff_ffff).contains(number));
-        let number = number.ok_or_else(|| malformed("A field number is out of range."))?;
-        Ok((number, (tag & 7) as u8))
+        if (1..=MAX_NUMBER).contains(&(tag >> 3)) {
+            Ok(tag)
+        } else {
+            Err(malformed("A field number is out of range."))
+        }
     }
 
     fn value(&mut self, number: u32, wire_type: u8, depth: usize) -> Result<Raw<'a>, Fail> {
@@ -122,7 +132,7 @@ impl<'a> Reader<'a> {
         let whole = self.rest;
         loop {
             let length = whole.len() - self.rest.len();
-            let (inner, wire_type) = self.tag()?;
+            let (inner, wire_type) = split_tag(self.tag()?);
             if wire_type == GROUP_END {
                 if inner != number {
                     return Err(malformed("A group ends with another field number."));

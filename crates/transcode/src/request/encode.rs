@@ -74,7 +74,7 @@ impl<'s, 'o> Encoder<'s, 'o> {
         while json.before_key(&mut first)? {
             // Most callers write the names as we would, in order: then nothing is parsed or looked up.
             if let Some(field) = plan.fields.get(hint)
-                && json.takes_key(field.json_key())
+                && json.takes_key(&field.json_key)
             {
                 self.member(json, plan, hint, base, place)
                     .map_err(|error| error.inside(&plan.fields[hint].json_name))?;

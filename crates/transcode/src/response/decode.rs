@@ -210,10 +210,10 @@ impl<'s> Decoder<'s, '_> {
     /// One occurrence of a list's field: an element, or a run of packed ones.
     fn list_raw(&mut self, field: &'s FieldPlan, raw: Raw<'_>, depth: usize, index: &mut usize) -> Done {
         match raw {
-            Raw::Bytes(packed) if field.kind.wire_type() != wire::LENGTH => {
+            Raw::Bytes(packed) if field.packable => {
                 let mut reader = Reader::new(packed);
                 while !reader.is_empty() {
-                    let raw = match field.kind.wire_type() {
+                    let raw = match field.wire_type {
                         wire::FIXED64 => Raw::Fixed64(reader.fixed64()?),
                         wire::FIXED32 => Raw::Fixed32(reader.fixed32()?),
                         _ => Raw::Varint(reader.varint()?),
@@ -295,9 +295,7 @@ pub(super) fn fits(field: &FieldPlan, raw: Raw<'_>) -> bool {
         Raw::Bytes(_) => wire::LENGTH,
         Raw::Group(_) => wire::GROUP_START,
     };
-    let own = field.kind.wire_type();
-    let packable = matches!(field.repetition, Repetition::List { .. }) && own != wire::GROUP_START;
-    wire_type == own || (wire_type == wire::LENGTH && packable)
+    wire_type == field.wire_type || (wire_type == wire::LENGTH && field.packable)
 }
 
 pub(super) fn is_zero(raw: Raw<'_>) -> bool {

@@ -79,7 +79,7 @@ pub(super) fn enumeration(out: &mut Vec<u8>, plan: &EnumPlan, number: i32) {
         return out.extend_from_slice(b"null");
     }
     match plan.quoted_name(number) {
-        Some(name) => out.extend_from_slice(name),
+        Some(name) => name.put(out),
         None => write!(out, "{number}").expect("a Vec takes every write"),
     }
 }
