@@ -97,7 +97,7 @@ fn gateway(
 ) -> anyhow::Result<Gateway> {
     let router =
         transcode::Router::build(contract.pool()).context("the contract's routes cannot be served")?;
-    let targets = Targets::build(contract, backends)?;
+    let targets = Targets::build(contract, router.schema(), backends)?;
     let limits = config.server.limits;
     Ok(Gateway {
         errors: Errors::new(router.schema().clone())?,

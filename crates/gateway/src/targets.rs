@@ -7,7 +7,9 @@ use anyhow::Context as _;
 use http::Uri;
 use kit::client::Channel;
 use kit::contract::{Contract, Method};
+use prost_reflect::MessageDescriptor;
 use stampede_kit as kit;
+use stampede_transcode::{MessageId, Schema};
 
 use crate::backends::{Backend, Backends};
 
@@ -31,21 +33,34 @@ pub(crate) struct Target {
     pub backend: Backend,
     pub uri: Uri,
     pub entry: Entry,
+    /// What it takes and what it gives.
+    pub input: MessageId,
+    pub output: MessageId,
 }
 
 pub(crate) struct Targets(HashMap<Arc<str>, Arc<Target>>);
 
 impl Targets {
     /// Refuses a contract with a service nobody takes.
-    pub(crate) fn build(contract: &Contract, backends: &Backends) -> anyhow::Result<Self> {
+    pub(crate) fn build(contract: &Contract, schema: &Schema, backends: &Backends) -> anyhow::Result<Self> {
+        let known = |message: MessageDescriptor| {
+            let id = schema.message(message.full_name());
+            id.with_context(|| format!("{} is not in the contract", message.full_name()))
+        };
         let targets = contract.methods().iter().map(|method| {
             let service = method.descriptor.parent_service();
             let backend = backends
                 .of(service.full_name())
                 .with_context(|| format!("no backend takes the service {}", service.full_name()))?;
             let uri = method.path.parse().with_context(|| format!("{} is no path", method.path))?;
-            let target =
-                Target { method: method.clone(), backend: backend.clone(), uri, entry: Entry::of(method) };
+            let target = Target {
+                method: method.clone(),
+                backend: backend.clone(),
+                uri,
+                entry: Entry::of(method),
+                input: known(method.descriptor.input())?,
+                output: known(method.descriptor.output())?,
+            };
             Ok((method.path.clone(), Arc::new(target)))
         });
         targets.collect::<anyhow::Result<_>>().map(Targets)

@@ -122,6 +122,9 @@ async fn a_batch_is_answered_in_order_each_call_with_a_key_of_its_own_and_notifi
 
     let response = rpc(&house, &json!([silent, silent])).send().await.unwrap();
     assert_eq!((response.status().as_u16(), response.text().await.unwrap().as_str()), (204, ""));
+    let metrics = house.client.get(house.url("/metrics")).send().await.unwrap().text().await.unwrap();
+    let counted = |line: &str| line.contains(r#"face="json-rpc""#) && line.contains(r#"method="batch""#);
+    assert!(metrics.lines().any(counted), "{metrics}");
 }
 
 #[tokio::test]
