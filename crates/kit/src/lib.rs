@@ -10,6 +10,7 @@ pub mod clock;
 pub mod config;
 pub mod context;
 pub mod contract;
+mod gathered;
 pub mod idempotency;
 pub mod inbox;
 pub mod keyring;

@@ -17,6 +17,7 @@ use super::connection::{self, End};
 use super::handshake;
 use super::socket::Socket;
 use crate::auth::{Peer, peer};
+use crate::gathered::Gathered;
 use crate::refusal::Refusal;
 use crate::stack::Stack;
 use crate::tls;
@@ -34,7 +35,7 @@ impl Mutual {
     pub(super) async fn serve(self, stream: TcpStream) {
         let Some(stream) = handshake::accept(self.tls.server(), stream, &self.end).await else { return };
         let peer = peer::identify(stream.get_ref().1.peer_certificates(), &self.environment);
-        let (stream, heard) = Socket::of(stream);
+        let (stream, heard) = Socket::of(Gathered(stream));
         let service = service_fn(move |request| answer(self.stack.clone(), peer.clone(), request));
         let connection = builder().serve_connection(TokioIo::new(stream), service);
         connection::drive(connection, &heard, self.end).await;

@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::client::TlsStream;
 
 use super::connector::Connector;
+use crate::gathered::Gathered;
 use crate::task;
 
 /// A service that does not take a connection by then is not there.
@@ -29,7 +30,7 @@ const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
 const MAX_HEADER_LIST_BYTES: u32 = 64 * 1024;
 
 type Sender = SendRequest<Bytes>;
-type Driven = h2::client::Connection<TlsStream<TcpStream>, Bytes>;
+type Driven = h2::client::Connection<Gathered<TlsStream<TcpStream>>, Bytes>;
 
 pub(super) struct Connection {
     connector: Connector,

@@ -9,6 +9,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use crate::gathered::Gathered;
 use crate::tls;
 
 #[derive(Clone)]
@@ -27,10 +28,10 @@ impl Connector {
         }
     }
 
-    pub(super) async fn connect(&self) -> io::Result<TlsStream<TcpStream>> {
+    pub(super) async fn connect(&self) -> io::Result<Gathered<TlsStream<TcpStream>>> {
         let stream = TcpStream::connect(&*self.address).await?;
         stream.set_nodelay(true)?;
         // Asked for at every connection, so that a renewed certificate is used by the next one.
-        TlsConnector::from(self.tls.config()).connect(self.name.clone(), stream).await
+        TlsConnector::from(self.tls.config()).connect(self.name.clone(), stream).await.map(Gathered)
     }
 }
