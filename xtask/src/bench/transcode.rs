@@ -1,5 +1,5 @@
-//! `bench transcode`: the crate alone, on the order, beside typed serde and prost-reflect. The benchmark lives with the crate, so
-//! that it is built without the rest of the house; this only starts it.
+//! `bench transcode`: the crate alone, on the order, beside typed serde, pbjson and prost-reflect. The benchmark is a crate of
+//! its own (crates/transcode-bench), so that it is built without the rest of the house; this only starts it.
 
 use std::process::{Command, ExitCode};
 
@@ -16,7 +16,7 @@ pub struct Args {
 
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let status = Command::new("cargo")
-        .args(["bench", "--quiet", "-p", "stampede-transcode", "--bench", "order", "--"])
+        .args(["run", "--release", "--quiet", "-p", "stampede-transcode-bench", "--"])
         .args(args.json.then_some("--json"))
         .current_dir(home::root())
         .status()

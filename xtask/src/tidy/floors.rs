@@ -57,6 +57,7 @@ const FLOORS: &[Floor] = &[
     floor("stampede-proto", &["stampede-types", "stampede-transcode"], &[]),
     floor("stampede-kit", &["stampede-types"], &["stampede-pki"]),
     floor("stampede-transcode", &[], &[]),
+    floor("stampede-transcode-bench", &["stampede-transcode"], &[]),
     floor("stampede-pki", &[], &[]),
     floor("stampede-order", SERVICE, &["stampede-pki"]),
     floor("stampede-inventory", SERVICE, &["stampede-pki"]),

@@ -1,4 +1,4 @@
-//! JSON to wire and back on the order, beside what else does it: hand-written structs for serde and prost, and
+//! JSON to wire and back on the order, beside what else does it: hand-written structs for serde and prost, pbjson, and
 //! prost-reflect. One run, every case in every round, medians. Before anything is measured all of them must agree.
 //!
 //! `cargo xtask bench transcode [--json]`. Each message goes into a buffer of its own, as it does in a server.
@@ -14,8 +14,7 @@ use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, Serialize
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use stampede_transcode::{MessageId, RequestOptions, ResponseOptions, Schema};
-
-mod typed;
+use stampede_transcode_bench::{generated, typed};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -85,11 +84,11 @@ struct Subject {
     ways: Vec<(&'static str, Box<dyn Way>)>,
 }
 
-fn subject<M: Message + Default + Serialize + DeserializeOwned + 'static>(
-    pool: &DescriptorPool,
-    name: &'static str,
-    json: &'static str,
-) -> anyhow::Result<Subject> {
+fn subject<M, G>(pool: &DescriptorPool, name: &'static str, json: &'static str) -> anyhow::Result<Subject>
+where
+    M: Message + Default + Serialize + DeserializeOwned + 'static,
+    G: Message + Default + Serialize + DeserializeOwned + 'static,
+{
     let schema = Schema::build(pool);
     let (Some(id), Some(descriptor)) = (schema.message(name), pool.get_message_by_name(name)) else {
         anyhow::bail!("the contract has no {name}");
@@ -97,6 +96,7 @@ fn subject<M: Message + Default + Serialize + DeserializeOwned + 'static>(
     let ways: Vec<(_, Box<dyn Way>)> = vec![
         ("ours", Box::new(Ours(schema, id))),
         ("typed serde + prost", Box::new(Typed::<M>(std::marker::PhantomData))),
+        ("pbjson + prost", Box::new(Typed::<G>(std::marker::PhantomData))),
         ("prost-reflect", Box::new(Reflected(descriptor))),
     ];
     let json = json.trim_ascii_end().as_bytes();
@@ -104,7 +104,9 @@ fn subject<M: Message + Default + Serialize + DeserializeOwned + 'static>(
     let value: serde_json::Value = serde_json::from_slice(json)?;
     for (way, codec) in &ways {
         anyhow::ensure!(codec.to_wire(json)? == wire, "{way} makes other bytes of {name}");
-        let back: serde_json::Value = serde_json::from_slice(&codec.to_json(&wire)?)?;
+        // pbjson spells UTC so.
+        let text = String::from_utf8(codec.to_json(&wire)?)?.replace("+00:00\"", "Z\"");
+        let back: serde_json::Value = serde_json::from_str(&text)?;
         anyhow::ensure!(back == value, "{way} makes another text of {name}: {back}");
     }
     Ok(Subject { name, json, wire, ways })
@@ -192,8 +194,12 @@ fn main() -> anyhow::Result<()> {
     let order = include_str!("order.json");
     let request = include_str!("request.json");
     let subjects = [
-        subject::<typed::Order>(&pool, "stampede.order.v1.Order", order)?,
-        subject::<typed::CreateOrderRequest>(&pool, "stampede.order.v1.CreateOrderRequest", request)?,
+        subject::<typed::Order, generated::order::v1::Order>(&pool, "stampede.order.v1.Order", order)?,
+        subject::<typed::CreateOrderRequest, generated::order::v1::CreateOrderRequest>(
+            &pool,
+            "stampede.order.v1.CreateOrderRequest",
+            request,
+        )?,
     ];
     let figures = figures(&subjects, run(&subjects, ROUNDS)?);
     let mut out = std::io::stdout().lock();
