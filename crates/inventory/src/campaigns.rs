@@ -18,7 +18,7 @@ const PAGE: &str = "campaigns:";
 impl Inventory {
     /// Opens a campaign with new units of its own. The same content again is the same campaign.
     pub async fn create_campaign(&self, campaign: Campaign) -> Result<Found, Error> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = stampede_kit::postgres::begin(&self.db).await?;
         let skus: Vec<SkuId> = campaign.items.iter().map(|item| item.sku.clone()).collect();
         let known = store::skus::read(&mut tx, &skus).await?;
         let unknown = skus.iter().enumerate().find(|(_, sku)| !known.iter().any(|known| known.id == **sku));

@@ -21,7 +21,7 @@ impl Inventory {
         price: Money,
         on_hand: i64,
     ) -> Result<Sku, Error> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = stampede_kit::postgres::begin(&self.db).await?;
         let Some(created_at) = store::skus::insert(&mut tx, &id, &title, price, on_hand).await? else {
             let known = store::skus::read(&mut tx, std::slice::from_ref(&id)).await?.pop();
             let same = |sku: &Sku| sku.title == title && sku.price == price && sku.opened_with == on_hand;

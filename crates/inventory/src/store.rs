@@ -48,11 +48,11 @@ pub async fn begin_with(
     db: &PgPool,
     patience: Patience,
 ) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
-    db.begin_with(match patience {
+    let statement = match patience {
         Patience::Long => BEGIN,
         Patience::Short => BEGIN_SHORT,
-    })
-    .await
+    };
+    stampede_kit::postgres::begin_with(db, statement).await
 }
 
 /// Unique violation, serialization failure, deadlock: somebody else was first, and the same thing again meets what they did.

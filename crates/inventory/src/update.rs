@@ -18,7 +18,7 @@ pub struct Changed {
 impl Inventory {
     /// The SKU as it is behind it. The same values again change nothing.
     pub async fn update_sku(&self, id: SkuId, changed: Changed) -> Result<Sku, Error> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = stampede_kit::postgres::begin(&self.db).await?;
         let known = store::skus::lock(&mut tx, &id).await?;
         let known = known.ok_or(Error::SkuNotFound { sku: id, field: "sku.sku_id".to_owned() })?;
         let Changed { title, price } = changed;

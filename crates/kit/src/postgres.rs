@@ -7,10 +7,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions as _, PgPool};
+use sqlx::{ConnectOptions as _, PgPool, Postgres, SqlSafeStr as _, SqlStr, Transaction};
 use time::OffsetDateTime;
 
-use crate::{Secret, metrics};
+use crate::{Secret, metrics, task};
 
 /// How long the server may take to appear after us.
 const START_WITHIN: Duration = Duration::from_secs(30);
@@ -99,6 +99,36 @@ fn named(options: PgConnectOptions) -> PgConnectOptions {
 /// Whether connecting later may help: a server or a proxy that is starting cuts connections in the middle of greeting.
 fn may_pass(error: &sqlx::Error) -> bool {
     is_outage(error) || matches!(error, sqlx::Error::Protocol(_))
+}
+
+/// Begins a transaction. Whoever goes away meanwhile leaves none behind: sqlx hands a connection back as it is when a `BEGIN` on its way is
+/// dropped, and what its next user takes for committed would wait for a commit that never comes. So the `BEGIN` is carried to its
+/// end, and its transaction rolled back there.
+///
+/// # Errors
+/// As those of the pool, and of the server.
+pub async fn begin(pool: &PgPool) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+    begun(pool, None).await
+}
+
+/// The same with a `BEGIN` of one's own.
+///
+/// # Errors
+/// As those of [`begin`].
+pub async fn begin_with(
+    pool: &PgPool,
+    statement: &'static str,
+) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+    begun(pool, Some(statement.into_sql_str())).await
+}
+
+async fn begun(
+    pool: &PgPool,
+    statement: Option<SqlStr>,
+) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+    // Waiting for a connection may end at any time.
+    let session = pool.acquire().await?;
+    task::carried("begin", Transaction::begin(session, statement)).await
 }
 
 /// Asks the server for nothing: whether it answers at all.

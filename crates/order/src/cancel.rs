@@ -54,7 +54,7 @@ impl Orders {
     }
 
     async fn begin_cancel(&self, id: OrderId, reason: &str) -> Result<Begun, Error> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = kit::postgres::begin(&self.db).await?;
         let order = store::orders::lock(&mut tx, id).await?.ok_or(Error::NotFound)?.order;
         let step = match order.state {
             OrderState::Cancelled => return Ok(Begun::Cancelled(Box::new(order))),

@@ -66,7 +66,7 @@ impl Orders {
         }
         let id = Uuid::parse_str(guest_cart)
             .map_err(|_| Error::Invalid { field: "guest_cart_id".into(), rule: "must be a UUID" })?;
-        let mut tx = self.db.begin().await?;
+        let mut tx = kit::postgres::begin(&self.db).await?;
         let guest = store::carts::lock_guest(&mut *tx, id).await?.ok_or(Error::CartNotFound)?;
         match guest.merged_into {
             Some(by) if by == owner.name.as_str() => Ok(store::carts::of_owner(&mut *tx, &owner).await?),

@@ -38,7 +38,7 @@ impl Orders {
     /// Completes orders whose period has passed; how many.
     async fn complete_some(&self) -> Result<usize, Error> {
         let next = OrderState::Delivered.on(Event::PeriodEnded)?;
-        let mut tx = self.db.begin().await?;
+        let mut tx = kit::postgres::begin(&self.db).await?;
         let most = i64::try_from(AT_ONCE).unwrap_or(i64::MAX);
         let completed = store::complete::complete(&mut tx, next, self.return_period, most).await?;
         if completed.is_empty() {

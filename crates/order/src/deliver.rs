@@ -13,7 +13,7 @@ use crate::store;
 
 impl Orders {
     pub(crate) async fn deliver(&self, id: OrderId, shipment: Uuid) -> Result<Order, Error> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = kit::postgres::begin(&self.db).await?;
         let mut order = store::orders::lock(&mut tx, id).await?.ok_or(Error::NotFound)?.order;
         let at = order.shipments.iter().position(|there| there.id == shipment);
         let at = at.ok_or(Error::ShipmentNotFound)?;

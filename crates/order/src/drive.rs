@@ -190,7 +190,7 @@ impl Orders {
             Ok(next) => next,
             Err(illegal) => return self.park_alone(work, &illegal.to_string()).await,
         };
-        let mut tx = self.db.begin().await?;
+        let mut tx = stampede_kit::postgres::begin(&self.db).await?;
         if !store::orders::change(&mut tx, &next).await? {
             return Ok(false);
         }

@@ -128,7 +128,7 @@ impl Orders {
             return Ok(());
         }
         let state = OrderState::AwaitingPayment.on(Event::HoldEnded)?;
-        let mut tx = self.db.begin().await?;
+        let mut tx = kit::postgres::begin(&self.db).await?;
         let ended = store::expire::end(&mut tx, claim, released, state).await?;
         let ids: Vec<Uuid> = ended.iter().map(|(order, _)| order.uuid()).collect();
         if store::expire::forget(&mut *tx, claim, &ids).await? != ids.len() as u64 {

@@ -175,7 +175,7 @@ impl Orders {
         watched: &Watched,
         hold: ReservationId,
     ) -> Result<bool, Error> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = stampede_kit::postgres::begin(&self.db).await?;
         let locked = store::orders::lock(&mut tx, order.id).await?.ok_or(Error::NotFound)?.order;
         let change = Change {
             event: Some(Event::PaidLate),

@@ -87,7 +87,7 @@ impl Orders {
     }
 
     async fn begin_payment(&self, id: OrderId, method: Method) -> Result<Begun, Error> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = kit::postgres::begin(&self.db).await?;
         let locked = store::orders::lock(&mut tx, id).await?.ok_or(Error::NotFound)?;
         let mut order = locked.order;
         let tenders = |rule| Error::Invalid { field: "method.tenders".into(), rule };

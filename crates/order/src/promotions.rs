@@ -132,7 +132,7 @@ impl Promotions {
     /// Adds a promotion, or finds that it is there with the same terms.
     pub async fn create(&self, terms: Promotion) -> Result<Counted, Error> {
         let now = self.clock.now();
-        let mut tx = self.db.begin().await?;
+        let mut tx = kit::postgres::begin(&self.db).await?;
         if terms.conditions.coupon.is_none() && terms.closes_at.is_none_or(|closes| closes > now) {
             leave_room(&mut tx, &terms, now).await?;
         }

@@ -46,7 +46,7 @@ impl Orders {
         work: &Work,
         then: Then<'_>,
     ) -> Result<bool, Error> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = kit::postgres::begin(&self.db).await?;
         let mut now = store::orders::lock(&mut tx, order.id).await?.ok_or(Error::NotFound)?.order;
         let (ours, told) = match then {
             Then::Go(step) => {

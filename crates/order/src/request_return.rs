@@ -33,7 +33,7 @@ impl Orders {
         let fingerprint = Sha256::digest(request.encode_to_vec()).to_vec();
         let return_id = parse_id("return_id", &request.return_id)?;
         let asked = wanted(request.lines)?;
-        let mut tx = self.db.begin().await?;
+        let mut tx = kit::postgres::begin(&self.db).await?;
         let order = store::orders::lock(&mut tx, id).await?.ok_or(Error::NotFound)?.order;
         match store::returns::fingerprint(&mut *tx, return_id).await? {
             Some(before) if before == fingerprint => return find(order, return_id),

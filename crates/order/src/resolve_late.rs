@@ -26,7 +26,7 @@ impl Orders {
     }
 
     async fn decide_late(&self, command: &Resolve, payment: PaymentId, actor: String) -> Result<(), Error> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = stampede_kit::postgres::begin(&self.db).await?;
         let order = store::orders::lock(&mut tx, command.order).await?.ok_or(Error::NotFound)?.order;
         let Some((watched, reason)) = store::late::lock_parked(&mut *tx, command.order, payment).await?
         else {

@@ -62,7 +62,7 @@ impl Orders {
         event: ReturnEvent,
         restock: bool,
     ) -> Result<Option<Work>, Error> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = kit::postgres::begin(&self.db).await?;
         let mut order = store::orders::lock(&mut tx, order).await?.ok_or(Error::ReturnNotFound)?.order;
         let at = order.returns.iter().position(|back| back.id == id).ok_or(Error::ReturnNotFound)?;
         let before = order.returns[at].clone();

@@ -132,7 +132,7 @@ impl Orders {
 
     /// One transaction: the decision, the order's states and its saga.
     async fn decide_review(&self, command: &Resolve, actor: String, facts: Facts) -> Result<(), Error> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = kit::postgres::begin(&self.db).await?;
         let order = store::orders::lock(&mut tx, command.order).await?.ok_or(Error::NotFound)?.order;
         let Some(parked) = store::review::lock(&mut *tx, command.order).await? else {
             // The same decision may have come twice at once: the other one was first.

@@ -37,7 +37,7 @@ impl Orders {
         let fingerprint = Sha256::digest(request.encode_to_vec()).to_vec();
         let shipment = parse_id("shipment_id", &request.shipment_id)?;
         let asked = wanted(request.lines)?;
-        let mut tx = self.db.begin().await?;
+        let mut tx = kit::postgres::begin(&self.db).await?;
         let order = store::orders::lock(&mut tx, id).await?.ok_or(Error::NotFound)?.order;
         match store::fulfilment::fingerprint(&mut *tx, shipment).await? {
             Some(before) if before == fingerprint => return Ok(order),

@@ -81,7 +81,7 @@ impl Orders {
     /// The provider did not give what it holds. False when the claim was lost meanwhile: then nothing was written.
     pub(crate) async fn refused(&self, order: &Order, work: &Work, class: &str) -> Result<bool, Error> {
         let delay = retry::delay(Pace::Refused, work.attempt + 1, rand::random());
-        let mut tx = self.db.begin().await?;
+        let mut tx = kit::postgres::begin(&self.db).await?;
         if !store::saga::again(&mut *tx, work, Pace::Refused, class, delay).await? {
             return Ok(false);
         }
@@ -99,7 +99,7 @@ impl Orders {
         work: &Work,
         then: Then<'_>,
     ) -> Result<bool, Error> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = kit::postgres::begin(&self.db).await?;
         let now = store::orders::lock(&mut tx, order.id).await?.ok_or(Error::NotFound)?.order;
         let due = store::saga::due_shipment(&mut *tx, order.id).await?;
         let (ours, next, told) = match (then, due) {

@@ -37,7 +37,7 @@ impl Payments {
             return self.unroutable(command.payment, &command.terms, method).await;
         };
         let payment = Payment::new(command.payment, command.terms, first, at).falling_back_to(fallbacks);
-        let mut tx = self.db.begin().await?;
+        let mut tx = stampede_kit::postgres::begin(&self.db).await?;
         // The id is claimed first: two equal requests must meet here, not at the bank.
         if !intents::insert(&mut tx, &payment).await? {
             let known = payments::lock(&mut tx, payment.id).await?.ok_or(Error::NotFound(payment.id))?;

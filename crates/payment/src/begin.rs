@@ -20,7 +20,7 @@ impl Payments {
     ) -> Result<Begun, Error> {
         let key = attempt_id(id, operation, &word.to_string());
         let at = self.now();
-        let mut tx = self.db.begin().await?;
+        let mut tx = stampede_kit::postgres::begin(&self.db).await?;
         let mut payment = payments::lock(&mut tx, id).await?.ok_or(Error::NotFound(id))?;
         // A part moves with its whole.
         if payment.part_of.is_some() {

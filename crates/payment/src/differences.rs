@@ -71,7 +71,7 @@ impl Payments {
     /// # Errors
     /// It does not wait for a decision, the facts do not allow this one, the id was used for another, or the database does not answer.
     pub async fn resolve_difference(&self, command: &Decide, actor: &str) -> Result<(), Error> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = stampede_kit::postgres::begin(&self.db).await?;
         if was_decided(&mut tx, command).await? {
             return Ok(());
         }

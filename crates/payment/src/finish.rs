@@ -171,7 +171,7 @@ impl Payments {
         rule: Rule,
     ) -> Result<(Payment, Settlement), Error> {
         let at = self.now();
-        let mut tx = self.db.begin().await?;
+        let mut tx = stampede_kit::postgres::begin(&self.db).await?;
         let mut payment =
             payments::lock(&mut tx, errand.payment).await?.ok_or(Error::NotFound(errand.payment))?;
         let before = payment.attempts.clone();

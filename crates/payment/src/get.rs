@@ -19,7 +19,7 @@ impl Payments {
 
     /// None when there never was one under this id.
     pub(crate) async fn find(&self, id: PaymentId) -> Result<Option<Payment>, Error> {
-        let mut snapshot = self.db.begin_with(SNAPSHOT).await?;
+        let mut snapshot = stampede_kit::postgres::begin_with(&self.db, SNAPSHOT).await?;
         let payment = payments::read(&mut snapshot, id).await?;
         snapshot.commit().await?;
         Ok(payment)

@@ -106,7 +106,7 @@ impl Payments {
         if import.chunk >= import.chunks {
             return Err(Error::Invalid { field: "chunk", rule: "must be below chunks" });
         }
-        let mut tx = self.db.begin().await?;
+        let mut tx = stampede_kit::postgres::begin(&self.db).await?;
         settlement_files::lock(&mut tx, &import.provider).await?;
         let known = settlement_files::find(&mut tx, &import.provider, &import.file).await?;
         let known_chunk = settlement_files::has_chunk(&mut tx, import).await?;
@@ -171,7 +171,7 @@ impl Payments {
     /// Matches a whole file to its end, or until then; one that is not whole, or is done, is left alone.
     async fn match_file(&self, provider: &str, file: &str, until: Instant) -> Result<(), Error> {
         while Instant::now() < until {
-            let mut tx = self.db.begin().await?;
+            let mut tx = stampede_kit::postgres::begin(&self.db).await?;
             settlement_files::lock(&mut tx, provider).await?;
             let known = settlement_files::find(&mut tx, provider, file).await?;
             if known.is_none_or(|known| known.state != MATCHING) {

@@ -114,7 +114,7 @@ impl Payments {
 
     /// Nothing new came of it.
     async fn stand(&self, parked: &Parked, standing: Standing) -> Result<bool, Error> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = stampede_kit::postgres::begin(&self.db).await?;
         webhooks::set(&mut tx, &parked.provider, &parked.event, standing, None, WAITS).await?;
         if let Standing::Refused(why) = standing {
             stuck::open(&mut tx, PaymentId::new(parked.payment), Reason::WebhookRefused, why).await?;

@@ -45,7 +45,7 @@ impl Payments {
 
     /// A void of a hold whose time has passed. One that a capture may still take of is looked at again later.
     async fn begin_lapse(&self, id: PaymentId) -> Result<Begun, Error> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = stampede_kit::postgres::begin(&self.db).await?;
         let payment = payments::lock(&mut tx, id).await?.ok_or(Error::NotFound(id))?;
         match payment.to_lapse(self.now()) {
             Some(held_minor) => self.write_void(tx, payment, held_minor).await,

@@ -88,7 +88,7 @@ impl Payments {
     }
 
     async fn decide(&self, command: &Resolve, actor: &str, answers: &[(Uuid, Answer)]) -> Result<(), Error> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = stampede_kit::postgres::begin(&self.db).await?;
         let payment = payments::lock(&mut tx, command.payment).await?;
         let cases = stuck::list(&mut tx, None, Some(command.payment), BOUNDS, REASONS).await?;
         if !cases.iter().any(|case| case.reason == command.reason) {

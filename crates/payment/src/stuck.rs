@@ -53,7 +53,7 @@ impl Payments {
             token => Some(Place::parse(token).map_err(|_| Error::PageToken)?),
         };
         let size = if size == 0 { DEFAULT_SIZE } else { size.min(MAX_SIZE) } as usize;
-        let mut conn = self.db.begin_with(SNAPSHOT).await?;
+        let mut conn = stampede_kit::postgres::begin_with(&self.db, SNAPSHOT).await?;
         // One more than asked for tells whether there is a next page.
         let mut cases = stuck::list(&mut conn, after, None, BOUNDS, size as i64 + 1).await?;
         let more = cases.len() > size;

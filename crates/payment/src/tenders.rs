@@ -111,7 +111,7 @@ impl Payments {
             return self.unroutable(id, &terms, method).await;
         }
         let mut whole = Payment::whole(id, terms, at);
-        let mut tx = self.db.begin().await?;
+        let mut tx = stampede_kit::postgres::begin(&self.db).await?;
         if !intents::insert(&mut tx, &whole).await? {
             let known = payments::lock(&mut tx, id).await?.ok_or(Error::NotFound(id))?;
             return resume(id, whole.terms.as_ref(), known);

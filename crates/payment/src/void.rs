@@ -23,7 +23,7 @@ impl Payments {
     }
 
     async fn begin_void(&self, id: PaymentId) -> Result<Begun, Error> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = stampede_kit::postgres::begin(&self.db).await?;
         let Some(mut payment) = payments::lock(&mut tx, id).await? else {
             return match self.prevent(tx, id).await? {
                 Some(prevented) => Ok(Begun::Settled(Box::new(prevented))),
@@ -56,7 +56,7 @@ impl Payments {
 
     /// A void of a payment whose authorisation the provider has not heard of: it closes the payment there.
     pub(crate) async fn begin_closing(&self, id: PaymentId) -> Result<Begun, Error> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = stampede_kit::postgres::begin(&self.db).await?;
         let payment = payments::lock(&mut tx, id).await?.ok_or(Error::NotFound(id))?;
         if payment.open_attempt(Operation::Authorize).is_none() {
             return Ok(Begun::Settled(Box::new(payment)));

@@ -101,7 +101,7 @@ impl Payments {
         rule: impl FnOnce(&mut Payment) -> Heard,
     ) -> Result<bool, Error> {
         let Message { provider, payment: id, told, body, age } = *message;
-        let mut tx = self.db.begin().await?;
+        let mut tx = stampede_kit::postgres::begin(&self.db).await?;
         // The payment first: whoever changes it waits here, and so does the same message on another way.
         let payment = payments::lock(&mut tx, id).await?;
         let first = match body {

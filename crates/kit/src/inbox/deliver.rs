@@ -147,7 +147,7 @@ where
     }
 
     async fn attempt(&self, message: &Message) -> End {
-        let transaction = match self.pool.begin().await {
+        let transaction = match crate::postgres::begin(&self.pool).await {
             Ok(transaction) => transaction,
             // Nothing of the message has been seen yet, so it is not to blame.
             Err(error) => return End::Outage(error.into()),

@@ -90,7 +90,7 @@ async fn of_many_equal_requests_at_once_exactly_one_does_the_work() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_claim_in_the_works_own_transaction_makes_the_equal_request_wait_and_replay() {
     let database = messaging().await;
-    let mut work = database.pool.begin().await.unwrap();
+    let mut work = stampede_kit::postgres::begin(&database.pool).await.unwrap();
     assert_eq!(claim(&mut work, SCOPE, "k", &Fingerprint::of(b"body")).await.unwrap(), Claim::New);
     let (second, ()) = tokio::join!(claimed(&database, "k", b"body"), async {
         complete(&mut work, SCOPE, "k", b"answer").await.unwrap();

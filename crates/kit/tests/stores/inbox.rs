@@ -119,7 +119,7 @@ pub fn write<'a>(conn: &'a mut PgConnection, message: &'a Message) -> BoxFuture<
 async fn an_event_is_first_once_for_each_consumer_and_only_if_it_commits() {
     let database = messaging().await;
     let event = Uuid::now_v7();
-    let mut rolled_back = database.pool.begin().await.unwrap();
+    let mut rolled_back = stampede_kit::postgres::begin(&database.pool).await.unwrap();
     assert!(first_time(&mut rolled_back, "a", event).await.unwrap());
     rolled_back.rollback().await.unwrap();
     let mut conn = database.pool.acquire().await.unwrap();

@@ -86,7 +86,7 @@ async fn a_committed_event_is_published_once_and_in_the_order_of_its_key() {
 #[tokio::test]
 async fn an_event_of_a_transaction_that_rolled_back_is_never_published() {
     let (database, client, stream) = (messaging().await, client().await, testing::stream());
-    let mut transaction = database.pool.begin().await.unwrap();
+    let mut transaction = stampede_kit::postgres::begin(&database.pool).await.unwrap();
     append(&mut transaction, &[event("a", "never")]).await.unwrap();
     transaction.rollback().await.unwrap();
     commit(&database, &[event("a", "once")]).await;
@@ -101,7 +101,7 @@ async fn an_event_of_a_transaction_that_rolled_back_is_never_published() {
 async fn a_lower_position_that_commits_later_is_published_too() {
     let (database, client, stream) = (messaging().await, client().await, testing::stream());
     let relaying = relay(&database, &client, &stream);
-    let mut slow = database.pool.begin().await.unwrap();
+    let mut slow = stampede_kit::postgres::begin(&database.pool).await.unwrap();
     append(&mut slow, &[event("a", "slow")]).await.unwrap();
     commit(&database, &[event("b", "fast")]).await;
     all_published(&database).await;
@@ -194,7 +194,7 @@ async fn events_written_together_keep_the_traces_of_their_own_requests() {
         event: event(key, key),
         traceparent: trace.map(Into::into),
     };
-    let mut transaction = database.pool.begin().await.unwrap();
+    let mut transaction = stampede_kit::postgres::begin(&database.pool).await.unwrap();
     append_traced(&mut transaction, &[traced("a", Some(trace)), traced("b", None)]).await.unwrap();
     transaction.commit().await.unwrap();
     let relaying = relay(&database, &client, &stream);

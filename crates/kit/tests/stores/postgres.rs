@@ -78,7 +78,7 @@ async fn a_table_that_somebody_has_locked_is_counted_another_time() {
     let filled = "CREATE TABLE thing AS SELECT generate_series(1, 20000) AS id; ANALYZE thing;
                   INSERT INTO thing SELECT generate_series(1, 40000)";
     sqlx::raw_sql(filled).execute(&pool).await.unwrap();
-    let mut holder = pool.begin().await.unwrap();
+    let mut holder = stampede_kit::postgres::begin(&pool).await.unwrap();
     sqlx::raw_sql("LOCK TABLE thing IN SHARE UPDATE EXCLUSIVE MODE").execute(&mut *holder).await.unwrap();
     assert_eq!(statistics::round(&pool).await.unwrap(), [""; 0]);
     holder.rollback().await.unwrap();
@@ -109,7 +109,10 @@ async fn a_row_that_is_held_for_long_and_a_circle_are_told_from_a_fault() {
     let table = "CREATE TABLE thing (id bigint PRIMARY KEY); INSERT INTO thing VALUES (1), (2)";
     sqlx::raw_sql(table).execute(&database.pool).await.unwrap();
     let take = "SELECT FROM thing WHERE id = $1 FOR UPDATE";
-    let (mut one, mut two) = (database.pool.begin().await.unwrap(), database.pool.begin().await.unwrap());
+    let (mut one, mut two) = (
+        stampede_kit::postgres::begin(&database.pool).await.unwrap(),
+        stampede_kit::postgres::begin(&database.pool).await.unwrap(),
+    );
     sqlx::query(take).bind(1_i64).execute(&mut *one).await.unwrap();
     sqlx::query(take).bind(2_i64).execute(&mut *two).await.unwrap();
     // Whoever has an answer lets go of what he holds.
@@ -120,12 +123,33 @@ async fn a_row_that_is_held_for_long_and_a_circle_are_told_from_a_fault() {
     let circle = first.err().or(second.err()).unwrap();
     assert!(postgres::is_contended(&circle) && !postgres::is_outage(&circle), "{circle}");
 
-    let mut holder = database.pool.begin().await.unwrap();
+    let mut holder = stampede_kit::postgres::begin(&database.pool).await.unwrap();
     sqlx::query(take).bind(1_i64).execute(&mut *holder).await.unwrap();
-    let mut waiting = database.pool.begin().await.unwrap();
+    let mut waiting = stampede_kit::postgres::begin(&database.pool).await.unwrap();
     sqlx::query("SET LOCAL lock_timeout = '20ms'").execute(&mut *waiting).await.unwrap();
     let held = sqlx::query(take).bind(1_i64).execute(&mut *waiting).await.unwrap_err();
     assert!(postgres::is_contended(&held) && !postgres::is_outage(&held), "{held}");
     let double = sqlx::query("INSERT INTO thing VALUES (2)").execute(&database.pool).await.unwrap_err();
     assert!(!postgres::is_contended(&double) && !postgres::is_outage(&double), "{double}");
+}
+
+#[tokio::test]
+async fn whoever_goes_away_while_a_transaction_begins_leaves_none_behind() {
+    let database = testing::database(&Migrator::DEFAULT).await;
+    let pool = postgres::connect(&database.url, 1, &Migrator::DEFAULT).await.unwrap();
+    for begin in [None, Some("BEGIN ISOLATION LEVEL REPEATABLE READ")] {
+        let begun = async {
+            match begin {
+                None => postgres::begin(&pool).await,
+                Some(statement) => postgres::begin_with(&pool, statement).await,
+            }
+        };
+        let mut begun = Box::pin(begun);
+        // The connection is there, so what it waits for is the server's answer.
+        assert!(futures::poll!(&mut begun).is_pending());
+        drop(begun);
+        // The one connection comes back when the rest is done. A savepoint can only be set inside a transaction.
+        let refused = sqlx::raw_sql("SAVEPOINT here").execute(&pool).await.unwrap_err();
+        assert_eq!(refused.as_database_error().and_then(|error| error.code()).as_deref(), Some("25P01"));
+    }
 }

@@ -48,7 +48,7 @@ pub fn event(key: &str, text: &str) -> NewEvent {
 }
 
 pub async fn commit(database: &TestDatabase, events: &[NewEvent]) {
-    let mut transaction = database.pool.begin().await.unwrap();
+    let mut transaction = stampede_kit::postgres::begin(&database.pool).await.unwrap();
     append(&mut transaction, events).await.unwrap();
     transaction.commit().await.unwrap();
 }

@@ -89,7 +89,7 @@ impl Orders {
             Found::Nothing => 0,
             Found::Held(amount) | Found::Taken(amount) | Found::Conflicted(amount) => amount,
         };
-        let mut tx = self.db.begin().await?;
+        let mut tx = kit::postgres::begin(&self.db).await?;
         store::orders::lock(&mut tx, order.id).await?.ok_or(Error::NotFound)?;
         let new = store::late::park(&mut tx, watched, amount, why, pause(watched.asked)).await?;
         if new {
@@ -110,7 +110,7 @@ impl Orders {
         watched: &Watched,
         amount: i64,
     ) -> Result<(), Error> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = kit::postgres::begin(&self.db).await?;
         let locked = store::orders::lock(&mut tx, order.id).await?.ok_or(Error::NotFound)?.order;
         if !store::late::forget(&mut *tx, watched).await? {
             return Ok(());

@@ -28,7 +28,7 @@ struct AfterRow {
 
 /// All that is read in it is read as of one instant: what is placed meanwhile moves nothing.
 pub async fn at_one_instant(db: &PgPool) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
-    db.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await
+    stampede_kit::postgres::begin_with(db, "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await
 }
 
 /// The orders of a stretch that are of the list, in its order.

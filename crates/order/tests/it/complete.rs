@@ -30,8 +30,10 @@ async fn two_sweepers_share_the_work_and_complete_nothing_twice_or_too_early() {
     for key in ["k1", "k2", "k3"] {
         shop.delivered(key, &[("TEE", "", 1)]).await;
     }
-    let (mut one, mut two) =
-        (shop.database.pool.begin().await.unwrap(), shop.database.pool.begin().await.unwrap());
+    let (mut one, mut two) = (
+        stampede_kit::postgres::begin(&shop.database.pool).await.unwrap(),
+        stampede_kit::postgres::begin(&shop.database.pool).await.unwrap(),
+    );
     let hour = Duration::from_hours(1);
     assert!(complete(&mut one, State::Completed, hour, 10).await.unwrap().is_empty());
     let mine = complete(&mut one, State::Completed, Duration::ZERO, 2).await.unwrap();
@@ -41,6 +43,6 @@ async fn two_sweepers_share_the_work_and_complete_nothing_twice_or_too_early() {
     assert!(!mine.contains(&others[0]));
     one.rollback().await.unwrap();
     two.commit().await.unwrap();
-    let mut again = shop.database.pool.begin().await.unwrap();
+    let mut again = stampede_kit::postgres::begin(&shop.database.pool).await.unwrap();
     assert_eq!(complete(&mut again, State::Completed, Duration::ZERO, 10).await.unwrap().len(), 2);
 }

@@ -220,7 +220,7 @@ fn all_of(buyer: &str) -> List {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_page_deep_in_a_long_list_reads_no_more_than_the_first_whatever_the_plan_was_made_for() {
     let database = testing::database(&MIGRATIONS).await;
-    let mut tx = database.pool.begin().await.unwrap();
+    let mut tx = stampede_kit::postgres::begin(&database.pool).await.unwrap();
     sqlx::query("SET LOCAL plan_cache_mode = force_generic_plan").execute(&mut *tx).await.unwrap();
     orders_of(&mut tx, "alice", 3_000).await;
     orders_of(&mut tx, "bob", 3_000).await;
@@ -258,7 +258,7 @@ async fn read_of_orders(conn: &mut PgConnection) -> (i64, i64) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_look_up_by_ids_never_scans_the_orders_whatever_the_statistics_say() {
     let database = testing::database(&MIGRATIONS).await;
-    let mut tx = database.pool.begin().await.unwrap();
+    let mut tx = stampede_kit::postgres::begin(&database.pool).await.unwrap();
     sqlx::query("SET LOCAL plan_cache_mode = force_generic_plan").execute(&mut *tx).await.unwrap();
     let ids: Vec<Uuid> = (0..200).map(Uuid::from_u128).collect();
     let (scans_before, look_ups_before) = counted(&mut tx).await;

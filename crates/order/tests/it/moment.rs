@@ -41,7 +41,7 @@ async fn at(transaction: &mut sqlx::PgConnection, millis_left: i64) -> (bool, bo
 #[tokio::test]
 async fn a_millisecond_before_the_end_is_time_to_pay_and_the_end_itself_is_not() {
     let database = testing::database(&MIGRATIONS).await;
-    let mut transaction = database.pool.begin().await.unwrap();
+    let mut transaction = stampede_kit::postgres::begin(&database.pool).await.unwrap();
     for (millis_left, payable) in [(1, true), (0, false), (-1, false)] {
         assert_eq!(at(&mut transaction, millis_left).await, (payable, !payable), "{millis_left} ms left");
     }
@@ -50,7 +50,7 @@ async fn a_millisecond_before_the_end_is_time_to_pay_and_the_end_itself_is_not()
 #[tokio::test]
 async fn at_any_moment_an_order_can_be_paid_or_expires_and_never_both() {
     let database = testing::database(&MIGRATIONS).await;
-    let mut transaction = database.pool.begin().await.unwrap();
+    let mut transaction = stampede_kit::postgres::begin(&database.pool).await.unwrap();
     let mut runner = proptest::test_runner::TestRunner::default();
     for _ in 0..64 {
         let left = prop_oneof![-3..=3_i64, -86_400_000..=86_400_000_i64];

@@ -301,7 +301,7 @@ async fn late_money_takes_the_use_again_unless_somebody_else_has_it() {
     let order = shop.create("alice", "k1", with("SAVE")).await.unwrap();
     shop.reaches(&order, OrderState::Expired).await;
     let retake = async || {
-        let mut tx = shop.database.pool.begin().await.unwrap();
+        let mut tx = stampede_kit::postgres::begin(&shop.database.pool).await.unwrap();
         let id = order.order_id.parse().unwrap();
         let expired = store::orders::lock(&mut tx, id).await.unwrap().unwrap().order;
         let taken = store::uses::retake(&mut tx, &expired).await.unwrap();

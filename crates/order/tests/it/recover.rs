@@ -33,7 +33,7 @@ fn id(order: &Order) -> OrderId {
 
 /// What PayOrder commits before its first step, by a worker that died right after.
 async fn begin_and_die(shop: &Shop, order: &Order) {
-    let mut tx = shop.database.pool.begin().await.unwrap();
+    let mut tx = stampede_kit::postgres::begin(&shop.database.pool).await.unwrap();
     sqlx::query("UPDATE orders SET payment_state = 'PENDING', payment_attempt = 1, payment_id = $2, version = version + 1 WHERE order_id = $1")
         .bind(id(order).uuid())
         .bind(id(order).payment(1).uuid())
@@ -241,7 +241,7 @@ async fn the_hours_for_which_a_peer_is_away_are_no_hours_in_which_it_does_not_kn
 async fn a_row_that_somebody_holds_for_too_long_is_for_the_caller_to_try_again() {
     let shop = Shop::open().await;
     let order = shop.tee("k1").await;
-    let mut holder = shop.database.pool.begin().await.unwrap();
+    let mut holder = stampede_kit::postgres::begin(&shop.database.pool).await.unwrap();
     let hold = "SELECT FROM orders WHERE order_id = $1 FOR UPDATE";
     sqlx::query(hold).bind(id(&order).uuid()).execute(&mut *holder).await.unwrap();
     assert_eq!(crate::shop::reason(shop.pay("alice", &order, "tok_visa").await), "UNAVAILABLE");

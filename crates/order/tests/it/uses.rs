@@ -29,7 +29,7 @@ fn with_coupon(coupon: &str) -> CreateOrderRequest {
 
 /// Somebody holds the promotion's row until this is dropped, against readers that lock it too.
 async fn hold(pool: &PgPool, promotion: &str) -> Transaction<'static, Postgres> {
-    let mut tx = pool.begin().await.unwrap();
+    let mut tx = stampede_kit::postgres::begin(pool).await.unwrap();
     sqlx::query("SELECT FROM promotion WHERE promotion_id = $1 FOR UPDATE")
         .bind(promotion)
         .execute(&mut *tx)
@@ -106,7 +106,7 @@ async fn an_order_without_promotions_is_placed_while_others_wait_for_a_promotion
 async fn no_order_is_written_on_stock_that_another_try_with_its_key_gives_back() {
     let shop = Shop::open().await;
     shop.promote(Promotion { use_limit: 1, ..tenth("P") }).await.unwrap();
-    let mut last = shop.database.pool.begin().await.unwrap();
+    let mut last = stampede_kit::postgres::begin(&shop.database.pool).await.unwrap();
     sqlx::query("UPDATE promotion SET uses_taken = 1").execute(&mut *last).await.unwrap();
     let taker = process(&mut last).await;
     shop.warehouse.trouble.close("release_reservation");
@@ -146,12 +146,12 @@ async fn giving_uses_back_and_taking_them_never_wait_in_a_circle() {
     let shop = Shop::open().await;
     shop.promote(Promotion { use_limit: 9, per_buyer_limit: 9, ..tenth("P") }).await.unwrap();
     let (first, second) = (shop.tee("k1").await, shop.tee("k2").await);
-    let mut placing = shop.database.pool.begin().await.unwrap();
+    let mut placing = stampede_kit::postgres::begin(&shop.database.pool).await.unwrap();
     // As far as whoever places has come when he has the promotion's row and not yet the buyer's.
     sqlx::query("SELECT FROM promotion FOR NO KEY UPDATE").execute(&mut *placing).await.unwrap();
     let placer = process(&mut placing).await;
     let release = async {
-        let mut tx = shop.database.pool.begin().await.unwrap();
+        let mut tx = stampede_kit::postgres::begin(&shop.database.pool).await.unwrap();
         store::uses::release(&mut tx, &[first.order_id.parse().unwrap()]).await.unwrap();
         tx.commit().await.unwrap();
     };

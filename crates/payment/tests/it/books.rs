@@ -11,7 +11,7 @@ async fn a_transfer_that_does_not_balance_cannot_be_committed() {
     let bench = Bench::without_resolver().await;
     let id = new_id();
     let payment = bench.authorize(id, 100, "tok_declined_do_not_honour").await.unwrap();
-    let mut tx = bench.database.pool.begin().await.unwrap();
+    let mut tx = stampede_kit::postgres::begin(&bench.database.pool).await.unwrap();
     for (account, side, amount) in [("provider_receivable", "DEBIT", 100_i64), ("order_funds", "CREDIT", 99)]
     {
         sqlx::query("INSERT INTO ledger_entry (transfer_id, account, side, amount_minor, currency) VALUES ($1, $2, $3, $4, 'EUR')")
@@ -35,7 +35,7 @@ async fn a_fact_without_its_entries_cannot_be_committed_nor_one_booked_as_anothe
     let bench = Bench::without_resolver().await;
     let id = bench.captured("tok_visa").await;
     for booked in [None, Some(99_i64), Some(100)] {
-        let mut tx = bench.database.pool.begin().await.unwrap();
+        let mut tx = stampede_kit::postgres::begin(&bench.database.pool).await.unwrap();
         let fact = Uuid::now_v7();
         sqlx::query(
             "INSERT INTO payment_event (event_id, payment_id, kind, amount_minor, provider, at)

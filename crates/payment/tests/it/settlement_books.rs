@@ -17,7 +17,7 @@ const ENTRIES: &str = "INSERT INTO ledger_entry (settlement_id, account, side, a
 
 /// The name of the rule that refuses these statements, in one transaction; None when it is committed.
 async fn refused(bench: &Bench, statements: &[&str]) -> Option<String> {
-    let mut tx = bench.database.pool.begin().await.unwrap();
+    let mut tx = stampede_kit::postgres::begin(&bench.database.pool).await.unwrap();
     for statement in statements {
         if let Err(error) = run(&mut tx, statement).await {
             return Some(name(&error));
