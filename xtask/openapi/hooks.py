@@ -1,6 +1,6 @@
-"""What Schemathesis is told about this house: which token a call is made with, which ids exist, and what NDJSON is.
+"""What Schemathesis is told about this house: which token a call is made with, which ids exist, what NDJSON is, and what a refusal has to say.
 
-Read by `cargo xtask openapi --probe`, never by itself. Tokens by role and known ids come as JSON in the environment.
+Read by `cargo xtask openapi --probe`, never by itself. Tokens by role, known ids and reasons come as JSON in the environment.
 """
 
 import json
@@ -11,6 +11,7 @@ import schemathesis
 
 TOKENS = json.loads(os.environ["PROBE_TOKENS"])
 KNOWN = json.loads(os.environ["PROBE_KNOWN"])
+REASONS = json.loads(os.environ["PROBE_REASONS"])
 CHOICE = random.Random(int(os.environ["PROBE_SEED"]))
 
 
@@ -26,6 +27,18 @@ def before_call(context, case, kwargs):
     for name, known in KNOWN.items():
         if known and name in (case.path_parameters or {}) and CHOICE.random() < 0.5:
             case.path_parameters[name] = CHOICE.choice(known)
+
+
+@schemathesis.check
+def refusal_has_its_reason(ctx, response, case):
+    """What an operation does not list is refused with a reason that the document has, under the status it has there."""
+    if response.status_code < 400 or str(response.status_code) in case.operation.definition.raw["responses"]:
+        return
+    details = response.json().get("details") or [{}]
+    reason = details[0].get("reason")
+    assert reason in REASONS, f"{response.status_code} with the reason {reason}, which the document does not have"
+    status = REASONS[reason]["http"]
+    assert response.status_code == status, f"{reason} with {response.status_code}, in the document it is {status}"
 
 
 @schemathesis.serializer("application/x-ndjson")

@@ -17,6 +17,9 @@ pub struct Args {
     /// How long each target of damage runs.
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     seconds: u64,
+    /// The same seed makes the same random contracts and messages; without one they are new.
+    #[arg(long)]
+    seed: Option<u64>,
 }
 
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
@@ -27,8 +30,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if !damaged.success() {
         return Ok(ExitCode::FAILURE);
     }
-    let seed = std::process::id().to_string();
-    note(format!("random contracts and messages, seed {seed}"));
+    let seed = args.seed.unwrap_or_else(rand::random).to_string();
+    note(format!("random contracts and messages, --seed {seed}"));
     let random = tests(&["oracle::"])
         .env("PROPTEST_RNG_SEED", &seed)
         .env("PROPTEST_CASES", CASES.to_string())

@@ -14,7 +14,7 @@ use stampede_kit as kit;
 use crate::call;
 use crate::config::Peers;
 
-/// What a service's own health says, asked over the channel it is called on.
+/// What a service's own health says, asked over its channel; on the connection of this process, not on a worker's.
 const HEALTH: &str = "/grpc.health.v1.Health/Check";
 /// `HealthCheckResponse { status: SERVING }` on the wire.
 const SERVING: [u8; 2] = [0x08, 0x01];

@@ -30,8 +30,8 @@ pub(crate) fn read(contract: &[u8]) -> anyhow::Result<Arc<Contract>> {
     Ok(Contract::parse(&both)?)
 }
 
-/// The descriptors without the places and comments of their sources, which nothing at work reads and which are two thirds of them. All else is
-/// kept as it stands, known or not.
+/// The descriptors without the places and comments of their sources, which nothing at work reads and which are two thirds of them. All else of a
+/// file is kept as it stands, known or not.
 pub(crate) fn without_sources(contract: &[u8]) -> anyhow::Result<Vec<u8>> {
     let mut set = FileBytes::decode(contract).context("the contract is no descriptor set")?;
     for file in &mut set.files {

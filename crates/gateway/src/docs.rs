@@ -4,7 +4,7 @@
 mod document;
 mod refusals;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::response::{IntoResponse, Redirect, Response};
@@ -12,7 +12,6 @@ use axum::routing::get;
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use http::{HeaderValue, StatusCode};
-use tokio::sync::OnceCell;
 
 use crate::errors::APPLICATION_JSON;
 use crate::front::Missing;
@@ -30,7 +29,7 @@ const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
 /// The pages, and marks for the gateway's own errors where there is none. The document is made when it is first asked for: it takes many
 /// times its own memory to make, comments and all, and most processes are never asked.
 pub(crate) fn router(descriptors: Bytes) -> Router {
-    let document = Arc::new(OnceCell::new());
+    let document = Arc::new(OnceLock::new());
     Router::new()
         .route("/", get(|| async { Redirect::temporary("/docs") }))
         .route("/docs", get(page))
@@ -44,20 +43,32 @@ async fn page() -> Response {
         .into_response()
 }
 
-async fn openapi_json(document: Arc<OnceCell<Bytes>>, descriptors: Bytes) -> Response {
-    let made = document.get_or_try_init(|| async {
-        let make = move || anyhow::Ok(serde_json::to_vec(&document::of(&descriptors)?)?);
-        tokio::task::spawn_blocking(make).await?.map(Bytes::from)
-    });
-    match made.await {
-        Ok(document) => {
-            ([(CONTENT_TYPE, APPLICATION_JSON), (CACHE_CONTROL, NO_CACHE)], document.clone()).into_response()
-        }
-        Err(error) => {
-            tracing::error!(error = format!("{error:#}"), "the OpenAPI document cannot be made");
-            StatusCode::INTERNAL_SERVER_ERROR.into_response()
-        }
+/// None when it cannot be made; the log says why.
+type Document = OnceLock<Option<Bytes>>;
+
+async fn openapi_json(document: Arc<Document>, descriptors: Bytes) -> Response {
+    if document.get().is_none() {
+        // Made once, whoever comes meanwhile and whoever leaves; never on a thread that carries connections.
+        let document = document.clone();
+        let make = move || {
+            document.get_or_init(|| made(&descriptors));
+        };
+        tokio::task::spawn_blocking(make).await.ok();
     }
+    match document.get().cloned().flatten() {
+        Some(document) => {
+            ([(CONTENT_TYPE, APPLICATION_JSON), (CACHE_CONTROL, NO_CACHE)], document).into_response()
+        }
+        None => missing(StatusCode::INTERNAL_SERVER_ERROR, Missing::Broken),
+    }
+}
+
+fn made(descriptors: &[u8]) -> Option<Bytes> {
+    let made = document::of(descriptors).and_then(|document| Ok(serde_json::to_vec(&document)?));
+    let logged = made.inspect_err(|error| {
+        tracing::error!(error = format!("{error:#}"), "the OpenAPI document cannot be made");
+    });
+    logged.ok().map(Bytes::from)
 }
 
 fn missing(status: StatusCode, what: Missing) -> Response {

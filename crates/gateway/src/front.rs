@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::body::Body;
-use http::header::{ACCESS_CONTROL_REQUEST_METHOD, CONTENT_TYPE};
+use http::header::{ACCESS_CONTROL_REQUEST_METHOD, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
+use http_body::Body as _;
 use stampede_kit as kit;
+use stampede_proto::common::v1::ErrorReason;
 use stampede_types::card::has_card_number;
 use tower::ServiceExt as _;
 
-use crate::errors::{Language, Problem};
+use crate::errors::{Language, Problem, refusal};
 use crate::{Gateway, cors, grpc, observe, rest, rpc};
 
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -79,7 +81,11 @@ async fn answer(gateway: &Arc<Gateway>, request: Request<Body>) -> Response<Body
     let origin = gateway.cors.allowed(request.headers());
     let trace = observe::trace(face, request.headers(), &id);
     let span = trace.span.clone();
+    let head = request.method() == Method::HEAD;
     let Answer { mut response, method } = trace.around(route(gateway, face, request, &id)).await;
+    if head {
+        response = without_body(response);
+    }
     span.record("http.response.status_code", response.status().as_u16());
     if let Some(method) = &method {
         span.record("rpc.method", &**method);
@@ -103,6 +109,15 @@ async fn route(gateway: &Arc<Gateway>, face: Face, request: Request<Body>, id: &
     }
 }
 
+/// What HEAD is answered: all of what GET is, but for the body. HTTP/2 would send it.
+fn without_body(response: Response<Body>) -> Response<Body> {
+    let (mut parts, body) = response.into_parts();
+    if let Some(length) = body.size_hint().exact() {
+        parts.headers.entry(CONTENT_LENGTH).or_insert(HeaderValue::from(length));
+    }
+    Response::from_parts(parts, Body::empty())
+}
+
 /// A page, or nothing at this address.
 pub(crate) async fn page(gateway: &Gateway, request: Request<Body>) -> Answer {
     let language = Language::of_caller(request.headers());
@@ -113,16 +128,22 @@ pub(crate) async fn page(gateway: &Gateway, request: Request<Body>) -> Answer {
             let allow = response.headers().get(http::header::ALLOW).and_then(|allow| allow.to_str().ok());
             gateway.errors.response(&Problem::method_not_allowed(allow.unwrap_or("GET, HEAD")), language)
         }
+        Some(Missing::Broken) => {
+            let problem = refusal(ErrorReason::Internal, "something went wrong on our side");
+            gateway.errors.response(&problem.into(), language)
+        }
         None => response,
     };
     Answer { response, method: None }
 }
 
-/// Left on a response by the pages' router where there is no page.
+/// Left on a response by the pages' router where there is no page to show.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Missing {
     Page,
     Method,
+    /// There should be one.
+    Broken,
 }
 
 /// Names for requests: the caller's own, or one that is unique in this process's life. It is no secret and no key, so a counter

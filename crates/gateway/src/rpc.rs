@@ -31,6 +31,7 @@ const MAX_BATCH: usize = 50;
 const AT_ONCE: usize = 8;
 /// What traces and metrics call a batch, whose calls may be of many RPCs.
 const BATCH: &str = "batch";
+
 pub(crate) async fn answer(gateway: &Arc<Gateway>, request: Request<Body>, id: &HeaderValue) -> Answer {
     let (parts, body) = request.into_parts();
     let language = Language::of_caller(&parts.headers);

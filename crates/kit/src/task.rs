@@ -1,4 +1,4 @@
-//! The one place that starts a task. Every task but those of connections has a name, which its log lines carry; its end is its handle's.
+//! The place that starts tasks; `workers` starts those of connections. Every task but those of connections has a name, which its log lines carry; its end is its handle's.
 //! It never hides a panic: the handle reports it and the panic hook has logged it.
 
 use std::future::Future;

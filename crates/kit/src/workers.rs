@@ -6,11 +6,11 @@ use std::cell::Cell;
 use std::future::Future;
 use std::io;
 use std::num::NonZero;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock, mpsc};
 use std::thread;
 
-use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::runtime::{Builder, Handle};
 use tokio_util::sync::CancellationToken;
 
 /// More threads than this are not started, however many cores there are.
@@ -32,9 +32,13 @@ struct Worker {
     carried: Arc<AtomicUsize>,
 }
 
-/// How many there are when they are started: one a core.
+/// One a core. Asked for once: who made room for so many is called by no more.
+static COUNT: LazyLock<usize> =
+    LazyLock::new(|| thread::available_parallelism().map_or(1, NonZero::get).min(MAX_WORKERS));
+
+/// How many there are when they are started.
 pub fn count() -> usize {
-    thread::available_parallelism().map_or(1, NonZero::get).min(MAX_WORKERS)
+    *COUNT
 }
 
 /// Places there are: one for each worker, and one, 0, for everything that is on none.
@@ -54,13 +58,12 @@ impl Workers {
         let stop = CancellationToken::new();
         let mut workers = Workers { workers: Vec::new(), stop: stop.clone() };
         for place in 1..places() {
-            let runtime = Builder::new_current_thread().enable_all().build()?;
-            let worker = Worker { runtime: runtime.handle().clone(), carried: Arc::default() };
-            let stop = stop.clone();
+            let (stop, (tell, told)) = (stop.clone(), mpsc::channel());
             thread::Builder::new()
                 .name(format!("worker-{place}"))
-                .spawn(move || carry(&runtime, place, &stop))?;
-            workers.workers.push(worker);
+                .spawn(move || carry(place, &stop, &tell))?;
+            let runtime = told.recv().unwrap_or_else(|_| Err(io::ErrorKind::Other.into()))?;
+            workers.workers.push(Worker { runtime, carried: Arc::default() });
         }
         Ok(workers)
     }
@@ -85,9 +88,15 @@ impl Drop for Workers {
     }
 }
 
-fn carry(runtime: &Runtime, place: usize, stop: &CancellationToken) {
+/// A worker's thread. Its scheduler begins and ends here: one may not end inside another.
+fn carry(place: usize, stop: &CancellationToken, tell: &mpsc::Sender<io::Result<Handle>>) {
     PLACE.set(place);
-    runtime.block_on(stop.cancelled());
+    let built = Builder::new_current_thread().enable_all().build();
+    let told = tell
+        .send(built.as_ref().map(|runtime| runtime.handle().clone()).map_err(|error| error.kind().into()));
+    if let (Ok(runtime), Ok(())) = (built, told) {
+        runtime.block_on(stop.cancelled());
+    }
 }
 
 /// Counts for as long as it lives.
@@ -110,7 +119,7 @@ impl Drop for Carried {
 mod tests {
     use tokio::sync::{mpsc, oneshot};
 
-    use super::*;
+    use super::{Workers, count, place, places};
 
     #[tokio::test]
     async fn work_stays_where_it_began_and_is_spread() {

@@ -16,9 +16,10 @@ use crate::token::{self, Role};
 use crate::up;
 
 const REQUIREMENTS: &str = include_str!("../../openapi/schemathesis.txt");
-/// No 5xx, no answer with a status, a type, a header or a body that the document does not have.
+/// No 5xx, no answer with a status, a reason, a type, a header or a body that the document does not have; 405 for other methods, and nobody
+/// served with a token that is none.
 const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,\
-    response_headers_conformance,response_schema_conformance";
+    response_headers_conformance,response_schema_conformance,refusal_has_its_reason,unsupported_method,ignored_auth";
 /// An answer that takes longer is a failure.
 const ANSWER_SECONDS: &str = "10";
 /// Refusals are few and alike: a third of the time is enough for those who have no token or the least of all.
@@ -87,6 +88,7 @@ pub fn run(root: &Path, bounds: &Bounds) -> anyhow::Result<ExitCode> {
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .env("PROBE_TOKENS", tokens(&stack, round.roles)?.to_string())
             .env("PROBE_KNOWN", &known)
+            .env("PROBE_REASONS", document["x-error-reasons"].to_string())
             .env("PROBE_SEED", bounds.seed.to_string())
             .env("NO_PROXY", "127.0.0.1")
             .current_dir(root.join(".dev/tools/schemathesis"));

@@ -48,10 +48,18 @@ async fn a_path_and_a_query_are_parts_of_the_request() {
 async fn head_is_get_without_the_body_and_options_says_what_there_is() {
     let house = House::start().await;
 
-    let head = house.buyer(Method::HEAD, &format!("/v1/orders/{ORDER_ID}")).send().await.unwrap();
-    assert_eq!(head.status(), 200);
-    assert!(head.headers()["content-length"].to_str().unwrap().parse::<u64>().unwrap() > 0);
-    assert!(head.bytes().await.unwrap().is_empty());
+    let http_2 = reqwest::Client::builder().http2_prior_knowledge().build().unwrap();
+    for (path, status) in
+        [(format!("/v1/orders/{ORDER_ID}"), 200), ("/openapi.json".into(), 200), ("/none".into(), 404)]
+    {
+        for client in [&house.client, &http_2] {
+            let head = house.buyer(Method::HEAD, &path).build().unwrap();
+            let head = client.execute(head).await.unwrap();
+            assert_eq!(head.status(), status, "{path}");
+            let length = head.headers()["content-length"].to_str().unwrap().parse::<u64>().unwrap();
+            assert!(length > 0 && head.bytes().await.unwrap().is_empty(), "{path}");
+        }
+    }
 
     let options = house.client.request(Method::OPTIONS, house.url("/v1/orders")).send().await.unwrap();
     assert_eq!(options.status(), 204);

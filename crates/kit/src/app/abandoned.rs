@@ -1,21 +1,15 @@
 //! Requests that their caller takes back: the cheapest way to keep a server busy is to ask over HTTP/2 and reset at once (CVE-2023-44487).
 //! A connection that does so more often than any honest caller is closed.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
-use opentelemetry::metrics::Counter;
 use tokio_util::sync::CancellationToken;
 
 use crate::bucket::Bucket;
-use crate::metrics;
 
 /// Requests of one connection taken back, a second and at once.
 const RATE: u64 = 100;
 const BURST: u64 = 1_000;
-
-static ABUSED: LazyLock<Counter<u64>> = LazyLock::new(|| {
-    metrics::counter("connections_abused", "Connections closed because they took back too many requests")
-});
 
 /// Counts what a connection takes back.
 pub(super) struct Abandoned {
@@ -30,8 +24,7 @@ impl Abandoned {
     }
 
     fn one(&self) {
-        if self.bucket.take().is_err() && !self.kill.is_cancelled() {
-            ABUSED.add(1, &[]);
+        if self.bucket.take().is_err() {
             self.kill.cancel();
         }
     }

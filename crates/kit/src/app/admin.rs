@@ -18,8 +18,16 @@ pub(super) fn router(readiness: Arc<Readiness>) -> Router {
     Router::new()
         .route("/healthz", get(|| async { Json(json!({ "status": "alive" })) }))
         .route("/readyz", get(readyz))
-        .route("/metrics", get(|| async { ([(header::CONTENT_TYPE, PROMETHEUS_TEXT)], metrics::text()) }))
+        .route("/metrics", get(metrics_text))
         .with_state(readiness)
+}
+
+/// Collected where it holds nobody up.
+async fn metrics_text() -> impl IntoResponse {
+    match tokio::task::spawn_blocking(metrics::text).await {
+        Ok(text) => ([(header::CONTENT_TYPE, PROMETHEUS_TEXT)], text).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
 }
 
 async fn readyz(State(readiness): State<Arc<Readiness>>) -> impl IntoResponse {

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
+use opentelemetry::metrics::Counter;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tower::ServiceExt as _;
@@ -21,7 +22,11 @@ use super::abandoned::{Abandoned, Unanswered};
 use super::connection::{self, End};
 use super::socket::Socket;
 use super::{farewell, handshake};
-use crate::tls;
+use crate::{metrics, tls};
+
+static ABUSED: LazyLock<Counter<u64>> = LazyLock::new(|| {
+    metrics::counter("connections_abused", "Connections closed because they took back too many requests")
+});
 
 /// From the first byte of a request to the last of its headers, and how long an idle connection is kept.
 const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(10);
@@ -80,8 +85,9 @@ where
 {
     let (stream, heard) = Socket::of(stream);
     // This connection alone may be ended too.
-    let end = End { kill: end.kill.child_token(), ..end };
-    let abandoned = Arc::new(Abandoned::new(end.kill.clone()));
+    let (kill, own) = (end.kill.clone(), end.kill.child_token());
+    let end = End { kill: own.clone(), ..end };
+    let abandoned = Arc::new(Abandoned::new(own.clone()));
     let service = service_fn(move |request: Request<Incoming>| {
         let (front, unanswered) = (front.clone(), Unanswered::of(&abandoned));
         async move {
@@ -92,12 +98,15 @@ where
     });
     let builder = builder();
     let connection = builder.serve_connection(TokioIo::new(stream), service);
-    // How else it ended is between the peer and its network: nothing here can act on it.
-    if let Some(Err(error)) = connection::drive(connection, &heard, end).await
-        && is_header_timeout(&*error)
-        && let Some(stream) = heard.unanswered()
-    {
-        farewell::too_slow(stream);
+    match connection::drive(connection, &heard, end).await {
+        Some(Err(error)) if is_header_timeout(&*error) => {
+            if let Some(stream) = heard.take_unanswered() {
+                farewell::too_slow(stream);
+            }
+        }
+        None if own.is_cancelled() && !kill.is_cancelled() => ABUSED.add(1, &[]),
+        // How else it ended is between the peer and its network: nothing here can act on it.
+        Some(_) | None => {}
     }
 }
 

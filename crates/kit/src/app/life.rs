@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use super::connection::End;
 use super::front::Door;
-use super::listener::Place;
+use super::listener::Room;
 use super::mutual::Mutual;
 use super::tasks::Running;
 use super::{App, front, health, listener};
@@ -36,12 +36,12 @@ pub(super) async fn run(app: App, signal: impl Future<Output = ()> + Send) -> an
     let end = End { drain: app.stop.clone(), kill };
     let _draining = end.drain.clone().drop_guard();
     let open = TaskTracker::new();
-    // Connections end before what carries them.
+    // What carries connections ends after them: whoever accepts holds it too.
     let workers =
         app.front.is_some().then(Workers::start).transpose().context("no threads for connections")?;
     let workers = workers.map(Arc::new);
-    let place = Place { limit: app.config.limits.connections, open: open.clone(), workers: workers.clone() };
-    let mut tasks = start(app, &end, place, &over, &tasks_stop)?;
+    let room = Room { limit: app.config.limits.connections, open: open.clone(), workers: workers.clone() };
+    let mut tasks = start(app, &end, room, &over, &tasks_stop)?;
     tracing::info!(service, %address, "serving");
 
     let failed = until(signal, &mut tasks).await;
@@ -72,7 +72,7 @@ pub(super) async fn run(app: App, signal: impl Future<Output = ()> + Send) -> an
 fn start(
     app: App,
     end: &End,
-    place: Place,
+    room: Room,
     over: &CancellationToken,
     tasks_stop: &CancellationToken,
 ) -> anyhow::Result<Running> {
@@ -97,13 +97,13 @@ fn start(
     task::spawn("readiness", async move { readiness.keep_asking(asking).await });
     serve_admin(admin, admin_router, over.clone());
     match front {
-        Some(door) => serve_front(listener, place, door, end.clone()),
+        Some(door) => serve_front(listener, room, door, end.clone()),
         None => {
             let stop = end.drain.clone();
             let stack = Stack::new(routes.routes(), &services, &contract, verifier, config.limits, stop);
             let environment = Arc::from(config.environment);
             let mutual = Mutual { tls, environment, stack, end: end.clone() };
-            serve_calls(listener, place, mutual);
+            serve_calls(listener, room, mutual);
         }
     }
     Ok(tasks.start(tasks_stop))
@@ -130,18 +130,18 @@ fn serve_admin(admin: TcpListener, router: Router, over: CancellationToken) {
     let end = End { drain: over.clone(), kill: over.clone() };
     let Door { serve, refuse } = front::door(router, None);
     let serve = move |stream| serve(stream, end.clone());
-    let place = Place { limit: ADMIN_CONNECTIONS, open: TaskTracker::new(), workers: None };
-    task::spawn("admin", listener::accept(admin, place, over, (serve, refuse)));
+    let room = Room { limit: ADMIN_CONNECTIONS, open: TaskTracker::new(), workers: None };
+    task::spawn("admin", listener::accept(admin, room, over, (serve, refuse)));
 }
 
-fn serve_front(listener: TcpListener, place: Place, Door { serve, refuse }: Door, end: End) {
+fn serve_front(listener: TcpListener, room: Room, Door { serve, refuse }: Door, end: End) {
     let stop = end.drain.clone();
     let serve = move |stream| serve(stream, end.clone());
-    task::spawn("listener", listener::accept(listener, place, stop, (serve, refuse)));
+    task::spawn("listener", listener::accept(listener, room, stop, (serve, refuse)));
 }
 
-fn serve_calls(listener: TcpListener, place: Place, mutual: Mutual) {
+fn serve_calls(listener: TcpListener, room: Room, mutual: Mutual) {
     let stop = mutual.end.drain.clone();
     let serve = move |stream| mutual.clone().serve(stream);
-    task::spawn("listener", listener::accept(listener, place, stop, (serve, drop)));
+    task::spawn("listener", listener::accept(listener, room, stop, (serve, drop)));
 }

@@ -20,11 +20,11 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 static OPEN: LazyLock<UpDownCounter<i64>> =
     LazyLock::new(|| metrics::up_down("connections_open", "Open connections"));
 static REFUSED: LazyLock<Counter<u64>> = LazyLock::new(|| {
-    metrics::counter("connections_refused", "Connections closed at once because there were too many")
+    metrics::counter("connections_refused", "Connections refused at once because there were too many")
 });
 
 /// Where connections live, and by what they are counted.
-pub(super) struct Place {
+pub(super) struct Room {
     pub limit: usize,
     pub open: TaskTracker,
     /// Without them connections live where they are accepted.
@@ -35,7 +35,7 @@ pub(super) struct Place {
 /// beyond the limit.
 pub(super) async fn accept<F, Fut>(
     listener: TcpListener,
-    Place { limit, open, workers }: Place,
+    Room { limit, open, workers }: Room,
     stop: CancellationToken,
     (serve, refuse): (F, fn(TcpStream)),
 ) where

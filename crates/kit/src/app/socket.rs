@@ -25,6 +25,8 @@ pub(super) struct Heard<S> {
     read: AtomicUsize,
     /// The last that happened was that the peer said something.
     unanswered: AtomicBool,
+    /// The peer has not taken all that was written to it.
+    blocked: AtomicBool,
     left: Mutex<Option<S>>,
 }
 
@@ -33,6 +35,7 @@ impl<S> Socket<S> {
         let heard = Arc::new(Heard {
             read: AtomicUsize::new(0),
             unanswered: AtomicBool::new(false),
+            blocked: AtomicBool::new(false),
             left: Mutex::new(None),
         });
         (Socket { stream: Some(stream), heard: heard.clone() }, heard)
@@ -45,10 +48,17 @@ impl<S> Heard<S> {
         self.read.load(Ordering::Relaxed) >= ENOUGH_BYTES
     }
 
-    /// The stream of a connection that is over although its peer has said something since it was last answered.
-    pub(super) fn unanswered(&self) -> Option<S> {
+    /// Takes the stream of a connection that is over although its peer has said something since it was last answered, and nothing of an
+    /// answer is on its way.
+    pub(super) fn take_unanswered(&self) -> Option<S> {
         let left = self.left.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
-        left.filter(|_| self.unanswered.load(Ordering::Relaxed))
+        left.filter(|_| self.unanswered.load(Ordering::Relaxed) && !self.blocked.load(Ordering::Relaxed))
+    }
+
+    fn wrote(&self, written: &Poll<io::Result<usize>>, wanted: usize) {
+        self.unanswered.store(false, Ordering::Relaxed);
+        let whole = matches!(written, Poll::Ready(Ok(written)) if *written == wanted);
+        self.blocked.store(!whole, Ordering::Relaxed);
     }
 
     fn read(&self, bytes: usize) {
@@ -90,8 +100,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Socket<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.heard.unanswered.store(false, Ordering::Relaxed);
-        self.stream()?.poll_write(cx, bytes)
+        let written = self.stream()?.poll_write(cx, bytes);
+        self.heard.wrote(&written, bytes.len());
+        written
     }
 
     fn poll_write_vectored(
@@ -99,8 +110,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.heard.unanswered.store(false, Ordering::Relaxed);
-        self.stream()?.poll_write_vectored(cx, slices)
+        let written = self.stream()?.poll_write_vectored(cx, slices);
+        self.heard.wrote(&written, slices.iter().map(|slice| slice.len()).sum());
+        written
     }
 
     fn is_write_vectored(&self) -> bool {

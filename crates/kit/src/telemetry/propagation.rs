@@ -81,6 +81,8 @@ pub(crate) fn inject(headers: &mut HeaderMap) {
         // No other call has this one: an entry in the connection's compression table would only be in the way of others.
         traceparent.set_sensitive(true);
         headers.insert(TRACEPARENT, traceparent);
+        // A state belongs to its trace: one that came with another goes no further.
+        headers.remove(TRACESTATE);
         let state = ids.trace_state().header();
         if let (false, Ok(state)) = (state.is_empty(), HeaderValue::try_from(state)) {
             headers.insert(TRACESTATE, state);
@@ -169,7 +171,8 @@ mod tests {
             let mut wanted = Written(HeaderMap::new());
             TraceContextPropagator::new().inject_context(&context, &mut wanted);
             let _current = context.attach();
-            let mut ours = HeaderMap::new();
+            let stale = HeaderValue::from_static("stale=1");
+            let mut ours = HeaderMap::from_iter([(HeaderName::from_static(TRACESTATE), stale)]);
             inject(&mut ours);
             assert_eq!(ours.get(TRACEPARENT), wanted.0.get(TRACEPARENT));
             let stated =

@@ -30,7 +30,7 @@ async fn a_call_over_the_limit_is_shed_with_a_time_to_come_back() {
     call(&client, ASK, asked(&house.alice(), question("hello"))).await.unwrap();
 }
 
-/// A gateway has all its feeds of a service on one connection.
+/// A worker of a gateway has all its feeds of a service on one connection.
 #[tokio::test]
 async fn thousands_of_streams_of_one_channel_are_open_at_once() {
     const STREAMS: usize = 5_000;
