@@ -7,12 +7,15 @@ import json
 import os
 import random
 
+import requests
 import schemathesis
 
 TOKENS = json.loads(os.environ["PROBE_TOKENS"])
 KNOWN = json.loads(os.environ["PROBE_KNOWN"])
 REASONS = json.loads(os.environ["PROBE_REASONS"])
 CHOICE = random.Random(int(os.environ["PROBE_SEED"]))
+AGAIN = requests.Session()
+AGAIN_SECONDS = 10
 
 
 @schemathesis.hook
@@ -39,6 +42,27 @@ def refusal_has_its_reason(ctx, response, case):
     assert reason in REASONS, f"{response.status_code} with the reason {reason}, which the document does not have"
     status = REASONS[reason]["http"]
     assert response.status_code == status, f"{reason} with {response.status_code}, in the document it is {status}"
+
+
+@schemathesis.check
+def token_is_looked_at(ctx, response, case):
+    """What was served with a token is refused without one and with one whose signature is another's.
+
+    Schemathesis's own ignored_auth sees none of this: `before_call` gives its requests good tokens again.
+    """
+    asked = response.request.headers.get("Authorization")
+    if response.request.method == "OPTIONS":
+        return  # asks what may be asked, which is no secret
+    if response.status_code >= 400 or not asked or not case.operation.definition.raw.get("security"):
+        return
+    signed, _, signature = asked.rpartition(".")
+    for way, token in {"without a token": None, "with another's signature": f"{signed}.{signature[::-1]}"}.items():
+        request = response.request.copy()
+        del request.headers["Authorization"]
+        if token:
+            request.headers["Authorization"] = token
+        status = AGAIN.send(request, timeout=AGAIN_SECONDS).status_code
+        assert status == 401, f"{status} {way}, {response.status_code} with one"
 
 
 @schemathesis.serializer("application/x-ndjson")
