@@ -1,6 +1,7 @@
 //! Authorising: the intent is committed before the provider is called, so that whatever happens there is known here.
 
 use stampede_types::PaymentId;
+use time::OffsetDateTime;
 
 use crate::crash::Stage;
 use crate::domain::{MethodKind, Operation, Payment, Terms};
@@ -37,20 +38,30 @@ impl Payments {
             return self.unroutable(command.payment, &command.terms, method).await;
         };
         let payment = Payment::new(command.payment, command.terms, first, at).falling_back_to(fallbacks);
-        let mut tx = stampede_kit::postgres::begin(&self.db).await?;
         // The id is claimed first: two equal requests must meet here, not at the bank.
-        if !intents::insert(&mut tx, &payment).await? {
+        if !self.steps.open(&payment, at).await?
+            && let Some(known) = self.open_alone(&payment, at).await?
+        {
+            return resume(payment.id, payment.terms.as_ref(), known);
+        }
+        self.crash.at(Stage::Intent, Operation::Authorize);
+        let errand = payment.attempts.first().and_then(|attempt| Errand::of(&payment, attempt));
+        Ok(errand.map_or_else(|| Begun::Settled(Box::new(payment)), Begun::Fresh))
+    }
+
+    /// What is there, when its id is taken.
+    async fn open_alone(&self, payment: &Payment, at: OffsetDateTime) -> Result<Option<Payment>, Error> {
+        let mut tx = stampede_kit::postgres::begin(&self.db).await?;
+        if !intents::insert(&mut tx, payment).await? {
             let known = payments::lock(&mut tx, payment.id).await?.ok_or(Error::NotFound(payment.id))?;
             tx.rollback().await?;
-            return resume(payment.id, payment.terms.as_ref(), known);
+            return Ok(Some(known));
         }
         for attempt in &payment.attempts {
             attempts::insert(&mut tx, payment.id, attempt, self.lease, at).await?;
         }
         tx.commit().await?;
-        self.crash.at(Stage::Intent, Operation::Authorize);
-        let errand = payment.attempts.first().and_then(|attempt| Errand::of(&payment, attempt));
-        Ok(errand.map_or_else(|| Begun::Settled(Box::new(payment)), Begun::Fresh))
+        Ok(None)
     }
 }
 

@@ -1,54 +1,103 @@
 //! Beginning a capture or a refund: reserved under the row lock and committed, before any provider hears of it.
 
 use stampede_types::{Money, PaymentId};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::crash::Stage;
-use crate::domain::{Attempt, Operation, Payment, attempt_id};
+use crate::domain::{Attempt, Event, Operation, Payment, attempt_id};
 use crate::error::Error;
 use crate::event;
 use crate::payments::{Begun, Errand, Payments};
 use crate::store::{attempts, events, intents, payments};
 
+/// A capture or a refund that somebody wants.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Begin {
+    pub payment: PaymentId,
+    pub operation: Operation,
+    /// The caller's own word for it: the same word is the same capture, or the same refund.
+    pub word: Uuid,
+    pub asked: Option<Money>,
+}
+
+/// What beginning it means for a payment of one method.
+#[derive(Debug)]
+pub(crate) enum Plan {
+    /// It was begun before.
+    Known(Begun),
+    /// To be written down, before anybody hears of it.
+    New { attempt: Attempt, facts: Vec<Event> },
+}
+
 impl Payments {
-    pub(crate) async fn begin(
-        &self,
-        id: PaymentId,
-        operation: Operation,
-        word: Uuid,
-        asked: Option<Money>,
-    ) -> Result<Begun, Error> {
-        let key = attempt_id(id, operation, &word.to_string());
-        let at = self.now();
+    pub(crate) async fn begin(&self, begin: Begin) -> Result<Begun, Error> {
+        let begun = match self.steps.begin(begin, self.now()).await? {
+            Some(begun) => begun,
+            None => self.begin_alone(begin).await?,
+        };
+        if matches!(begun, Begun::Fresh(_)) {
+            self.crash.at(Stage::Intent, begin.operation);
+        }
+        Ok(begun)
+    }
+
+    async fn begin_alone(&self, begin: Begin) -> Result<Begun, Error> {
+        let (id, at) = (begin.payment, self.now());
         let mut tx = stampede_kit::postgres::begin(&self.db).await?;
         let mut payment = payments::lock(&mut tx, id).await?.ok_or(Error::NotFound(id))?;
         // A part moves with its whole.
         if payment.part_of.is_some() {
             return Err(Error::NotFound(id));
         }
-        check_amount(&payment, asked)?;
-        let asked = asked.map(Money::amount_minor);
         if payment.is_whole() {
-            return self.begin_shares(tx, payment, operation, word, asked).await;
+            return self.begin_shares(tx, payment, begin).await;
         }
-        if let Some(known) = payment.attempt(key).cloned() {
-            return again(payment, &known, asked);
-        }
-        let attempt = payment.begin(operation, key, asked)?;
+        let (attempt, facts) = match begin.plan(&mut payment, at)? {
+            Plan::Known(begun) => return Ok(begun),
+            Plan::New { attempt, facts } => (attempt, facts),
+        };
         attempts::insert(&mut tx, id, &attempt, self.lease, at).await?;
         intents::save(&mut tx, &payment, at).await?;
-        if operation == Operation::Refund {
-            let pending = payment.note_refund(&attempt, at);
-            events::insert(&mut tx, id, &pending).await?;
-            event::publish(&mut tx, &payment, &[pending]).await?;
+        for fact in &facts {
+            events::insert(&mut tx, id, fact).await?;
         }
+        event::publish(&mut tx, &payment, &facts).await?;
         tx.commit().await?;
         self.wake.wake();
-        self.crash.at(Stage::Intent, operation);
-        Ok(match Errand::of(&payment, &attempt) {
-            Some(errand) => Begun::Fresh(errand),
-            None => Begun::Settled(Box::new(payment)),
-        })
+        Ok(Begun::fresh(payment, &attempt))
+    }
+}
+
+impl Begin {
+    /// Reserves it, in a payment of one method.
+    ///
+    /// # Errors
+    /// Another amount under the same word, an amount that is none of the payment's, an illegal step, or more than is left.
+    pub fn plan(&self, payment: &mut Payment, at: OffsetDateTime) -> Result<Plan, Error> {
+        let asked = self.amount_of(payment)?;
+        let key = attempt_id(payment.id, self.operation, &self.word.to_string());
+        if let Some(known) = payment.attempt(key).cloned() {
+            return again(payment.clone(), &known, asked).map(Plan::Known);
+        }
+        let attempt = payment.begin(self.operation, key, asked)?;
+        let pending = (self.operation == Operation::Refund).then(|| payment.note_refund(&attempt, at));
+        Ok(Plan::New { attempt, facts: pending.into_iter().collect() })
+    }
+
+    /// None means all that is left.
+    ///
+    /// # Errors
+    /// It is nothing, or of another currency than the payment's.
+    pub fn amount_of(&self, payment: &Payment) -> Result<Option<i64>, Error> {
+        let Some(asked) = self.asked else { return Ok(None) };
+        if asked.amount_minor() <= 0 {
+            return Err(Error::Invalid { field: "amount.amount_minor", rule: "must be above 0" });
+        }
+        if payment.terms.as_ref().is_some_and(|terms| terms.amount.currency() != asked.currency()) {
+            return Err(Error::Invalid { field: "amount.currency", rule: "must be the payment's currency" });
+        }
+        Ok(Some(asked.amount_minor()))
     }
 }
 
@@ -60,13 +109,12 @@ fn again(payment: Payment, known: &Attempt, asked: Option<i64>) -> Result<Begun,
     Ok(Begun::resume(payment, known))
 }
 
-fn check_amount(payment: &Payment, asked: Option<Money>) -> Result<(), Error> {
-    let Some(asked) = asked else { return Ok(()) };
-    if asked.amount_minor() <= 0 {
-        return Err(Error::Invalid { field: "amount.amount_minor", rule: "must be above 0" });
+impl Begun {
+    /// Written down just now.
+    pub fn fresh(payment: Payment, attempt: &Attempt) -> Self {
+        match Errand::of(&payment, attempt) {
+            Some(errand) => Self::Fresh(errand),
+            None => Self::Settled(Box::new(payment)),
+        }
     }
-    if payment.terms.as_ref().is_some_and(|terms| terms.amount.currency() != asked.currency()) {
-        return Err(Error::Invalid { field: "amount.currency", rule: "must be the payment's currency" });
-    }
-    Ok(())
 }

@@ -3,6 +3,7 @@
 use stampede_types::{Money, PaymentId};
 use uuid::Uuid;
 
+use crate::begin::Begin;
 use crate::domain::{Operation, Payment};
 use crate::error::Error;
 use crate::payments::Payments;
@@ -19,7 +20,7 @@ impl Payments {
         capture: Uuid,
         amount: Option<Money>,
     ) -> Result<Payment, Error> {
-        let begun = self.begin(id, Operation::Capture, capture, amount).await?;
+        let begun = self.begin(Begin { payment: id, operation: Operation::Capture, word: capture, asked: amount }).await?;
         let payment = self.carry_out(begun).await?;
         let asked = payment.asked_as(Operation::Capture, capture);
         if asked.is_empty() || asked.iter().any(|(_, attempt)| attempt.is_open()) {

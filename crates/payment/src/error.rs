@@ -41,6 +41,9 @@ pub enum Error {
     Unknown,
     #[error("{field}: {rule}")]
     Invalid { field: &'static str, rule: &'static str },
+    /// Nothing was done, or nobody knows what was: the same again is safe.
+    #[error("not now")]
+    Unavailable,
     #[error("the payment does not wait for a decision")]
     NotStuck,
     #[error(transparent)]
@@ -106,7 +109,7 @@ impl From<Error> for Status {
                 .metadata("method", method.as_str())
                 .metadata("currency", currency.as_str()),
             Error::NoProvider => refuse(ErrorReason::WebhookProvider),
-            Error::UnknownHold => refuse(ErrorReason::Unavailable).retry_after(TRY_AGAIN_AFTER),
+            Error::UnknownHold | Error::Unavailable => refuse(ErrorReason::Unavailable).retry_after(TRY_AGAIN_AFTER),
             Error::Unsigned(Unsigned::Bad) => refuse(ErrorReason::WebhookSignature),
             Error::Unsigned(Unsigned::Stale) => refuse(ErrorReason::WebhookStale),
             Error::Unknown => refuse(ErrorReason::PaymentUnknown).retry_after(ASK_AGAIN_AFTER),

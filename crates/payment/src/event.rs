@@ -24,8 +24,12 @@ pub async fn publish(conn: &mut PgConnection, payment: &Payment, facts: &[Event]
     if payment.part_of.is_some() {
         return Ok(());
     }
-    let events: Vec<_> = facts.iter().map(|fact| message(payment, payment, fact)).collect();
-    outbox::append(conn, &events).await
+    outbox::append(conn, &news(payment, facts)).await
+}
+
+/// The same, for whoever writes it; of a payment that is no part.
+pub fn news(payment: &Payment, facts: &[Event]) -> Vec<NewEvent> {
+    facts.iter().map(|fact| message(payment, payment, fact)).collect()
 }
 
 /// What has become of one of several tenders, as news of the whole and with its state.

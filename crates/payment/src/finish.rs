@@ -14,17 +14,20 @@ use crate::domain::{
 use crate::error::Error;
 use crate::payments::{Begun, Errand, Payments};
 use crate::provider::Found;
-use crate::store::attempts::{self, Wait};
+use crate::steps::Settle;
+use crate::store::attempts::{self, Saved, Wait};
 use crate::store::{events, ledger, payments, stuck};
 use crate::stuck::UNKNOWN_AFTER;
 use crate::tenders::Cause;
 use crate::{contradiction, event, metrics};
 
-/// Waits between questions after lost answers: growing with the attempt's age.
-const SHORTEST_WAIT: Duration = Duration::from_millis(200);
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
-/// Once a person is waited for.
-const WAIT_WHEN_STUCK: Duration = Duration::from_secs(5 * 60);
+/// Between questions after lost answers: growing with the attempt's age.
+pub(crate) const WAIT: Wait = Wait {
+    shortest: Duration::from_millis(200),
+    longest: Duration::from_secs(60),
+    stuck_after: UNKNOWN_AFTER,
+    stuck: Duration::from_secs(5 * 60),
+};
 /// The void's own answer, after the authorisation's was heard.
 const APPLY_AT_MOST: usize = 2;
 
@@ -84,14 +87,6 @@ impl Payments {
         }
     }
 
-    /// What follows an answer is the resolver's at once, unless whoever heard it carries it on.
-    fn leave_alone(&self, follow_up: &Attempt) -> Duration {
-        match follow_up.operation {
-            Operation::Authorize | Operation::Capture => self.lease,
-            Operation::Void | Operation::Refund => Duration::ZERO,
-        }
-    }
-
     async fn send(&self, errand: &Errand) -> Answer {
         let Some(provider) = self.providers.get(&errand.attempt.provider) else { return Answer::Lost };
         let call = errand.call();
@@ -124,8 +119,7 @@ impl Payments {
     /// had lapsed, or never was.
     pub(crate) async fn finish(&self, errand: &Errand, answer: &Answer) -> Result<Payment, Error> {
         for _ in 0..APPLY_AT_MOST {
-            let (payment, settlement) =
-                self.apply(errand, errand.attempt.id, answer, Payment::settle).await?;
+            let (payment, settlement) = self.settle(errand, answer).await?;
             if settlement != Settlement::Premature {
                 return Ok(payment);
             }
@@ -146,6 +140,22 @@ impl Payments {
             self.apply(errand, authorization.attempt.id, &heard, Payment::settle).await?;
         }
         Ok(self.apply(errand, errand.attempt.id, &Answer::Lost, Payment::settle).await?.0)
+    }
+
+    /// With others in one commit, or alone.
+    async fn settle(&self, errand: &Errand, answer: &Answer) -> Result<(Payment, Settlement), Error> {
+        if !errand.is_part {
+            let settle = Settle {
+                payment: errand.payment,
+                attempt: errand.attempt.id,
+                operation: errand.attempt.operation,
+                answer: answer.clone(),
+            };
+            if let Some(settled) = self.steps.settle(settle, self.now()).await? {
+                return Ok(settled);
+            }
+        }
+        self.apply(errand, errand.attempt.id, answer, Payment::settle).await
     }
 
     async fn apply(
@@ -184,7 +194,8 @@ impl Payments {
             Settlement::Settled { facts, follow_up } => {
                 if let Some(follow_up) = follow_up {
                     note_fallback(&payment, follow_up);
-                    attempts::insert(&mut tx, payment.id, follow_up, self.leave_alone(follow_up), at).await?;
+                    let lease = leave_alone(follow_up, self.lease);
+                    attempts::insert(&mut tx, payment.id, follow_up, lease, at).await?;
                 }
                 record(&mut tx, &payment, facts).await?;
                 learned = facts;
@@ -209,10 +220,17 @@ impl Payments {
         at: OffsetDateTime,
     ) -> Result<(), sqlx::Error> {
         let is_other = |now: &&Attempt| before.iter().any(|old| old.id == now.id && old != *now);
-        for changed in payment.attempts.iter().filter(is_other) {
-            attempts::save(conn, changed, &wait(), at).await?;
-        }
-        Ok(())
+        let saved = |attempt| Saved { attempt, jitter: jitter(), at };
+        let changed: Vec<_> = payment.attempts.iter().filter(is_other).map(saved).collect();
+        attempts::save_all(conn, &changed, &WAIT).await
+    }
+}
+
+/// What follows an answer is the resolver's at once, unless whoever heard it carries it on.
+pub(crate) const fn leave_alone(follow_up: &Attempt, lease: Duration) -> Duration {
+    match follow_up.operation {
+        Operation::Authorize | Operation::Capture => lease,
+        Operation::Void | Operation::Refund => Duration::ZERO,
     }
 }
 
@@ -258,7 +276,7 @@ pub(crate) async fn record(
 }
 
 /// What nobody asked for or nobody can mend: none of it happens to a payment that goes well.
-fn needs_a_person(payment: &Payment, fact: &Event) -> Option<Reason> {
+pub(crate) fn needs_a_person(payment: &Payment, fact: &Event) -> Option<Reason> {
     match fact.kind {
         EventKind::RefundFailed => Some(Reason::RefundRefused),
         // What follows a hold that is renewed is seen to by its whole.
@@ -278,13 +296,7 @@ fn needs_a_person(payment: &Payment, fact: &Event) -> Option<Reason> {
     }
 }
 
-/// With jitter, so that a recovered provider is not met by everybody at once.
-fn wait() -> Wait {
-    Wait {
-        shortest: SHORTEST_WAIT,
-        longest: LONGEST_WAIT,
-        stuck_after: UNKNOWN_AFTER,
-        stuck: WAIT_WHEN_STUCK,
-        jitter: rand::random_range(0.5..=1.0),
-    }
+/// So that a recovered provider is not met by everybody at once.
+pub(crate) fn jitter() -> f64 {
+    rand::random_range(0.5..=1.0)
 }

@@ -24,6 +24,7 @@ mod refund;
 mod renew;
 mod repair;
 mod resolve;
+mod steps;
 mod store;
 mod stuck;
 mod tenders;

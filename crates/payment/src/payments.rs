@@ -12,6 +12,7 @@ use crate::crash::Crash;
 use crate::domain::{Attempt, Payment, Terms};
 use crate::provider::Call;
 use crate::providers::Providers;
+use crate::steps::Steps;
 
 /// Beyond the provider's own deadline: our commits before and after the call.
 const MARGIN: Duration = Duration::from_millis(500);
@@ -26,6 +27,7 @@ pub struct Payments {
     pub(crate) lease: Duration,
     pub(crate) wake: Wake,
     pub(crate) crash: Crash,
+    pub(crate) steps: Steps,
 }
 
 /// An attempt to carry out, with what its call needs.
@@ -38,6 +40,8 @@ pub(crate) struct Errand {
     pub hold: Option<String>,
     /// The key under which that hold was asked for.
     pub authorization: Option<Uuid>,
+    /// Whether the payment is a part of another.
+    pub is_part: bool,
 }
 
 /// How a command begins.
@@ -54,10 +58,12 @@ pub(crate) enum Begun {
 }
 
 impl Payments {
-    /// `timeout` is the providers': after it an answer counts as lost.
+    /// `timeout` is the providers': after it an answer counts as lost. Starts the group commit: it needs a runtime.
     #[must_use]
     pub fn new(db: PgPool, providers: Providers, clock: Clock, timeout: Duration, crash: Crash) -> Self {
-        Self { db, providers, clock, lease: timeout * 2 + MARGIN, wake: Wake::default(), crash }
+        let (lease, wake) = (timeout * 2 + MARGIN, Wake::default());
+        let steps = Steps::start(db.clone(), lease, wake.clone());
+        Self { db, providers, clock, lease, wake, crash, steps }
     }
 
     /// In whole microseconds, as the store keeps it: what is answered now is what is read later.
@@ -82,6 +88,7 @@ impl Errand {
             attempt: attempt.clone(),
             hold: payment.hold_at(&attempt.provider).map(str::to_owned),
             authorization: payment.asked_at(&attempt.provider).map(|asked| asked.id),
+            is_part: payment.part_of.is_some(),
         })
     }
 

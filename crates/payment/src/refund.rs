@@ -4,6 +4,7 @@
 use stampede_types::{Money, PaymentId};
 use uuid::Uuid;
 
+use crate::begin::Begin;
 use crate::domain::{Operation, Payment};
 use crate::error::Error;
 use crate::payments::Payments;
@@ -15,7 +16,7 @@ impl Payments {
     /// # Errors
     /// No such payment, an illegal step (of a payment in conflict, too), more than is left, or a decline.
     pub async fn refund(&self, id: PaymentId, refund: Uuid, amount: Option<Money>) -> Result<Payment, Error> {
-        let begun = self.begin(id, Operation::Refund, refund, amount).await?;
+        let begun = self.begin(Begin { payment: id, operation: Operation::Refund, word: refund, asked: amount }).await?;
         let payment = self.carry_out(begun).await?;
         match payment.not_done(&payment.asked_as(Operation::Refund, refund)) {
             Some(refused) => Err(refused.into()),

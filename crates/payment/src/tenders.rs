@@ -9,6 +9,7 @@ use stampede_types::PaymentId;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use crate::begin::Begin;
 use crate::crash::Stage;
 use crate::domain::{
     Attempt, AttemptState, Event, Next, Operation, Part, Payment, Terms, VoidPlan, attempt_id,
@@ -129,10 +130,10 @@ impl Payments {
         &self,
         mut tx: Transaction<'_, Postgres>,
         mut whole: Payment,
-        operation: Operation,
-        word: Uuid,
-        asked: Option<i64>,
+        begin: Begin,
     ) -> Result<Begun, Error> {
+        let Begin { operation, word, .. } = begin;
+        let asked = begin.amount_of(&whole)?;
         let known = whole.asked_as(operation, word);
         if !known.is_empty() {
             let sum: i64 = known.iter().map(|(_, attempt)| attempt.amount_minor).sum();

@@ -1,5 +1,8 @@
 //! Attempts: what was asked of a provider and when to ask again. "When" is the database's clock, so that replicas agree.
 
+mod write;
+
+use std::collections::HashMap;
 use std::time::Duration;
 
 use sqlx::PgConnection;
@@ -10,7 +13,10 @@ use uuid::Uuid;
 use super::unknown;
 use crate::domain::{Attempt, PayerAction, Token};
 
+pub use write::{New, Saved, Wait, insert, insert_all, save_all};
+
 struct Row {
+    payment_id: Uuid,
     attempt_id: Uuid,
     operation: String,
     provider: String,
@@ -29,90 +35,6 @@ struct Row {
 pub struct Due {
     pub attempt: Uuid,
     pub payment: PaymentId,
-}
-
-/// How long to wait before asking again.
-#[derive(Debug, Clone, Copy)]
-pub struct Wait {
-    pub shortest: Duration,
-    pub longest: Duration,
-    /// From this age on a person is waited for, and the wait is the other one.
-    pub stuck_after: Duration,
-    pub stuck: Duration,
-    /// The part of the wait that is kept, above 0 and at most 1.
-    pub jitter: f64,
-}
-
-/// Writes a new attempt; others leave it alone for `ask_again_in`.
-///
-/// # Errors
-/// The database's.
-pub async fn insert(
-    conn: &mut PgConnection,
-    payment: PaymentId,
-    attempt: &Attempt,
-    ask_again_in: Duration,
-    at: OffsetDateTime,
-) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "INSERT INTO payment_attempt (attempt_id, payment_id, operation, provider, provider_key, amount_minor, state,
-                                      next_ask_at, created_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, now() + make_interval(secs => $8), $9, $9)
-         ON CONFLICT ON CONSTRAINT payment_attempt_once DO NOTHING",
-        attempt.id,
-        payment.uuid(),
-        attempt.operation.as_str(),
-        attempt.provider,
-        attempt.id.to_string(),
-        attempt.amount_minor,
-        attempt.state.as_str(),
-        ask_again_in.as_secs_f64(),
-        at,
-    )
-    .execute(conn)
-    .await?;
-    Ok(())
-}
-
-/// Writes what became of an attempt, and when to ask again: after as long again as it has been open, within bounds, so that callers
-/// who ask themselves do not put the resolver off; when the payer's time ends, if that is before.
-///
-/// # Errors
-/// The database's.
-pub async fn save(
-    conn: &mut PgConnection,
-    attempt: &Attempt,
-    wait: &Wait,
-    at: OffsetDateTime,
-) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "UPDATE payment_attempt
-         SET state = $2, provider_reference = $3, decline = $4, lost_answers = $5, updated_at = $6,
-             action_url = $10, action_expires_at = $11, hold_expires_at = $14,
-             next_ask_at = least(
-                 now() + make_interval(
-                     secs => $9 * CASE WHEN extract(epoch FROM now() - created_at) >= $12::float8 THEN $13::float8
-                         ELSE least(greatest(extract(epoch FROM now() - created_at)::float8, $7), $8) END),
-                 CASE WHEN $11 > now() THEN $11 END)
-         WHERE attempt_id = $1",
-        attempt.id,
-        attempt.state.as_str(),
-        attempt.reference,
-        attempt.decline,
-        attempt.lost_answers,
-        at,
-        wait.shortest.as_secs_f64(),
-        wait.longest.as_secs_f64(),
-        wait.jitter,
-        attempt.action.as_ref().map(|action| action.url.expose()),
-        attempt.action.as_ref().map(|action| action.expires_at),
-        wait.stuck_after.as_secs_f64(),
-        wait.stuck.as_secs_f64(),
-        attempt.hold_expires_at,
-    )
-    .execute(conn)
-    .await?;
-    Ok(())
 }
 
 /// Somebody sees to the hold of this authorisation at that time, and to no other of the payment's.
@@ -187,21 +109,28 @@ pub async fn ask_now(conn: &mut PgConnection, payment: PaymentId) -> Result<(), 
     Ok(())
 }
 
-/// The payment's attempts, oldest first.
+/// The attempts of each payment, oldest first; a payment without any is not there.
 ///
 /// # Errors
 /// The database's.
-pub async fn of_payment(conn: &mut PgConnection, payment: PaymentId) -> Result<Vec<Attempt>, sqlx::Error> {
+pub async fn of_payments(
+    conn: &mut PgConnection,
+    payments: &[Uuid],
+) -> Result<HashMap<Uuid, Vec<Attempt>>, sqlx::Error> {
     let rows = sqlx::query_as!(
         Row,
-        "SELECT attempt_id, operation, provider, amount_minor, state, provider_reference, decline, lost_answers,
+        "SELECT payment_id, attempt_id, operation, provider, amount_minor, state, provider_reference, decline, lost_answers,
                 action_url, action_expires_at, hold_expires_at
-         FROM payment_attempt WHERE payment_id = $1 ORDER BY created_at, attempt_id",
-        payment.uuid(),
+         FROM payment_attempt WHERE payment_id = ANY($1) ORDER BY payment_id, created_at, attempt_id",
+        payments,
     )
     .fetch_all(conn)
     .await?;
-    rows.into_iter().map(Attempt::try_from).collect()
+    let mut attempts: HashMap<Uuid, Vec<Attempt>> = HashMap::new();
+    for row in rows {
+        attempts.entry(row.payment_id).or_default().push(row.try_into()?);
+    }
+    Ok(attempts)
 }
 
 /// Takes open attempts whose time has come, for `lease`: no other replica takes them meanwhile.

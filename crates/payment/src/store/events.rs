@@ -1,5 +1,7 @@
 //! Facts and conflicts: added, read, never changed (the database refuses it).
 
+use std::collections::HashMap;
+
 use sqlx::PgConnection;
 use stampede_types::PaymentId;
 use time::OffsetDateTime;
@@ -9,6 +11,7 @@ use super::unknown;
 use crate::domain::{Conflict, Event, EventKind};
 
 struct Row {
+    payment_id: Uuid,
     event_id: Uuid,
     kind: String,
     amount_minor: i64,
@@ -17,19 +20,35 @@ struct Row {
     at: OffsetDateTime,
 }
 
+/// Writes one fact.
+///
 /// # Errors
 /// The same fact again (`payment_event_fact_once`, `payment_event_once`), or the database's.
 pub async fn insert(conn: &mut PgConnection, payment: PaymentId, event: &Event) -> Result<(), sqlx::Error> {
+    insert_all(conn, &[(payment, event)]).await
+}
+
+/// Writes facts in this order.
+///
+/// # Errors
+/// The same fact again (`payment_event_fact_once`, `payment_event_once`), or the database's.
+pub async fn insert_all(conn: &mut PgConnection, events: &[(PaymentId, &Event)]) -> Result<(), sqlx::Error> {
+    if events.is_empty() {
+        return Ok(());
+    }
     sqlx::query!(
         "INSERT INTO payment_event (event_id, payment_id, kind, amount_minor, provider, provider_reference, at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
-        event.id,
-        payment.uuid(),
-        event.kind.as_str(),
-        event.amount_minor,
-        event.provider,
-        event.reference,
-        event.at,
+         SELECT id, payment, kind, amount, provider, reference, at
+         FROM UNNEST($1::uuid[], $2::uuid[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::timestamptz[]) WITH ORDINALITY
+              AS new (id, payment, kind, amount, provider, reference, at, place)
+         ORDER BY place",
+        &events.iter().map(|(_, event)| event.id).collect::<Vec<_>>(),
+        &events.iter().map(|(payment, _)| payment.uuid()).collect::<Vec<_>>(),
+        &events.iter().map(|(_, event)| event.kind.as_str()).collect::<Vec<_>>() as _,
+        &events.iter().map(|(_, event)| event.amount_minor).collect::<Vec<_>>(),
+        &events.iter().map(|(_, event)| event.provider.as_str()).collect::<Vec<_>>() as _,
+        &events.iter().map(|(_, event)| event.reference.as_deref()).collect::<Vec<_>>() as _,
+        &events.iter().map(|(_, event)| event.at).collect::<Vec<_>>(),
     )
     .execute(conn)
     .await?;
@@ -56,20 +75,27 @@ pub async fn holder_of(
     Ok(found.map(PaymentId::new))
 }
 
-/// The payment's facts in the order they became known.
+/// The facts of each payment in the order they became known; a payment without any is not there.
 ///
 /// # Errors
 /// The database's.
-pub async fn of_payment(conn: &mut PgConnection, payment: PaymentId) -> Result<Vec<Event>, sqlx::Error> {
+pub async fn of_payments(
+    conn: &mut PgConnection,
+    payments: &[Uuid],
+) -> Result<HashMap<Uuid, Vec<Event>>, sqlx::Error> {
     let rows = sqlx::query_as!(
         Row,
-        "SELECT event_id, kind, amount_minor, provider, provider_reference, at
-         FROM payment_event WHERE payment_id = $1 ORDER BY position",
-        payment.uuid(),
+        "SELECT payment_id, event_id, kind, amount_minor, provider, provider_reference, at
+         FROM payment_event WHERE payment_id = ANY($1) ORDER BY payment_id, position",
+        payments,
     )
     .fetch_all(conn)
     .await?;
-    rows.into_iter().map(Event::try_from).collect()
+    let mut events: HashMap<Uuid, Vec<Event>> = HashMap::new();
+    for row in rows {
+        events.entry(row.payment_id).or_default().push(row.try_into()?);
+    }
+    Ok(events)
 }
 
 /// Keeps what `provider` claims; its number.

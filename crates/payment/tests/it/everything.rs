@@ -72,6 +72,7 @@ async fn repeat(command: impl AsyncFn() -> Result<Payment, Error>, enough: impl 
                 | Error::UnknownHold
                 | Error::Unroutable { .. }
                 | Error::Unsigned(_)
+                | Error::Unavailable
                 | Error::NotStuck
                 | Error::Impossible(_)
                 | Error::ResolutionReused
