@@ -65,7 +65,7 @@ impl Payments {
         event::publish(&mut tx, &payment, &facts).await?;
         tx.commit().await?;
         self.wake.wake();
-        Ok(Begun::fresh(payment, &attempt))
+        Ok(Begun::fresh(&payment, &attempt))
     }
 }
 
@@ -111,10 +111,10 @@ fn again(payment: Payment, known: &Attempt, asked: Option<i64>) -> Result<Begun,
 
 impl Begun {
     /// Written down just now.
-    pub fn fresh(payment: Payment, attempt: &Attempt) -> Self {
-        match Errand::of(&payment, attempt) {
+    pub fn fresh(payment: &Payment, attempt: &Attempt) -> Self {
+        match Errand::of(payment, attempt) {
             Some(errand) => Self::Fresh(errand),
-            None => Self::Settled(Box::new(payment)),
+            None => Self::Settled(Box::new(payment.clone())),
         }
     }
 }

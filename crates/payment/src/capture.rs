@@ -20,7 +20,9 @@ impl Payments {
         capture: Uuid,
         amount: Option<Money>,
     ) -> Result<Payment, Error> {
-        let begun = self.begin(Begin { payment: id, operation: Operation::Capture, word: capture, asked: amount }).await?;
+        let begun = self
+            .begin(Begin { payment: id, operation: Operation::Capture, word: capture, asked: amount })
+            .await?;
         let payment = self.carry_out(begun).await?;
         let asked = payment.asked_as(Operation::Capture, capture);
         if asked.is_empty() || asked.iter().any(|(_, attempt)| attempt.is_open()) {

@@ -24,7 +24,7 @@ mod whole;
 
 pub use action::PayerAction;
 pub use amounts::Amounts;
-pub use attempt::{Answer, Attempt, AttemptState, Operation, attempt_id};
+pub use attempt::{Answer, Attempt, AttemptState, Operation, attempt_id, changed};
 pub use books::{Entry, entries};
 pub use event::{Event, EventKind};
 pub use notice::{Heard, Notice, Spontaneous};

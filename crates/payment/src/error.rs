@@ -109,7 +109,9 @@ impl From<Error> for Status {
                 .metadata("method", method.as_str())
                 .metadata("currency", currency.as_str()),
             Error::NoProvider => refuse(ErrorReason::WebhookProvider),
-            Error::UnknownHold | Error::Unavailable => refuse(ErrorReason::Unavailable).retry_after(TRY_AGAIN_AFTER),
+            Error::UnknownHold | Error::Unavailable => {
+                refuse(ErrorReason::Unavailable).retry_after(TRY_AGAIN_AFTER)
+            }
             Error::Unsigned(Unsigned::Bad) => refuse(ErrorReason::WebhookSignature),
             Error::Unsigned(Unsigned::Stale) => refuse(ErrorReason::WebhookStale),
             Error::Unknown => refuse(ErrorReason::PaymentUnknown).retry_after(ASK_AGAIN_AFTER),

@@ -9,7 +9,8 @@ use uuid::Uuid;
 use crate::crash::Stage;
 use crate::domain::stuck::Reason;
 use crate::domain::{
-    Answer, Attempt, AttemptState, CaptureMode, Event, EventKind, Operation, Payment, Settlement, entries,
+    Answer, Attempt, AttemptState, CaptureMode, Event, EventKind, Operation, Payment, Settlement, changed,
+    entries,
 };
 use crate::error::Error;
 use crate::payments::{Begun, Errand, Payments};
@@ -219,9 +220,8 @@ impl Payments {
         before: &[Attempt],
         at: OffsetDateTime,
     ) -> Result<(), sqlx::Error> {
-        let is_other = |now: &&Attempt| before.iter().any(|old| old.id == now.id && old != *now);
         let saved = |attempt| Saved { attempt, jitter: jitter(), at };
-        let changed: Vec<_> = payment.attempts.iter().filter(is_other).map(saved).collect();
+        let changed: Vec<_> = changed(before, &payment.attempts).map(saved).collect();
         attempts::save_all(conn, &changed, &WAIT).await
     }
 }

@@ -16,7 +16,9 @@ impl Payments {
     /// # Errors
     /// No such payment, an illegal step (of a payment in conflict, too), more than is left, or a decline.
     pub async fn refund(&self, id: PaymentId, refund: Uuid, amount: Option<Money>) -> Result<Payment, Error> {
-        let begun = self.begin(Begin { payment: id, operation: Operation::Refund, word: refund, asked: amount }).await?;
+        let begun = self
+            .begin(Begin { payment: id, operation: Operation::Refund, word: refund, asked: amount })
+            .await?;
         let payment = self.carry_out(begun).await?;
         match payment.not_done(&payment.asked_as(Operation::Refund, refund)) {
             Some(refused) => Err(refused.into()),

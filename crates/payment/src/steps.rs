@@ -7,6 +7,7 @@ mod together;
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash as _, Hasher as _};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::PgPool;
@@ -58,7 +59,7 @@ struct Step {
 enum Taken {
     Opened,
     Begun(Begun),
-    Settled(Box<Payment>, Settlement),
+    Settled(Arc<Payment>, Settlement),
     /// Nothing was written: it is not for a group.
     Alone,
 }
@@ -105,7 +106,7 @@ impl Steps {
         at: OffsetDateTime,
     ) -> Result<Option<(Payment, Settlement)>, Error> {
         match self.take(What::Settle(settle), at).await? {
-            Taken::Settled(payment, settlement) => Ok(Some((*payment, settlement))),
+            Taken::Settled(payment, settlement) => Ok(Some((Arc::unwrap_or_clone(payment), settlement))),
             Taken::Opened | Taken::Begun(_) | Taken::Alone => Ok(None),
         }
     }

@@ -73,6 +73,11 @@ pub fn attempt_id(payment: PaymentId, operation: Operation, word: &str) -> Uuid 
     payment.derive(&format!("{}/{word}", operation.as_str()))
 }
 
+/// Those that are not as they were. Attempts are added behind those that are there, and none is ever taken away.
+pub fn changed<'a>(before: &[Attempt], now: &'a [Attempt]) -> impl Iterator<Item = &'a Attempt> {
+    now.iter().zip(before).filter(|(now, old)| now != old).map(|(now, _)| now)
+}
+
 impl Attempt {
     #[must_use]
     pub fn new(id: Uuid, operation: Operation, provider: &str, amount_minor: i64) -> Self {

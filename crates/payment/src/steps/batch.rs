@@ -1,6 +1,7 @@
 //! What the steps of one batch change, decided one after the other on payments that are locked. It never writes.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use stampede_kit::outbox::Traced;
@@ -10,15 +11,16 @@ use uuid::Uuid;
 
 use super::{Settle, Step, Taken, What};
 use crate::begin::{Begin, Plan};
-use crate::domain::{Attempt, Entry, Event, Payment, Settlement, entries};
+use crate::domain::{Attempt, Entry, Event, Payment, Settlement, changed, entries};
 use crate::error::Error;
 use crate::finish::{leave_alone, needs_a_person, note_fallback};
 use crate::payments::Begun;
 use crate::{event, metrics};
 
 /// A payment of the batch.
-pub struct Held {
-    pub payment: Payment,
+struct Held {
+    /// Shared with the answers of the steps that left it so.
+    payment: Arc<Payment>,
     /// Its attempts as they are in the store.
     before: Vec<Attempt>,
     /// When it was changed, if it was.
@@ -42,10 +44,18 @@ pub struct Batch {
     pub news: Vec<Traced>,
 }
 
+impl Held {
+    fn change(&mut self, payment: &Arc<Payment>, at: OffsetDateTime) {
+        self.payment = Arc::clone(payment);
+        self.changed = Some(at);
+    }
+}
+
 impl Batch {
     pub fn new(lease: Duration, payments: Vec<Payment>) -> Self {
         let held = |payment: Payment| {
-            (payment.id, Held { before: payment.attempts.clone(), payment, changed: None })
+            let before = payment.attempts.clone();
+            (payment.id, Held { payment: Arc::new(payment), before, changed: None })
         };
         let held = payments.into_iter().map(held).collect();
         Self { lease, held, new: Vec::new(), facts: Vec::new(), entries: Vec::new(), news: Vec::new() }
@@ -61,7 +71,7 @@ impl Batch {
                 at,
             });
         }
-        let opened = Held { payment: payment.clone(), before: Vec::new(), changed: None };
+        let opened = Held { payment: Arc::new(payment.clone()), before: Vec::new(), changed: None };
         self.held.insert(payment.id, opened);
     }
 
@@ -90,12 +100,12 @@ impl Batch {
 
     fn begin(&mut self, begin: &Begin, step: &Step) -> Result<Taken, Error> {
         let Some(held) = self.plain(begin.payment) else { return Ok(Taken::Alone) };
-        let (attempt, facts) = match begin.plan(&mut held.payment, step.at)? {
+        let (attempt, facts) = match begin.plan(Arc::make_mut(&mut held.payment), step.at)? {
             Plan::Known(begun) => return Ok(Taken::Begun(begun)),
             Plan::New { attempt, facts } => (attempt, facts),
         };
         held.changed = Some(step.at);
-        let begun = Begun::fresh(held.payment.clone(), &attempt);
+        let begun = Begun::fresh(&held.payment, &attempt);
         let (payment, ask_again_in) = (begin.payment, self.lease);
         self.new.push(NewAttempt { payment, attempt: attempt.id, ask_again_in, at: step.at });
         self.learn(payment, &facts, step);
@@ -106,21 +116,18 @@ impl Batch {
         // Written with this batch: what became of it is the next one's.
         let is_new = self.new.iter().any(|new| new.attempt == settle.attempt);
         let Some(held) = self.plain(settle.payment).filter(|_| !is_new) else { return Taken::Alone };
-        let mut payment = held.payment.clone();
+        let mut payment = Payment::clone(&held.payment);
         let settlement = payment.settle(settle.attempt, &settle.answer, step.at);
+        let payment = Arc::new(payment);
         match &settlement {
             Settlement::Unchanged => {}
             Settlement::Premature | Settlement::Conflict(_) => return Taken::Alone,
-            Settlement::Lost | Settlement::Waiting => {
-                held.changed = Some(step.at);
-                held.payment = payment.clone();
-            }
+            Settlement::Lost | Settlement::Waiting => held.change(&payment, step.at),
             Settlement::Settled { facts, follow_up } => {
                 if facts.iter().any(|fact| needs_a_person(&payment, fact).is_some()) {
                     return Taken::Alone;
                 }
-                held.changed = Some(step.at);
-                held.payment = payment.clone();
+                held.change(&payment, step.at);
                 if let Some(follow_up) = follow_up {
                     note_fallback(&payment, follow_up);
                     self.new.push(NewAttempt {
@@ -134,7 +141,7 @@ impl Batch {
             }
         }
         metrics::settlement(settle.operation, &settlement);
-        Taken::Settled(Box::new(payment), settlement)
+        Taken::Settled(payment, settlement)
     }
 
     /// Facts, books and news belong to one commit.
@@ -152,20 +159,21 @@ impl Batch {
 
     /// The attempts to be written, as the batch leaves them.
     pub fn new_attempts(&self) -> impl Iterator<Item = (&NewAttempt, &Attempt)> {
-        self.new.iter().filter_map(|new| Some((new, self.held.get(&new.payment)?.payment.attempt(new.attempt)?)))
+        self.new
+            .iter()
+            .filter_map(|new| Some((new, self.held.get(&new.payment)?.payment.attempt(new.attempt)?)))
     }
 
     /// The attempts that are not as the store has them, and when that happened.
     pub fn changed_attempts(&self) -> impl Iterator<Item = (&Attempt, OffsetDateTime)> {
         self.changed().flat_map(|(held, at)| {
-            let is_other = |now: &&Attempt| held.before.iter().any(|old| old.id == now.id && old != *now);
-            held.payment.attempts.iter().filter(is_other).map(move |attempt| (attempt, at))
+            changed(&held.before, &held.payment.attempts).map(move |attempt| (attempt, at))
         })
     }
 
     /// The payments that are not as the store has them.
     pub fn changed_payments(&self) -> impl Iterator<Item = (&Payment, OffsetDateTime)> {
-        self.changed().map(|(held, at)| (&held.payment, at))
+        self.changed().map(|(held, at)| (held.payment.as_ref(), at))
     }
 
     fn changed(&self) -> impl Iterator<Item = (&Held, OffsetDateTime)> {

@@ -17,18 +17,15 @@ use crate::store::{attempts, events, intents, ledger, payments};
 
 type Answer = Outcome<Step, Result<Taken, Error>>;
 
-/// What came of a step: an answer for its caller, or nothing yet because somebody else holds the payment.
-enum Came {
-    Of(Result<Taken, Error>),
-    Held,
-}
+/// What came of a step; nothing yet when somebody else holds the payment.
+type Came = Option<Result<Taken, Error>>;
 
 pub async fn together(writer: &Writer, steps: Vec<Step>, manner: Manner) -> Vec<Answer> {
     match write(writer, &steps, manner).await {
         Ok(came) => {
             let outcome = |(step, came)| match came {
-                Came::Of(taken) => Outcome::Done(taken),
-                Came::Held => Outcome::Held(step),
+                Some(taken) => Outcome::Done(taken),
+                None => Outcome::Held(step),
             };
             steps.into_iter().zip(came).map(outcome).collect()
         }
@@ -51,9 +48,9 @@ async fn write(writer: &Writer, steps: &[Step], manner: Manner) -> Result<Vec<Ca
     let mut came = Vec::with_capacity(steps.len());
     for (step, is_opened) in steps.iter().zip(opened) {
         came.push(match manner {
-            _ if is_opened => Came::Of(Ok(Taken::Opened)),
-            Manner::Brisk if !step.opens() && !batch.holds(step) => Came::Held,
-            Manner::Brisk | Manner::Patient => Came::Of(batch.take(step)),
+            _ if is_opened => Some(Ok(Taken::Opened)),
+            Manner::Brisk if !step.opens() && !batch.holds(step) => None,
+            Manner::Brisk | Manner::Patient => Some(batch.take(step)),
         });
     }
     if batch.is_empty() {
@@ -68,11 +65,7 @@ async fn write(writer: &Writer, steps: &[Step], manner: Manner) -> Result<Vec<Ca
 }
 
 /// The payments that are there already.
-async fn lock(
-    conn: &mut PgConnection,
-    steps: &[Step],
-    manner: Manner,
-) -> Result<Vec<Payment>, sqlx::Error> {
+async fn lock(conn: &mut PgConnection, steps: &[Step], manner: Manner) -> Result<Vec<Payment>, sqlx::Error> {
     let mut ids: Vec<Uuid> =
         steps.iter().filter(|step| !step.opens()).map(|step| step.payment().uuid()).collect();
     ids.sort_unstable();
@@ -92,11 +85,7 @@ async fn lock(
 }
 
 /// Writes the new payments; for each step whether it was one of them.
-async fn open(
-    conn: &mut PgConnection,
-    steps: &[Step],
-    batch: &mut Batch,
-) -> Result<Vec<bool>, sqlx::Error> {
+async fn open(conn: &mut PgConnection, steps: &[Step], batch: &mut Batch) -> Result<Vec<bool>, sqlx::Error> {
     let mut new: Vec<(usize, &Payment)> =
         steps.iter().enumerate().filter_map(|(at, step)| Some((at, step.opened()?))).collect();
     // The first of those with one id is the one written.
