@@ -15,6 +15,7 @@ mod routes;
 mod settlement;
 mod settlement_books;
 mod settlement_import;
+mod steps;
 mod stripe;
 mod stuck;
 mod tenders;
