@@ -158,7 +158,7 @@ async fn write_together(
     firsts.dedup_by_key(|(_, one)| one.order.id);
     let refused = refusals.among(&firsts);
     firsts.retain(|(_, one)| !refused.contains_key(&one.order.id.uuid()));
-    let mut tx = kit::postgres::begin(db).await?;
+    let mut tx = store::place::begin(db).await?;
     let found = grants::take(&mut tx, &firsts).await?;
     let rows: Vec<(&Order, &[u8])> = firsts
         .iter()

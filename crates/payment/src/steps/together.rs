@@ -13,7 +13,7 @@ use crate::domain::Payment;
 use crate::error::Error;
 use crate::finish::{WAIT, jitter};
 use crate::store::attempts::{New, Saved};
-use crate::store::{attempts, events, intents, ledger, payments};
+use crate::store::{self, attempts, events, intents, ledger, payments};
 
 type Answer = Outcome<Step, Result<Taken, Error>>;
 
@@ -30,8 +30,8 @@ pub async fn together(writer: &Writer, steps: Vec<Step>, manner: Manner) -> Vec<
             steps.into_iter().zip(came).map(outcome).collect()
         }
         // Nobody would fare better alone.
-        Err(error) if postgres::is_outage(&error) || postgres::is_contended(&error) => {
-            tracing::warn!(%error, steps = steps.len(), "the database does not answer, or somebody holds a row");
+        Err(error) if postgres::is_outage(&error) || (steps.len() == 1 && postgres::is_contended(&error)) => {
+            tracing::warn!(%error, steps = steps.len(), "the database does not answer, or somebody holds the row");
             steps.iter().map(|_| Outcome::Done(Err(Error::Unavailable))).collect()
         }
         Err(error) => {
@@ -42,7 +42,7 @@ pub async fn together(writer: &Writer, steps: Vec<Step>, manner: Manner) -> Vec<
 }
 
 async fn write(writer: &Writer, steps: &[Step], manner: Manner) -> Result<Vec<Came>, sqlx::Error> {
-    let mut tx = postgres::begin(&writer.db).await?;
+    let mut tx = store::begin_steps(&writer.db, steps.len()).await?;
     let mut batch = Batch::new(writer.lease, lock(&mut tx, steps, manner).await?);
     let opened = open(&mut tx, steps, &mut batch).await?;
     let mut came = Vec::with_capacity(steps.len());

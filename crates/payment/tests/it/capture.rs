@@ -142,6 +142,20 @@ async fn another_currency_and_no_amount_are_refused_by_field() {
     }
 }
 
+/// A capture of nothing under this name becomes a fact of the payment.
+pub async fn captured_nothing(bench: &Bench, payment: PaymentId, reference: &str) {
+    sqlx::query(
+        "INSERT INTO payment_event (event_id, payment_id, kind, amount_minor, provider, provider_reference, at)
+         VALUES ($1, $2, 'CAPTURED', 0, 'simulator', $3, now())",
+    )
+    .bind(Uuid::now_v7())
+    .bind(payment.uuid())
+    .bind(reference.to_owned())
+    .execute(&bench.database.pool)
+    .await
+    .unwrap();
+}
+
 #[tokio::test]
 async fn a_reference_that_belongs_to_another_fact_is_a_conflict_and_the_first_fact_stays() {
     let bench = Bench::without_resolver().await;
@@ -149,16 +163,7 @@ async fn a_reference_that_belongs_to_another_fact_is_a_conflict_and_the_first_fa
     bench.authorize(second, 10_000, "tok_visa").await.unwrap();
     // The simulator names a capture after its key: this name is given to another payment's fact beforehand.
     let reference = format!("cap_{}", second.derive(&format!("CAPTURE/{capture}")));
-    sqlx::query(
-        "INSERT INTO payment_event (event_id, payment_id, kind, amount_minor, provider, provider_reference, at)
-         VALUES ($1, $2, 'CAPTURED', 0, 'simulator', $3, now())",
-    )
-    .bind(Uuid::now_v7())
-    .bind(first.uuid())
-    .bind(&reference)
-    .execute(&bench.database.pool)
-    .await
-    .unwrap();
+    captured_nothing(&bench, first, &reference).await;
     for _ in 0..2 {
         let refused = bench.payments.capture(second, capture, None).await;
         assert!(

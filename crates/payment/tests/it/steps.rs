@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use futures::future::join_all;
+use stampede_kit::task;
 use stampede_payment::{Error, State};
 use uuid::Uuid;
 
-use crate::bench::{Bench, eur, new_id};
+use crate::bench::{Bench, card, eur, new_id};
+use crate::capture::captured_nothing;
 
 const MANY: usize = 24;
 /// Longer than everything that does not wait takes, and shorter than the database lets anybody wait for a row.
@@ -76,16 +78,7 @@ async fn a_step_that_the_database_refuses_takes_no_other_with_it() {
     // What the provider will call the first one's capture is the name of another fact already.
     let reference = format!("cap_{}", ids[0].derive(&format!("CAPTURE/{}", words[0])));
     let other = bench.captured("tok_visa").await;
-    sqlx::query(
-        "INSERT INTO payment_event (event_id, payment_id, kind, amount_minor, provider, provider_reference, at)
-         VALUES ($1, $2, 'CAPTURED', 0, 'simulator', $3, now())",
-    )
-    .bind(Uuid::now_v7())
-    .bind(other.uuid())
-    .bind(&reference)
-    .execute(&bench.database.pool)
-    .await
-    .unwrap();
+    captured_nothing(&bench, other, &reference).await;
     let capture = |(id, word)| bench.payments.capture(id, word, None);
     let captured = join_all(ids.iter().copied().zip(words).map(capture)).await;
     assert!(matches!(&captured[0], Err(Error::Illegal(_))), "{:?}", captured[0]);
@@ -112,7 +105,7 @@ async fn a_payment_that_somebody_holds_holds_up_no_other() {
         .unwrap();
     let payments = bench.payments.clone();
     let first = ids[0];
-    let waiting = tokio::spawn(async move { payments.capture(first, Uuid::now_v7(), None).await });
+    let waiting = task::spawn("waiting", async move { payments.capture(first, Uuid::now_v7(), None).await });
     let others = ids.iter().skip(1).map(|id| bench.payments.capture(*id, Uuid::now_v7(), None));
     for captured in tokio::time::timeout(HELD, join_all(others)).await.expect("somebody is waited for") {
         assert_eq!(captured.unwrap().standing().state, State::Captured);
@@ -120,5 +113,32 @@ async fn a_payment_that_somebody_holds_holds_up_no_other() {
     assert!(!waiting.is_finished(), "it is held");
     sqlx::query("COMMIT").execute(&mut *somebody).await.unwrap();
     assert_eq!(waiting.await.unwrap().unwrap().standing().state, State::Captured);
+    bench.assert_agreed(first).await;
+}
+
+/// An id that somebody else is just writing is waited for by who wants the same id, and by nobody else.
+#[tokio::test]
+async fn an_id_that_somebody_is_writing_holds_up_no_other() {
+    let bench = Bench::without_resolver().await;
+    let ids: Vec<_> = (0..MANY).map(|_| new_id()).collect();
+    let mut somebody = bench.database.pool.acquire().await.unwrap();
+    sqlx::query("BEGIN").execute(&mut *somebody).await.unwrap();
+    sqlx::query(
+        "INSERT INTO payment_intent (payment_id, state, created_at, updated_at) VALUES ($1, 'VOIDED', now(), now())",
+    )
+    .bind(ids[0].uuid())
+    .execute(&mut *somebody)
+    .await
+    .unwrap();
+    let (payments, first) = (bench.payments.clone(), ids[0]);
+    let waiting =
+        task::spawn("waiting", async move { payments.authorize(card(first, 10_000, "tok_visa")).await });
+    let others = ids.iter().skip(1).map(|id| bench.authorize(*id, 10_000, "tok_visa"));
+    for held in tokio::time::timeout(HELD, join_all(others)).await.expect("somebody is waited for") {
+        assert_eq!(held.unwrap().standing().state, State::Authorized);
+    }
+    assert!(!waiting.is_finished(), "its id is taken or free: nobody knows yet");
+    sqlx::query("ROLLBACK").execute(&mut *somebody).await.unwrap();
+    assert_eq!(waiting.await.unwrap().unwrap().standing().state, State::Authorized);
     bench.assert_agreed(first).await;
 }
