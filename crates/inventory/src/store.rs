@@ -15,44 +15,14 @@ pub mod returns;
 pub mod skus;
 
 use sqlx::{PgPool, Postgres, Transaction};
+use stampede_kit::postgres::{Patience, begin_by_key};
 use stampede_types::Pool;
 
 use crate::domain::{CellKey, Level};
 
-/// Statements of the ledger find their rows by key, whatever the statistics say. A plan is made once and kept: made while a
-/// table was still small it would join by reading all of it, and a sale can fill the table within the minute before anybody
-/// counts it again. (The kit's sessions never scan a table; this is about joins.) Since the plan is the same for any values, none is
-/// made for particular ones.
-const BEGIN: &str = "BEGIN; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; \
-                     SET LOCAL plan_cache_mode = force_generic_plan";
-
-/// The same for one that lets go of what it has when it does not get the rest soon.
-const BEGIN_SHORT: &str = "BEGIN; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; \
-                           SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL lock_timeout = '100ms'";
-
-/// How long a transaction waits for a row that somebody else has locked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Patience {
-    /// As long as the session allows.
-    Long,
-    /// A tenth of a second: longer than anybody of ours holds one.
-    Short,
-}
-
 /// Begins a transaction of the ledger.
 pub async fn begin(db: &PgPool) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
-    begin_with(db, Patience::Long).await
-}
-
-pub async fn begin_with(
-    db: &PgPool,
-    patience: Patience,
-) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
-    let statement = match patience {
-        Patience::Long => BEGIN,
-        Patience::Short => BEGIN_SHORT,
-    };
-    stampede_kit::postgres::begin_with(db, statement).await
+    begin_by_key(db, Patience::Long).await
 }
 
 /// Unique violation, serialization failure, deadlock: somebody else was first, and the same thing again meets what they did.

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use sqlx::PgPool;
 use stampede_kit as kit;
 use stampede_kit::batch::{Batcher, Limits};
+use stampede_kit::postgres::{Patience, begin_by_key};
 use uuid::Uuid;
 
 use crate::domain::order::Order;
@@ -158,7 +159,7 @@ async fn write_together(
     firsts.dedup_by_key(|(_, one)| one.order.id);
     let refused = refusals.among(&firsts);
     firsts.retain(|(_, one)| !refused.contains_key(&one.order.id.uuid()));
-    let mut tx = store::place::begin(db).await?;
+    let mut tx = begin_by_key(db, Patience::Long).await?;
     let found = grants::take(&mut tx, &firsts).await?;
     let rows: Vec<(&Order, &[u8])> = firsts
         .iter()

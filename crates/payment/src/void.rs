@@ -7,7 +7,7 @@ use crate::crash::Stage;
 use crate::domain::{Operation, Payment, VoidPlan};
 use crate::error::Error;
 use crate::event;
-use crate::payments::{Begun, Errand, Payments};
+use crate::payments::{Begun, Payments};
 use crate::store::{attempts, events, intents, payments};
 use crate::tenders::Cause;
 
@@ -79,10 +79,7 @@ impl Payments {
         self.keep(&mut tx, &payment, &[], Cause { resolution: None, lease: self.lease, at }).await?;
         tx.commit().await?;
         self.crash.at(Stage::Intent, Operation::Void);
-        Ok(match Errand::of(&payment, &attempt) {
-            Some(errand) => Begun::Fresh(errand),
-            None => Begun::Settled(Box::new(payment)),
-        })
+        Ok(Begun::fresh(&payment, &attempt))
     }
 
     /// Nothing is known of the id: the void takes it, and its authorisation will find it taken.

@@ -10,7 +10,8 @@ use stampede_types::BuyerId;
 use super::together::Answers;
 use super::{Held, write};
 use crate::domain::{Account, Books, CellKey, Demand};
-use crate::store::{self, Patience};
+use crate::store;
+use stampede_kit::postgres::{Patience, begin_by_key};
 
 /// Kinds of movement a batch makes of one cell: HOLD and DEDUCT.
 const KINDS: usize = 2;
@@ -22,7 +23,7 @@ pub(super) fn apply<'a>(
 ) -> BoxFuture<'a, Answers<Held>> {
     let demands: &'a [Demand] = demands;
     async move {
-        let mut tx = store::begin_with(db, patience).await?;
+        let mut tx = begin_by_key(db, patience).await?;
         let cells: BTreeSet<&CellKey> =
             demands.iter().flat_map(Demand::lines).map(|line| &line.cell).collect();
         let mut accounts = store::levels::lock(&mut tx, cells).await?;

@@ -10,7 +10,8 @@ use tokio::time::Instant;
 
 use super::resolve::{Locked, lock_with};
 use crate::domain::{Account, CellKey};
-use crate::store::{self, Patience};
+use crate::store;
+use stampede_kit::postgres::{Patience, begin_by_key};
 
 /// What waits for a cell lets go of what it has, and tries again after a pause, for so long.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -43,7 +44,7 @@ pub(crate) async fn lock_cells(
 ) -> Result<(Transaction<'static, Postgres>, HashMap<CellKey, Account>), sqlx::Error> {
     let waiting = Waiting::begin();
     loop {
-        let mut tx = store::begin_with(db, Patience::Short).await?;
+        let mut tx = begin_by_key(db, Patience::Short).await?;
         match store::levels::lock(&mut tx, cells.iter().copied()).await {
             Ok(accounts) => return Ok((tx, accounts)),
             Err(error) => {

@@ -13,7 +13,8 @@ use crate::domain::{
     Account, Books, CellKey, Denied, Line, Reservation, ReservationState, Resolution, Resolved,
 };
 use crate::error::Error;
-use crate::store::{self, Patience};
+use crate::store;
+use stampede_kit::postgres::{Patience, begin_by_key};
 
 pub(crate) type Locked = (Transaction<'static, Postgres>, HashMap<CellKey, Account>, Vec<Reservation>);
 
@@ -67,7 +68,7 @@ pub(super) async fn lock_with(
     // One that arrives between the look for its lines and the locks has cells nobody locked. To lock them now would break the
     // order of the locks, so it begins again; each id arrives once, so that ends.
     loop {
-        let mut tx = store::begin_with(db, patience).await?;
+        let mut tx = begin_by_key(db, patience).await?;
         let accounts = store::levels::lock_of(&mut tx, ids).await?;
         let known = store::reservations::read(&mut tx, ids).await?;
         if known.iter().flat_map(|r| &r.lines).all(|line| accounts.contains_key(&line.cell)) {

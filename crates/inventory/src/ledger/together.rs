@@ -10,7 +10,8 @@ use stampede_kit::postgres;
 use super::lock::Waiting;
 use super::{AfterCommit, Demand, Ending};
 use crate::error::Error;
-use crate::store::{self, Patience};
+use crate::store;
+use stampede_kit::postgres::Patience;
 
 /// A lone request meets the same trouble at most this often: a lost race is over at the second time.
 const ATTEMPTS: usize = 3;

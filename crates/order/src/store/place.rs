@@ -3,23 +3,13 @@
 
 use std::collections::HashSet;
 
-use sqlx::{PgConnection, PgPool, Postgres, Transaction};
+use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{applied, lines};
 use crate::domain::order::Order;
 use crate::domain::state::{FulfilmentState, OrderState, PaymentState, StockState};
-
-/// Every statement of the batch finds its rows by key, whatever the statistics say, by a plan that is made once: it is the same for any
-/// values. Otherwise each is planned again for each batch.
-const BEGIN: &str = "BEGIN; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; \
-                     SET LOCAL plan_cache_mode = force_generic_plan";
-
-/// Begins the transaction of a batch.
-pub async fn begin(db: &PgPool) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
-    stampede_kit::postgres::begin_with(db, BEGIN).await
-}
 
 /// Columns of the new orders, one value an order.
 #[derive(Default)]

@@ -3,6 +3,7 @@
 
 use sqlx::PgConnection;
 use stampede_kit::lanes::{Manner, Outcome};
+use stampede_kit::postgres::Patience;
 use stampede_kit::{outbox, postgres};
 use stampede_types::PaymentId;
 use uuid::Uuid;
@@ -13,7 +14,7 @@ use crate::domain::Payment;
 use crate::error::Error;
 use crate::finish::{WAIT, jitter};
 use crate::store::attempts::{New, Saved};
-use crate::store::{self, attempts, events, intents, ledger, payments};
+use crate::store::{attempts, events, intents, ledger, payments};
 
 type Answer = Outcome<Step, Result<Taken, Error>>;
 
@@ -42,7 +43,9 @@ pub async fn together(writer: &Writer, steps: Vec<Step>, manner: Manner) -> Vec<
 }
 
 async fn write(writer: &Writer, steps: &[Step], manner: Manner) -> Result<Vec<Came>, sqlx::Error> {
-    let mut tx = store::begin_steps(&writer.db, steps.len()).await?;
+    // A lone step that waits holds up no other.
+    let patience = if steps.len() > 1 { Patience::Short } else { Patience::Long };
+    let mut tx = postgres::begin_by_key(&writer.db, patience).await?;
     let mut batch = Batch::new(writer.lease, lock(&mut tx, steps, manner).await?);
     let opened = open(&mut tx, steps, &mut batch).await?;
     let mut came = Vec::with_capacity(steps.len());

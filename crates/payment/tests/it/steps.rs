@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::future::join_all;
-use stampede_kit::task;
+use stampede_kit::{postgres, task};
 use stampede_payment::{Error, State};
 use uuid::Uuid;
 
@@ -96,8 +96,7 @@ async fn a_payment_that_somebody_holds_holds_up_no_other() {
     for held in join_all(ids.iter().map(|id| bench.authorize(*id, 10_000, "tok_visa"))).await {
         held.unwrap();
     }
-    let mut somebody = bench.database.pool.acquire().await.unwrap();
-    sqlx::query("BEGIN").execute(&mut *somebody).await.unwrap();
+    let mut somebody = postgres::begin(&bench.database.pool).await.unwrap();
     sqlx::query("SELECT FROM payment_intent WHERE payment_id = $1 FOR UPDATE")
         .bind(ids[0].uuid())
         .execute(&mut *somebody)
@@ -111,7 +110,7 @@ async fn a_payment_that_somebody_holds_holds_up_no_other() {
         assert_eq!(captured.unwrap().standing().state, State::Captured);
     }
     assert!(!waiting.is_finished(), "it is held");
-    sqlx::query("COMMIT").execute(&mut *somebody).await.unwrap();
+    somebody.commit().await.unwrap();
     assert_eq!(waiting.await.unwrap().unwrap().standing().state, State::Captured);
     bench.assert_agreed(first).await;
 }
@@ -121,8 +120,7 @@ async fn a_payment_that_somebody_holds_holds_up_no_other() {
 async fn an_id_that_somebody_is_writing_holds_up_no_other() {
     let bench = Bench::without_resolver().await;
     let ids: Vec<_> = (0..MANY).map(|_| new_id()).collect();
-    let mut somebody = bench.database.pool.acquire().await.unwrap();
-    sqlx::query("BEGIN").execute(&mut *somebody).await.unwrap();
+    let mut somebody = postgres::begin(&bench.database.pool).await.unwrap();
     sqlx::query(
         "INSERT INTO payment_intent (payment_id, state, created_at, updated_at) VALUES ($1, 'VOIDED', now(), now())",
     )
@@ -138,7 +136,7 @@ async fn an_id_that_somebody_is_writing_holds_up_no_other() {
         assert_eq!(held.unwrap().standing().state, State::Authorized);
     }
     assert!(!waiting.is_finished(), "its id is taken or free: nobody knows yet");
-    sqlx::query("ROLLBACK").execute(&mut *somebody).await.unwrap();
+    somebody.rollback().await.unwrap();
     assert_eq!(waiting.await.unwrap().unwrap().standing().state, State::Authorized);
     bench.assert_agreed(first).await;
 }
